@@ -1,0 +1,1 @@
+"""The tests. What they share is imported by its full name: `tests.hosts.libvirtd`."""

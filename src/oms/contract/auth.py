@@ -1,0 +1,49 @@
+"""AuthService: logging in, logging out, asking whether a session lives."""
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from oms.contract.errors import ApplicationError, AuthError
+from oms.contract.operation import OpenOperation, Permission, Service, SessionOperation, operation
+from oms.contract.types import LoginName, Password
+
+SERVICE = Service(
+    "authservices",
+    "AuthService",
+    "Log in and out. The SESSID that `authenticate` answers is the first parameter of every other call.",
+    answers="auth",
+)
+
+Sessid = Annotated[
+    str,
+    Meta(description="a session id: 40 upper-case hexadecimal digits, 160 random bits, new at each login"),
+]
+
+
+class DeathError(ApplicationError):
+    """The session cannot be ended, because there is none of that id (any more)."""
+
+    code = 1011
+
+
+@operation(SERVICE, Permission.NOBODY, timeout=30, raises=(AuthError,))
+class Authenticate(OpenOperation[Sessid], frozen=True):
+    """Log a user in; answers the session id (SESSID).
+
+    An unknown user and a wrong password are answered alike, after the same time. Each wrong guess is answered
+    late, and after ten of them the user is locked for that address for a while.
+    """
+
+    username: LoginName
+    password: Password
+
+
+@operation(SERVICE, Permission.NOBODY, raises=(DeathError,))
+class Deauthenticate(SessionOperation[int], frozen=True):
+    """Log out: the session is ended at once; answers 0."""
+
+
+@operation(SERVICE, Permission.VIEWER, raises=(AuthError,))
+class Checksessid(SessionOperation[int], frozen=True):
+    """Check that a session is valid; answers 0, or AuthError where it is not."""

@@ -1,0 +1,74 @@
+"""What OMS asks of a host's agent beside the public API: nobody can call these from outside."""
+
+from typing import Any
+
+import msgspec
+
+from oms.contract.errors import WireError
+from oms.contract.operation import HostOperation, Permission, Service, operation
+
+SERVICE = Service("agent", "Agent", "Between OMS and its agents.")
+
+
+class HostFacts(msgspec.Struct, frozen=True):
+    """What an agent says of its host. Sizes in MB; `hypervisors` of `kvm`, `openvz`."""
+
+    version: str
+    hypervisors: tuple[str, ...] = ()
+    kvm_domain_type: str = ""
+    architecture: str = ""
+    distribution: str = ""
+    kernel: str = ""
+    cpus: int = 0
+    memory_mb: int = 0
+    vmcount: int = 0
+
+
+class JobState(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A job as its agent sees it. `state`: queued, running, done, failed, cancelled, or unknown (never heard of).
+
+    `result` is JSON text; times are seconds since 1970 by the host's clock.
+    """
+
+    id: str
+    state: str
+    progress: int = 0
+    result: str = ""
+    error: WireError | None = None
+    notes: dict[str, str] = {}
+    started: float = 0
+    finished: float = 0
+
+
+class Welcome(msgspec.Struct, frozen=True):
+    """The agent's answer to `Hello`: its facts, and the jobs it has not forgotten."""
+
+    facts: HostFacts
+    jobs: tuple[JobState, ...]
+
+
+@operation(SERVICE, Permission.ADMIN, timeout=5)
+class Hello(HostOperation[Welcome], frozen=True):
+    """First word on each connection: sets the agent's clock for deadlines, tells it the epoch of this server."""
+
+    time: float
+    server: str
+    epoch: int
+    authorized_key: str = ""
+
+
+@operation(SERVICE, Permission.ADMIN, timeout=5)
+class AskJobs(HostOperation[tuple[JobState, ...]], frozen=True):
+    """What became of these jobs?"""
+
+    ids: tuple[str, ...]
+
+
+@operation(SERVICE, Permission.ADMIN, timeout=5)
+class CancelJob(HostOperation[JobState], frozen=True):
+    """Cancel a job that waits in the host's queue."""
+
+    id: str
+
+
+INTERNAL: tuple[type[Any], ...] = (Hello, AskJobs, CancelJob)

@@ -1,0 +1,37 @@
+"""The list of all that is published: what is not here cannot be called."""
+
+from types import ModuleType
+from typing import Any
+
+from oms.contract import auth, func, kvm, task
+from oms.contract.operation import Operation, Service
+
+Methods = dict[str, type[Operation[Any]]]
+
+MODULES: tuple[ModuleType, ...] = (auth, func, kvm, task)
+
+
+def _methods(module: ModuleType) -> Methods:
+    found: Methods = {}
+    for thing in vars(module).values():
+        if isinstance(thing, type) and issubclass(thing, Operation) and "facts" in vars(thing):
+            for name in (thing.facts.name, *thing.facts.aliases):
+                found[name] = thing
+    return found
+
+
+SERVICES: dict[Service, Methods] = {module.SERVICE: _methods(module) for module in MODULES}
+"""Each service with its methods by name, aliases included."""
+
+OPERATIONS: tuple[type[Operation[Any]], ...] = tuple(
+    dict.fromkeys(op for methods in SERVICES.values() for op in methods.values())
+)
+"""Every published operation, once."""
+
+BY_NAME: dict[str, Methods] = {
+    name: methods for service, methods in SERVICES.items() for name in (service.name, *service.aliases)
+}
+"""Service name or alias -> method name or alias -> operation."""
+
+BY_WIRE: dict[str, type[Operation[Any]]] = {op.facts.wire: op for op in OPERATIONS}
+"""`service.method`, by main names only."""

@@ -1,0 +1,123 @@
+"""The named types of parameters and answers: one rule each, with the words that tell a person what is legal.
+
+All names are plain ASCII and begin with a letter or a digit, so that no name is an option, a path, a pattern
+or markup anywhere it may travel. Patterns are anchored with \\A and \\Z: `$` would let a line feed through.
+"""
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+
+class Secret:
+    """A text that must never be shown: prints as dots, compares equal to nothing, is read by `reveal`."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """The text itself, for the one place that needs it."""
+        return self._text
+
+    def __repr__(self) -> str:
+        return "Secret(•••)"
+
+    __str__ = __repr__
+
+
+def _text(pattern: str, legal: str, longest: int, example: str, *, shortest: int = 1) -> Meta:
+    return Meta(
+        pattern=rf"\A(?:{pattern})\Z",
+        min_length=shortest,
+        max_length=longest,
+        description=legal,
+        examples=[example],
+    )
+
+
+Hostname = Annotated[
+    str,
+    _text(
+        r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*",
+        "a host's name: lower-case letters, digits, hyphens and dots, at most 253 characters",
+        253,
+        "funcclient",
+    ),
+]
+"""The name under which a host was signed."""
+
+VmName = Annotated[
+    str,
+    _text(
+        r"[A-Za-z0-9][A-Za-z0-9._+-]*",
+        "a machine's name or UUID: letters, digits and . _ + -, first a letter or digit, at most 63",
+        63,
+        "openfiler",
+    ),
+]
+"""A machine's name. Machines that were made elsewhere with a wilder name are addressed by their UUID."""
+
+UserName = Annotated[
+    str,
+    _text(
+        r"[A-Za-z0-9][A-Za-z0-9._@-]*",
+        "a user's name: letters, digits and . _ @ -, first a letter or digit, at most 64 characters",
+        64,
+        "admin",
+    ),
+]
+
+LoginName = Annotated[str, Meta(max_length=1024, description="the user's name", examples=["username"])]
+"""A user's name as typed at the login: any text, so that what is wrong with it is not told apart."""
+
+Password = Annotated[Secret, Meta(description="the password, at most 1024 characters", examples=["password"])]
+
+TagName = Annotated[
+    str,
+    _text(
+        r"[A-Za-z0-9][A-Za-z0-9 ._:+-]*",
+        "a tag: letters, digits, blanks and . _ : + -, first a letter or digit, at most 63 characters",
+        63,
+        "OpenNode",
+    ),
+]
+
+TaskId = Annotated[
+    str,
+    _text(r"[0-9a-f]{32}", "a job's id: 32 hexadecimal digits", 32, "0123456789abcdef0123456789abcdef"),
+]
+
+SettingValue = str | int
+"""A setting's value: the document's clients send numbers as text, others as numbers."""
+
+NOTHING_MORE = 2**31 - 1
+CacheTimeout = Annotated[
+    int,
+    Meta(
+        ge=0,
+        le=NOTHING_MORE,
+        description="whole seconds, 0 or more: how old a recorded answer may be; 0 asks the host",
+        examples=[0],
+    ),
+]
+
+
+def decode_secret(kind: type[Any], value: Any) -> Any:
+    """msgspec's hook for `Secret`: takes text of at most 1024 characters."""
+    if kind is not Secret:
+        raise NotImplementedError
+    if not isinstance(value, str):
+        raise msgspec.ValidationError("Expected `str`")
+    if len(value) > 1024:
+        raise msgspec.ValidationError("Expected `str` of length <= 1024")
+    return Secret(value)
+
+
+def encode_secret(value: Any) -> Any:
+    """msgspec's hook for the way to a host, the one place where a secret is written out."""
+    if isinstance(value, Secret):
+        return value.reveal()
+    raise NotImplementedError(f"{type(value).__name__} has no JSON form")

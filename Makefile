@@ -1,0 +1,42 @@
+# Every task, one line each. `make` alone lists them.
+.DEFAULT_GOAL := help
+.PHONY: help run test lint format lock bench docs clean
+MAKEFLAGS += --no-print-directory
+BIN := .venv/bin
+# Words for the program behind the task: make run ARGS="--listen 0.0.0.0", make test ARGS="-k bridges"
+ARGS ?=
+
+help: ## list the tasks
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | while IFS='	' read -r task text; do printf '  make %-8s %s\n' "$$task" "$$text"; done
+
+run: ## start OMS on this machine: server, bus and agent (Ctrl-C ends them)
+	@scripts/bootstrap run
+	@exec $(BIN)/oms up $(ARGS)
+
+test: ## every check and every test
+	@scripts/bootstrap test
+	@exec scripts/test $(ARGS)
+
+lint: ## the checks alone: ruff, mypy, who imports whom
+	@scripts/bootstrap test
+	@exec scripts/test --checks-only
+
+format: ## rewrite the code as the checks want it
+	@scripts/bootstrap test
+	@$(BIN)/ruff check --fix-only --quiet && exec $(BIN)/ruff format --quiet
+
+lock: ## choose the newest allowed version of every dependency anew
+	@scripts/bootstrap test
+	@exec scripts/lock
+
+bench: ## measure; what is measured and on which machine stands beside each number
+	@scripts/bootstrap test
+	@exec $(BIN)/python -m bench $(ARGS)
+
+docs: ## write the generated pages: the API's reference and its OpenRPC document
+	@scripts/bootstrap run
+	@exec $(BIN)/oms contract write docs/api
+
+clean: ## remove what the tasks made, the data of `make run` excepted
+	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist
+	@find src tests -name __pycache__ -type d -prune -exec rm -rf {} +

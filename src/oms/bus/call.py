@@ -178,7 +178,7 @@ def _understand(
 
 
 def defect(bug: BaseException, where: str) -> FuncManError:
-    """Log a bug with its traceback under a new reference; the error that the caller sees holds the reference only."""
+    """Log a bug with its traceback under a new reference; the error for the caller holds the reference only."""
     reference = secrets.token_hex(4)
     log.error("defect", reference=reference, where=where, exc_info=bug)
     return FuncManError(

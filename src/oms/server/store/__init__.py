@@ -1,0 +1,117 @@
+"""The door to the database: transactions in threads, errors by the document's names.
+
+The modules beside this one hold plain functions, one module for a table: each takes a connection inside a
+transaction and returns values. `Store` runs them.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+import structlog
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, Engine, event
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from oms.contract.errors import (
+    ApplicationError,
+    DatabaseConnectionError,
+    DatabaseDeleteError,
+    DatabaseInsertError,
+    DatabaseSelectError,
+    DatabaseUpdateError,
+)
+
+T = TypeVar("T")
+log = structlog.get_logger("oms.store")
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+_KINDS: dict[str, type[ApplicationError]] = {
+    "SELECT": DatabaseSelectError,
+    "UPDATE": DatabaseUpdateError,
+    "INSERT": DatabaseInsertError,
+    "DELETE": DatabaseDeleteError,
+}
+
+
+class Store:
+    """One database. Writes go one after the other, and are on disk when `write` returns; reads go beside them."""
+
+    def __init__(self, url: str) -> None:
+        self._engine = _engine(url)
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="store-write")
+        self._readers = ThreadPoolExecutor(2, thread_name_prefix="store-read")
+
+    def migrate(self) -> None:
+        """Bring the tables to this version. Blocks: called once, before anything is served."""
+        config = Config()
+        config.set_main_option("script_location", str(MIGRATIONS))
+        with self._engine.begin() as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+
+    async def read(self, question: Callable[[Connection], T]) -> T:
+        """The answer of a function that only reads. Raises DatabaseSelectError, DatabaseConnectionError."""
+        return await self._run(self._readers, question)
+
+    async def write(self, change: Callable[[Connection], T]) -> T:
+        """Run a function in a transaction that is committed to disk, or not at all.
+
+        An `OmsError` of the function undoes the transaction as well. Raises the document's Database...Errors.
+        """
+        return await self._run(self._writer, change)
+
+    async def _run(self, threads: ThreadPoolExecutor, work: Callable[[Connection], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(threads, self.transaction, work)
+
+    def transaction(self, work: Callable[[Connection], T]) -> T:
+        """The same without a loop, for the command line: blocks."""
+        try:
+            with self._engine.begin() as connection:
+                return work(connection)
+        except SQLAlchemyError as failure:
+            raise _named(failure) from failure
+
+    def close(self) -> None:
+        """Let the threads end and the connections go."""
+        self._writer.shutdown()
+        self._readers.shutdown()
+        self._engine.dispose()
+
+
+def _named(failure: SQLAlchemyError) -> ApplicationError:
+    """The document's error for a failure of the database; its own words go to the log only."""
+    log.error("database", failure=str(failure.__cause__ or failure).splitlines()[0][:500])
+    if isinstance(failure, DBAPIError) and failure.statement and not failure.connection_invalidated:
+        kind = _KINDS.get(failure.statement.split(None, 1)[0].upper(), DatabaseSelectError)
+        return kind("OMS's database refused, and nothing was changed. The log says why; try again later.")
+    return DatabaseConnectionError("OMS's database cannot be reached; nothing was changed. Try again later.")
+
+
+def _engine(url: str) -> Engine:
+    engine = sa.create_engine(url, pool_pre_ping=not url.startswith("sqlite"))
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    """FULL, not NORMAL: what was answered as done must survive the power going off."""
+    connection.isolation_level = None  # transactions are begun by us, or the driver begins them too late
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=5000"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN")
+
+
+def now() -> float:
+    """Seconds since 1970, UTC: the form in which times are kept."""
+    return time.time()

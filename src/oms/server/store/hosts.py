@@ -1,0 +1,184 @@
+"""Hosts: those that ask to join, those that were let in, and their tags. A host that is not in `hosts` is not
+signed: whoever holds its certificate is refused by the bus at the next look, which is the revocation."""
+
+from collections.abc import Iterable
+
+import msgspec
+from sqlalchemy import Connection, delete, func, insert, select, update
+
+from oms.contract.func import Tag
+from oms.server.store import now
+from oms.server.store.tables import hosts, requests, tags
+
+
+class Request(msgspec.Struct, frozen=True):
+    """A request that waits; `csr` is the PEM that was reviewed, `facts` JSON of the agent's own words."""
+
+    key_sha256: str
+    name: str
+    csr: str
+    csr_sha256: str
+    facts: str
+    address: str
+    created: float
+
+
+class Host(msgspec.Struct, frozen=True):
+    """A signed host, without its private SSH key. Times are seconds since 1970."""
+
+    id: str
+    name: str
+    type: str
+    key_sha256: str
+    certificate_sha256: str
+    certificate: str
+    not_after: float
+    signed_at: float
+    signed_by: str
+    last_seen: float
+    facts: str
+    ssh_public: str
+
+
+class Signing(msgspec.Struct, frozen=True):
+    """What signing a host yields: the certificate and the SSH key pair, besides what the request said."""
+
+    id: str
+    type: str
+    certificate: str
+    certificate_sha256: str
+    not_after: float
+    ssh_private: bytes
+    ssh_public: str
+    signed_by: str
+
+
+_HOST = [column for column in hosts.c if column.name != "ssh_private"]
+
+
+def ask(tx: Connection, request: Request) -> None:
+    """Write a request down, in the place of an earlier one with the same key."""
+    tx.execute(delete(requests).where(requests.c.key_sha256 == request.key_sha256))
+    tx.execute(insert(requests).values(**msgspec.structs.asdict(request)))
+
+
+def waiting(tx: Connection) -> list[Request]:
+    """All requests, the oldest first."""
+    return [Request(**row._mapping) for row in tx.execute(select(requests).order_by(requests.c.created))]
+
+
+def request_by_key(tx: Connection, key_sha256: str) -> Request | None:
+    """The request with that key, or None."""
+    row = tx.execute(select(requests).where(requests.c.key_sha256 == key_sha256)).one_or_none()
+    return Request(**row._mapping) if row else None
+
+
+def requests_named(tx: Connection, name: str) -> list[Request]:
+    """The requests for a name: more than one means that two keys want it."""
+    return [Request(**row._mapping) for row in tx.execute(select(requests).where(requests.c.name == name))]
+
+
+def count_requests(tx: Connection) -> int:
+    """How many requests wait."""
+    return tx.execute(select(func.count()).select_from(requests)).scalar_one()
+
+
+def drop_requests(tx: Connection, names: Iterable[str]) -> None:
+    """Remove all requests for these names."""
+    tx.execute(delete(requests).where(requests.c.name.in_(list(names))))
+
+
+def drop_requests_before(tx: Connection, moment: float) -> int:
+    """Remove the requests that are older than that; how many there were."""
+    return tx.execute(delete(requests).where(requests.c.created < moment)).rowcount
+
+
+def sign(tx: Connection, request: Request, signing: Signing) -> None:
+    """Let a host in: its request is gone, its row is there."""
+    values = {**msgspec.structs.asdict(signing), "name": request.name, "key_sha256": request.key_sha256}
+    tx.execute(insert(hosts).values(**values, facts=request.facts, signed_at=now()))
+    tx.execute(delete(requests).where(requests.c.key_sha256 == request.key_sha256))
+
+
+def renew(tx: Connection, host_id: str, key_sha256: str, signing: Signing) -> None:
+    """Give a signed host its new certificate; the old one is refused from then on."""
+    tx.execute(
+        update(hosts)
+        .where(hosts.c.id == host_id)
+        .values(
+            key_sha256=key_sha256,
+            certificate=signing.certificate,
+            certificate_sha256=signing.certificate_sha256,
+            not_after=signing.not_after,
+        )
+    )
+
+
+def remove(tx: Connection, name: str) -> Host | None:
+    """Throw a host out, with its tags and SSH keys; the host as it was, or None."""
+    host = by_name(tx, name)
+    if host:
+        tx.execute(delete(tags).where(tags.c.host_id == host.id))
+        tx.execute(delete(hosts).where(hosts.c.id == host.id))
+    return host
+
+
+def by_name(tx: Connection, name: str) -> Host | None:
+    """The signed host of that name, or None."""
+    return _one(tx, hosts.c.name == name)
+
+
+def by_id(tx: Connection, host_id: str) -> Host | None:
+    """The signed host of that id, or None."""
+    return _one(tx, hosts.c.id == host_id)
+
+
+def by_certificate(tx: Connection, sha256: str) -> Host | None:
+    """The signed host whose certificate has that fingerprint, or None."""
+    return _one(tx, hosts.c.certificate_sha256 == sha256)
+
+
+def by_key(tx: Connection, sha256: str) -> Host | None:
+    """The signed host whose key has that fingerprint, or None."""
+    return _one(tx, hosts.c.key_sha256 == sha256)
+
+
+def signed(tx: Connection, tag: str | None = None) -> list[Host]:
+    """The signed hosts by name, all or those with a tag."""
+    question = select(*_HOST).order_by(hosts.c.name)
+    if tag is not None:
+        question = question.where(hosts.c.id.in_(select(tags.c.host_id).where(tags.c.tag == tag)))
+    return [Host(**row._mapping) for row in tx.execute(question)]
+
+
+def seen(tx: Connection, host_id: str, facts: str | None = None) -> None:
+    """Remember that a host was heard of now, and what it said of itself."""
+    values = {"last_seen": now()} if facts is None else {"last_seen": now(), "facts": facts}
+    tx.execute(update(hosts).where(hosts.c.id == host_id).values(**values))
+
+
+def ssh_public_key(tx: Connection, host_id: str) -> str:
+    """OMS's public SSH key for a host, one line; empty where the host is not signed."""
+    return tx.execute(select(hosts.c.ssh_public).where(hosts.c.id == host_id)).scalar_one_or_none() or ""
+
+
+def tags_of(tx: Connection) -> dict[str, list[Tag]]:
+    """The tags of each host that has any, by host id; by level, then by name."""
+    found: dict[str, list[Tag]] = {}
+    for row in tx.execute(select(tags).order_by(tags.c.level, tags.c.tag)):
+        found.setdefault(row.host_id, []).append(Tag(row.tag, row.level))
+    return found
+
+
+def put_tags(tx: Connection, host_id: str, level: int, names: Iterable[str]) -> None:
+    """Make these the host's tags of a level. A tag that it has at another level stays there."""
+    tx.execute(delete(tags).where(tags.c.host_id == host_id, tags.c.level == level))
+    present = set(tx.execute(select(tags.c.tag).where(tags.c.host_id == host_id)).scalars())
+    for name in dict.fromkeys(names):
+        if name not in present:
+            tx.execute(insert(tags).values(host_id=host_id, tag=name, level=level))
+
+
+def _one(tx: Connection, which: object) -> Host | None:
+    row = tx.execute(select(*_HOST).where(which)).one_or_none()  # type: ignore[arg-type]
+    return Host(**row._mapping) if row else None

@@ -1,0 +1,123 @@
+"""Jobs as OMS keeps them: written before anything is sent, kept after everything has ended."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, delete, func, insert, select, update
+
+from oms.contract.errors import WireError, unpack
+from oms.contract.task import State, Task, TaskError
+from oms.server.store import now
+from oms.server.store.tables import jobs
+
+UNFINISHED = ("queued", "sent", "running")
+ENDED = ("done", "failed", "cancelled")
+
+
+class Job(msgspec.Struct, frozen=True):
+    """A job's row. `op`, `result`, `error`, `notes` are JSON, empty where there is nothing."""
+
+    id: str
+    method: str
+    host_id: str
+    host: str
+    target: str
+    owner: str
+    same: str
+    op: str
+    state: State
+    created: float
+    deadline: float
+    progress: int = 0
+    started: float = 0
+    finished: float = 0
+    result: str = ""
+    error: str = ""
+    notes: str = ""
+
+    def failure(self) -> WireError | None:
+        """The error it ended with, or None."""
+        return msgspec.json.decode(self.error, type=WireError) if self.error else None
+
+
+def begin(tx: Connection, job: Job) -> Job:
+    """Write a job down; where the same call is on its way already, that job is the answer and nothing is written."""
+    running = tx.execute(
+        select(jobs).where(jobs.c.host_id == job.host_id, jobs.c.same == job.same, jobs.c.state.in_(UNFINISHED))
+    ).first()
+    if running:
+        return Job(**running._mapping)
+    tx.execute(insert(jobs).values(**msgspec.structs.asdict(job)))
+    return job
+
+
+def by_id(tx: Connection, job_id: str) -> Job | None:
+    """The job of that id, or None."""
+    row = tx.execute(select(jobs).where(jobs.c.id == job_id)).one_or_none()
+    return Job(**row._mapping) if row else None
+
+
+def unfinished(tx: Connection, host_id: str | None = None) -> list[Job]:
+    """The jobs that have not ended, the oldest first: all, or a host's."""
+    question = select(jobs).where(jobs.c.state.in_(UNFINISHED)).order_by(jobs.c.created)
+    if host_id is not None:
+        question = question.where(jobs.c.host_id == host_id)
+    return [Job(**row._mapping) for row in tx.execute(question)]
+
+
+def count_unfinished(tx: Connection, host_id: str) -> int:
+    """How many jobs of a host have not ended."""
+    which = (jobs.c.host_id == host_id) & jobs.c.state.in_(UNFINISHED)
+    return tx.execute(select(func.count()).select_from(jobs).where(which)).scalar_one()
+
+
+def newest(tx: Connection, state: str, host: str, most: int) -> list[Job]:
+    """Jobs, the newest first, of a state (empty: any; `unfinished`: those) and of a host (empty: any)."""
+    question = select(jobs).order_by(jobs.c.created.desc()).limit(most)
+    if state:
+        question = question.where(jobs.c.state.in_(UNFINISHED if state == "unfinished" else (state,)))
+    if host:
+        question = question.where(jobs.c.host == host)
+    return [Job(**row._mapping) for row in tx.execute(question)]
+
+
+def change(tx: Connection, job_id: str, **values: Any) -> Job | None:
+    """Change a job that has not ended; the job as it is then, or None where it is unknown. An end is for ever."""
+    if values.get("state") in ENDED:
+        values = {"op": "", "finished": now(), **values}
+    tx.execute(update(jobs).where(jobs.c.id == job_id, jobs.c.state.in_(UNFINISHED)).values(**values))
+    return by_id(tx, job_id)
+
+
+def forget(tx: Connection, before: float) -> int:
+    """Remove the jobs that ended before that moment; how many there were."""
+    return tx.execute(delete(jobs).where(jobs.c.state.in_(ENDED), jobs.c.finished < before)).rowcount
+
+
+def task(job: Job) -> Task:
+    """The job as callers see it."""
+    error = job.failure()
+    return Task(
+        id=job.id,
+        method=job.method,
+        host=job.host,
+        target=job.target,
+        owner=job.owner,
+        state=job.state,
+        progress=100 if job.state == "done" else job.progress,
+        created=moment(job.created),
+        deadline=moment(job.deadline),
+        started=moment(job.started),
+        finished=moment(job.finished),
+        error=TaskError(unpack(error).wire_name, error.message) if error else None,
+        result=msgspec.json.decode(job.result) if job.result else None,
+        notes=msgspec.json.decode(job.notes, type=dict[str, str]) if job.notes else {},
+    )
+
+
+def moment(seconds: float) -> str:
+    """Seconds since 1970 as RFC 3339 in UTC; empty for 0."""
+    if not seconds:
+        return ""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,114 @@
+"""What OMS keeps. Times are seconds since 1970, UTC; texts that hold JSON say so. Truth about guests is not here:
+it is on the hosts."""
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+    }
+)
+
+meta = Table(
+    "meta",
+    metadata,
+    Column("key", String(64), primary_key=True),
+    Column("value", Text, nullable=False),
+)
+
+users = Table(
+    "users",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("role", Integer, nullable=False),
+    Column("password", Text, nullable=False),  # argon2id, with its parameters
+    Column("must_change", Boolean, nullable=False, default=False),
+    Column("created", Double, nullable=False),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("digest", String(64), primary_key=True),  # SHA-256 of the SESSID; the SESSID itself is nowhere
+    Column("user", String(64), ForeignKey("users.name", ondelete="CASCADE"), nullable=False, index=True),
+    Column("address", String(64), nullable=False),
+    Column("created", Double, nullable=False),
+    Column("used", Double, nullable=False),
+)
+
+hosts = Table(
+    "hosts",
+    metadata,
+    Column("id", String(32), primary_key=True),  # new at each signing; the bus knows a host by this alone
+    Column("name", String(253), nullable=False, unique=True),
+    Column("type", String(64), nullable=False),
+    Column("key_sha256", String(64), nullable=False),
+    Column("certificate_sha256", String(64), nullable=False, unique=True),
+    Column("certificate", Text, nullable=False),  # PEM
+    Column("not_after", Double, nullable=False),
+    Column("signed_at", Double, nullable=False),
+    Column("signed_by", String(64), nullable=False),
+    Column("last_seen", Double, nullable=False, default=0),
+    Column("facts", Text, nullable=False, default=""),  # JSON of contract.internal.HostFacts
+    Column("ssh_private", LargeBinary, nullable=False),  # OpenSSH format
+    Column("ssh_public", Text, nullable=False),
+)
+
+requests = Table(
+    "requests",
+    metadata,
+    Column("key_sha256", String(64), primary_key=True),
+    Column("name", String(253), nullable=False, index=True),
+    Column("csr", Text, nullable=False),  # PEM, the very bytes that were reviewed
+    Column("csr_sha256", String(64), nullable=False),
+    Column("facts", Text, nullable=False),  # JSON of contract.internal.HostFacts
+    Column("address", String(64), nullable=False, index=True),
+    Column("created", Double, nullable=False),
+)
+
+tags = Table(
+    "tags",
+    metadata,
+    Column("host_id", String(32), ForeignKey("hosts.id", ondelete="CASCADE"), primary_key=True),
+    Column("tag", String(63), primary_key=True),
+    Column("level", Integer, nullable=False),
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("method", String(128), nullable=False),
+    Column("host_id", String(32), nullable=False),
+    Column("host", String(253), nullable=False),
+    Column("target", String(253), nullable=False),
+    Column("owner", String(64), nullable=False),
+    Column("same", String(64), nullable=False),  # digest of method and parameters: equal for a repeated call
+    Column("op", Text, nullable=False),  # JSON for the host, emptied once the job has ended
+    Column("state", String(16), nullable=False),
+    Column("progress", Integer, nullable=False, default=0),
+    Column("created", Double, nullable=False),
+    Column("deadline", Double, nullable=False),
+    Column("started", Double, nullable=False, default=0),
+    Column("finished", Double, nullable=False, default=0),
+    Column("result", Text, nullable=False, default=""),  # JSON
+    Column("error", Text, nullable=False, default=""),  # JSON of contract.errors.WireError
+    Column("notes", Text, nullable=False, default=""),  # JSON
+    Index("ix_jobs_state_host_id", "state", "host_id"),
+    Index("ix_jobs_created", "created"),
+)

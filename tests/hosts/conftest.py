@@ -1,0 +1,87 @@
+"""Real hypervisors for tests: a libvirtd of the run's own, and guests on it."""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from tests.hosts.guest_image import GuestImage
+from tests.hosts.guest_image import guest_image as built_image
+from tests.hosts.guests import Guest, domain_xml
+from tests.hosts.libvirtd import PrivateLibvirtd, why_not
+
+
+class MakeDomain(Protocol):
+    """What the fixture `make_domain` is."""
+
+    def __call__(
+        self, name: str, memory_mb: int = 96, vcpu: int = 1, disk: Path | None = None, *, boot: bool = True
+    ) -> Guest:
+        """Define a guest, which is removed when the test ends; nothing is started.
+
+        `boot`: once started it boots the tiny guest (96 MB is the least that takes), else its firmware finds
+        nothing to boot and idles. `disk`: a qcow2 (by its suffix) or raw file, its first virtio disk.
+        """
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whatever asks for a real libvirtd carries the mark, so that `-m "not hosts"` leaves all of it out."""
+    for item in items:
+        if {"libvirtd", "make_libvirtd"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker("hosts")
+
+
+@pytest.fixture(scope="session")
+def real_parts() -> None:
+    """Skips, saying why, where no hypervisor can be started."""
+    if reason := why_not():
+        pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def libvirtd(real_parts: None) -> Iterator[PrivateLibvirtd]:
+    """One libvirtd for the whole run. A test that kills its libvirtd asks for `make_libvirtd` instead."""
+    # Not tmp_path: a socket's path has 107 bytes, and a long test name would eat them.
+    with tempfile.TemporaryDirectory(prefix="oms-libvirtd-") as root, PrivateLibvirtd(Path(root)) as daemon:
+        yield daemon
+
+
+@pytest.fixture
+def make_libvirtd(real_parts: None) -> Iterator[Callable[[], PrivateLibvirtd]]:
+    """Start further private libvirtds; the end of the test ends them and their guests."""
+    with ExitStack() as ends:
+
+        def make() -> PrivateLibvirtd:
+            root = ends.enter_context(tempfile.TemporaryDirectory(prefix="oms-libvirtd-"))
+            return ends.enter_context(PrivateLibvirtd(Path(root)))
+
+        yield make
+
+
+@pytest.fixture(scope="session")
+def guest_image(real_parts: None) -> GuestImage:
+    """The kernel and initramfs of the tiny guest."""
+    return built_image()
+
+
+@pytest.fixture
+def make_domain(libvirtd: PrivateLibvirtd, guest_image: GuestImage, tmp_path: Path) -> Iterator[MakeDomain]:
+    """Define guests on the run's libvirtd."""
+    with ExitStack() as ends:
+        connection = libvirtd.connect()
+        ends.callback(connection.close)
+
+        def make(
+            name: str, memory_mb: int = 96, vcpu: int = 1, disk: Path | None = None, *, boot: bool = True
+        ) -> Guest:
+            console = tmp_path / f"{name}.console"
+            image = guest_image if boot else None
+            xml = domain_xml(name, memory_mb=memory_mb, vcpu=vcpu, console=console, disk=disk, image=image)
+            guest = Guest(connection.defineXML(xml), console)
+            ends.callback(guest.remove)
+            return guest
+
+        yield make

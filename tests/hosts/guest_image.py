@@ -1,0 +1,170 @@
+"""A guest small enough to boot for real in every test run, without hardware virtualisation.
+
+Debian's cloud kernel and a static busybox, downloaded as packages and unpacked, never installed; put together as a
+kernel and an initramfs, and kept below the user's cache directory per version of the two packages. The guest loads
+the virtio drivers, says `UP_MARKER` with what it found on its serial console, and powers off at the press of the
+(virtual) power button.
+"""
+
+import gzip
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+KERNEL_META_PACKAGE = "linux-image-cloud-amd64"
+SHELL_PACKAGE = "busybox-static"
+# evdev and button: how the power button's press reaches the guest.
+MODULES = ("virtio_pci", "virtio_blk", "virtio_net", "virtio_balloon", "button", "evdev")
+UP_MARKER = "oms-guest is up"
+DOWN_MARKER = "oms-guest powers off"
+RECIPE = 1  # counts changes of this file that make older images unfit
+KERNEL_ARGUMENTS = "console=ttyS0 quiet panic=-1"
+
+INIT = f"""\
+#!/bin/sh
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t devtmpfs dev /dev
+exec </dev/ttyS0 >/dev/ttyS0 2>&1
+for module in /modules/*; do insmod $module; done
+disks=$(ls /sys/block | grep ^vd | tr '\n' ,)
+memory=$(sed -n 's/^MemTotal: *\\([0-9]*\\).*/\\1/p' /proc/meminfo)
+echo "{UP_MARKER} cpus=$(nproc) memory_kib=$memory disks=$disks"
+while :; do acpid -f -l /dev/null; sleep 1; done
+"""
+
+POWER_BUTTON = f"""\
+#!/bin/sh
+echo "{DOWN_MARKER}" >/dev/ttyS0
+poweroff -f
+"""
+
+
+@dataclass(frozen=True)
+class GuestImage:
+    """What direct kernel boot takes; both files may be used by many guests at once."""
+
+    kernel: Path
+    initrd: Path
+
+
+def guest_image(cache: Path | None = None) -> GuestImage:
+    """The image for the packages this machine's apt knows, built on first use (some 20 MB, a few seconds).
+
+    Raises RuntimeError with apt's words when a package can be neither downloaded nor found in the cache.
+    """
+    cache = cache or _default_cache()
+    shown = _run("apt-cache", "show", "--no-all-versions", KERNEL_META_PACKAGE, SHELL_PACKAGE)
+    # The versioned package that the meta package stands for today.
+    kernel_package = _field(r"^Depends: .*?\b(linux-image-\d\S+-cloud-amd64)\b", shown)
+    shell_version = _field(rf"^Package: {SHELL_PACKAGE}\n(?:.+\n)*?Version: (\S+)", shown)
+    kept = cache / re.sub(r"[^\w.+-]", "_", f"guest-{RECIPE}_{kernel_package}_{shell_version}")
+    if not kept.is_dir():
+        _build(kernel_package, kept)
+    return GuestImage(kernel=kept / "vmlinuz", initrd=kept / "initrd.gz")
+
+
+def _default_cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "oms-tests"
+
+
+def _build(kernel_package: str, kept: Path) -> None:
+    """Build beside `kept` and rename, so that a broken-off or a second build at the same time does no harm."""
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=kept.parent, prefix="building-") as scratch:
+        unpacked, image = Path(scratch, "unpacked"), Path(scratch, "image")
+        for package in (kernel_package, SHELL_PACKAGE):
+            _run("dpkg-deb", "--extract", str(_download(package, Path(scratch))), str(unpacked))
+        image.mkdir()
+        [kernel] = unpacked.glob("boot/vmlinuz-*")
+        shutil.copyfile(kernel, image / "vmlinuz")
+        with gzip.open(image / "initrd.gz", "wb", compresslevel=1) as out:
+            for piece in _cpio(_contents(unpacked)):
+                out.write(piece)
+        try:
+            image.rename(kept)
+        except OSError:
+            if not kept.is_dir():  # somebody else was faster: theirs is as good
+                raise
+
+
+def _contents(unpacked: Path) -> dict[str, bytes | None]:
+    """Path in the initramfs to content; None is a directory. Everything is made executable."""
+    contents: dict[str, bytes | None] = dict.fromkeys(
+        ("proc", "sys", "dev", "bin", "etc", "etc/acpi", "etc/acpi/PWRF", "modules")
+    )
+    busybox = unpacked / "bin/busybox"
+    # A script per command instead of links: cpio links are one more thing to write.
+    for command in _run(str(busybox), "--list").split():
+        contents[f"bin/{command}"] = f'#!/bin/busybox sh\nexec /bin/busybox {command} "$@"\n'.encode()
+    contents["bin/busybox"] = busybox.read_bytes()
+    contents["bin/sh"] = busybox.read_bytes()
+    contents["init"] = INIT.encode()
+    contents["etc/acpi/PWRF/00000080"] = POWER_BUTTON.encode()
+    for number, module in enumerate(_with_dependencies(unpacked)):
+        contents[f"modules/{number:02}-{module.name}"] = module.read_bytes()
+    return contents
+
+
+def _with_dependencies(unpacked: Path) -> list[Path]:
+    """The files of MODULES and of what they need, each after its needs, as insmod wants them."""
+    files = {path.name.removesuffix(".ko").replace("-", "_"): path for path in unpacked.rglob("*.ko")}
+    ordered: dict[str, Path] = {}
+
+    def add(name: str) -> None:
+        for needed in _depends(files[name]):
+            add(needed)
+        ordered.setdefault(name, files[name])
+
+    for name in MODULES:
+        add(name)
+    return list(ordered.values())
+
+
+def _depends(module: Path) -> list[str]:
+    """What a kernel module says it needs, from its .modinfo section (NUL-separated `key=value`)."""
+    found = re.search(rb"\0depends=([^\0]*)\0", module.read_bytes())
+    return [name.replace("-", "_") for name in found[1].decode().split(",") if name] if found else []
+
+
+def _cpio(contents: dict[str, bytes | None]) -> Iterator[bytes]:
+    """An initramfs archive, format "newc": see the kernel's early-userspace/buffer-format document."""
+    for inode, (name, data) in enumerate(contents.items(), start=1):
+        mode = 0o040755 if data is None else 0o100755
+        yield from _cpio_entry(inode, name, mode, data or b"")
+    yield from _cpio_entry(0, "TRAILER!!!", 0, b"")
+
+
+def _cpio_entry(inode: int, name: str, mode: int, data: bytes) -> Iterator[bytes]:
+    path = name.encode() + b"\0"
+    links = 1
+    fields = (inode, mode, 0, 0, links, 0, len(data), 0, 0, 0, 0, len(path), 0)
+    head = b"070701" + b"".join(b"%08X" % field for field in fields) + path
+    yield head + bytes(-len(head) % 4)
+    yield data + bytes(-len(data) % 4)
+
+
+def _field(pattern: str, shown: str) -> str:
+    found = re.search(pattern, shown, re.MULTILINE)
+    if found is None:
+        raise RuntimeError(f"apt describes {KERNEL_META_PACKAGE} or {SHELL_PACKAGE} in an unknown way: {shown!r}")
+    return found[1]
+
+
+def _download(package: str, into: Path) -> Path:
+    # The sandbox user may not write below a home directory; apt would warn and do the same.
+    _run("apt-get", "--quiet", "-o", "APT::Sandbox::User=root", "download", package, cwd=into)
+    [file] = into.glob(f"{package}_*.deb")
+    return file
+
+
+def _run(*command: str, cwd: Path | None = None) -> str:
+    done = subprocess.run(command, cwd=cwd, check=False, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise RuntimeError(f"{' '.join(command)} failed with status {done.returncode}: {done.stderr.strip()}")
+    return done.stdout

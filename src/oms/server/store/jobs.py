@@ -42,7 +42,7 @@ class Job(msgspec.Struct, frozen=True):
 
 
 def begin(tx: Connection, job: Job) -> Job:
-    """Write a job down; where the same call is on its way already, that job is the answer and nothing is written."""
+    """Write a job down; where the same call is on its way already, that job is the answer."""
     running = tx.execute(
         select(jobs).where(jobs.c.host_id == job.host_id, jobs.c.same == job.same, jobs.c.state.in_(UNFINISHED))
     ).first()

@@ -2,7 +2,6 @@
 it is on the hosts."""
 
 from sqlalchemy import (
-    Boolean,
     Column,
     Double,
     ForeignKey,
@@ -37,7 +36,6 @@ users = Table(
     Column("name", String(64), primary_key=True),
     Column("role", Integer, nullable=False),
     Column("password", Text, nullable=False),  # argon2id, with its parameters
-    Column("must_change", Boolean, nullable=False, default=False),
     Column("created", Double, nullable=False),
 )
 

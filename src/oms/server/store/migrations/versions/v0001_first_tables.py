@@ -77,7 +77,6 @@ def upgrade() -> None:
         sa.Column("name", sa.String(length=64), nullable=False),
         sa.Column("role", sa.Integer(), nullable=False),
         sa.Column("password", sa.Text(), nullable=False),
-        sa.Column("must_change", sa.Boolean(), nullable=False),
         sa.Column("created", sa.Double(), nullable=False),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_users")),
     )

@@ -1,0 +1,143 @@
+"""The hosts that are here now: greeted when they connect, remembered when they go.
+
+A host may be asked once it has been greeted: the greeting sets its clock for deadlines and brings the jobs of
+both sides to the same state.
+"""
+
+import asyncio
+import time
+from collections.abc import Coroutine
+from typing import Any
+
+import msgspec
+import structlog
+from sqlalchemy import Connection
+
+from oms.bus.call import Caller
+from oms.contract.errors import HostUnavailable, OmsError
+from oms.contract.internal import Hello, HostFacts, JobState, Welcome
+from oms.server.jobs import Jobs
+from oms.server.reads import Reads
+from oms.server.rules.hosttype import automatic_tags
+from oms.server.store import Store, hosts
+from oms.server.store.hosts import Host
+
+log = structlog.get_logger("oms.fleet")
+GREET_SECONDS = 2.0
+"""A greeting that took longer is made again: the host's clock is set no better than the greeting was quick."""
+_facts = msgspec.json.Decoder(HostFacts)
+_states = msgspec.json.Decoder(JobState)
+FACTS_AT_MOST_BYTES = 8192
+
+
+class Fleet:
+    """Who is connected, and greeted."""
+
+    def __init__(self, store: Store, caller: Caller, reads: Reads, jobs: Jobs) -> None:
+        self._store, self._caller, self._reads, self._jobs = store, caller, reads, jobs
+        self._greeted: set[str] = set()
+        self._greetings: dict[str, asyncio.Task[None]] = {}
+        self._names: dict[str, Host] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        caller.wire.on_presence(self._presence)
+        caller.wire.on_event(self._event)
+        for host_id in caller.wire.connected_hosts():
+            self._presence(host_id, True, "was here before")
+
+    def here(self, host_id: str) -> bool:
+        """Whether the host is connected and greeted."""
+        return host_id in self._greeted
+
+    async def host(self, name: str) -> Host:
+        """The signed host of that name, ready to be asked. Raises HostUnavailable."""
+        host = self._names.get(name)
+        if host is None or host.id not in self._greeted:
+            host = await self._store.read(lambda tx: hosts.by_name(tx, name))
+            if host is None:
+                raise HostUnavailable(
+                    f"No host {name} is signed here: funcservices.list_signed lists those that are.", host=name
+                )
+            await self._ready(host)
+            self._names[name] = host
+        return host
+
+    def forget(self, host: Host) -> None:
+        """A host was removed: nothing that was known of it holds any more."""
+        self._names.pop(host.name, None)
+        self._greeted.discard(host.id)
+        self._reads.changed(host.id)
+
+    async def _ready(self, host: Host) -> None:
+        greeting = self._greetings.get(host.id)
+        if greeting is not None and host.id not in self._greeted:
+            await asyncio.wait((greeting,), timeout=GREET_SECONDS)
+        if host.id not in self._greeted:
+            raise HostUnavailable(
+                f"{host.name} is not connected: see that its agent runs, then try again.", host=host.name
+            )
+
+    def _presence(self, host_id: str, connected: bool, reason: str) -> None:
+        log.info("host", id=host_id, connected=connected, reason=reason)
+        self._greeted.discard(host_id)
+        self._reads.changed(host_id)
+        if task := self._greetings.pop(host_id, None):
+            task.cancel()
+        if connected:
+            self._greetings[host_id] = asyncio.create_task(self._greet(host_id))
+        else:
+            self._names = {name: host for name, host in self._names.items() if host.id != host_id}
+            self._background(self._seen(host_id, None))
+
+    async def _greet(self, host_id: str) -> None:
+        """Say hello until it was heard quickly enough."""
+        delay = 0.05
+        while True:
+            try:
+                welcome = await self._hello(host_id)
+            except OmsError as failure:
+                log.info("not greeted yet", id=host_id, failure=failure.message)
+            else:
+                if welcome is not None:
+                    break
+            await asyncio.sleep(delay)
+            delay = min(delay * 2, 5)
+        self._greeted.add(host_id)
+        await self._jobs.greeted(host_id, welcome.jobs)
+        await self._seen(host_id, welcome.facts)
+
+    async def _hello(self, host_id: str) -> Welcome | None:
+        key = await self._store.read(lambda tx: hosts.ssh_public_key(tx, host_id))
+        began = time.monotonic()
+        hello = Hello(time.time(), self._caller.server, self._caller.epoch, key)
+        welcome = await self._caller.ask(host_id, hello)
+        return welcome if time.monotonic() - began <= GREET_SECONDS else None
+
+    async def _event(self, host_id: str, topic: str, payload: bytes) -> None:
+        """A host tells something: only ever about itself, and nothing is answered to it."""
+        try:
+            if topic == "job":
+                await self._jobs.heard(host_id, _states.decode(payload))
+            elif topic == "facts" and len(payload) <= FACTS_AT_MOST_BYTES:
+                await self._seen(host_id, _facts.decode(payload))
+        except msgspec.MsgspecError:
+            log.warning("event not understood", id=host_id, topic=topic[:64])
+        except OmsError as failure:
+            log.warning("event not kept", id=host_id, topic=topic[:64], failure=failure.message)
+
+    async def _seen(self, host_id: str, facts: HostFacts | None) -> None:
+        def write(tx: Connection) -> None:
+            if facts is None:
+                hosts.seen(tx, host_id)
+            elif hosts.by_id(tx, host_id):
+                hosts.seen(tx, host_id, msgspec.json.encode(facts).decode())
+                hosts.put_tags(tx, host_id, 2, automatic_tags(facts))
+
+        try:
+            await self._store.write(write)
+        except OmsError as failure:
+            log.warning("host not noted", id=host_id, failure=failure.message)
+
+    def _background(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

@@ -1,0 +1,251 @@
+"""Jobs on OMS's side: written down, handed to the host at most once, and never forgotten before they have ended.
+
+    queued ──sent──> sent ──> running ──> done | failed
+       └── refused by the host, or certainly not delivered ──> failed, nothing changed
+       └── cancelled before it began ──> cancelled
+
+Truth about a job is the agent's journal. Its events are a courtesy; whatever they lose is asked for whenever the
+host is greeted, and again every few seconds while a job is open.
+"""
+
+import asyncio
+import hashlib
+import secrets
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import msgspec
+import structlog
+
+from oms.bus.call import Caller, decode, encode
+from oms.contract.errors import (
+    FuncMethodTimeoutError,
+    HostBusy,
+    HostUnavailable,
+    JobCancelled,
+    JobExpired,
+    JobInterrupted,
+    NoSuchTask,
+    OmsError,
+    pack,
+    unpack,
+)
+from oms.contract.internal import AskJobs, CancelJob, JobState
+from oms.contract.operation import HostOperation
+from oms.contract.registry import BY_WIRE
+from oms.server.store import Store, jobs, now
+from oms.server.store.hosts import Host
+from oms.server.store.jobs import ENDED, Job
+
+log = structlog.get_logger("oms.jobs")
+MOST_UNFINISHED = 256
+"""Of one host."""
+ASK_AGAIN_SECONDS = 3.0
+EXPIRY_SLACK_SECONDS = 5.0
+"""After a deadline the agent refuses for certain; the slack is for the clocks' disagreement."""
+
+
+class Jobs:
+    """The jobs of all hosts."""
+
+    def __init__(self, store: Store, caller: Caller, changed: Callable[[str], None]) -> None:
+        self._store = store
+        self._caller = caller
+        self._changed = changed
+        self._ended: dict[str, asyncio.Future[Job]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # --- for callers
+
+    async def submit(self, op: HostOperation[Any], host: Host, owner: str) -> Job:
+        """Write the change down as a job and send it; the same change under way already is the answer instead.
+
+        Raises HostBusy where nothing was written.
+        """
+        job = _job(op, host, owner)
+        kept = await self._store.write(lambda tx: self._begin(tx, job))
+        self._changed(host.id)
+        if kept.id == job.id:
+            self._background(self._deliver(job, op))
+        return kept
+
+    def _begin(self, tx: Any, job: Job) -> Job:
+        kept = jobs.begin(tx, job)
+        if kept.id == job.id and jobs.count_unfinished(tx, job.host_id) > MOST_UNFINISHED:
+            raise HostBusy(
+                f"{job.host} has {MOST_UNFINISHED} jobs waiting: try again when some of them have ended."
+            )
+        return kept
+
+    async def outcome(self, job: Job, wait: float) -> Job:
+        """The job once it has ended. Raises FuncMethodTimeoutError with its id where that takes longer."""
+        ended = self._ended.setdefault(job.id, asyncio.get_running_loop().create_future())
+        current = await self._store.read(lambda tx: jobs.by_id(tx, job.id))
+        if current is not None and current.state in ENDED:
+            self._ended.pop(job.id, None)
+            return current
+        done, _ = await asyncio.wait((ended,), timeout=wait)
+        if done:
+            return ended.result()
+        raise FuncMethodTimeoutError(
+            f"It is not known yet how this ends: ask taskservices.get_task for job {job.id}, or make the same "
+            "call again and wait on.",
+            job=job.id,
+        )
+
+    async def find(self, job_id: str) -> Job:
+        """A job by id. Raises NoSuchTask."""
+        job = await self._store.read(lambda tx: jobs.by_id(tx, job_id))
+        if job is None:
+            raise NoSuchTask(f"There is no job {job_id}: taskservices.list_tasks lists them.")
+        return job
+
+    async def wait(self, job_id: str, seconds: float) -> Job:
+        """A job once it has ended, or as it is when the seconds are over. Raises NoSuchTask."""
+        job = await self.find(job_id)
+        try:
+            return await self.outcome(job, seconds)
+        except FuncMethodTimeoutError:
+            return await self.find(job_id)
+
+    async def cancel(self, job_id: str) -> Job:
+        """Cancel a job that has not begun; as it is after that. Raises NoSuchTask, or what the host says."""
+        job = await self.find(job_id)
+        if job.state not in ENDED:
+            state = await self._caller.ask(job.host_id, CancelJob(job_id))
+            await self.heard(job.host_id, state)
+        return await self.find(job_id)
+
+    # --- for the bus
+
+    async def heard(self, host_id: str, state: JobState) -> None:
+        """A host tells a job's state. A host is believed about its own jobs only."""
+        job = await self._store.read(lambda tx: jobs.by_id(tx, state.id))
+        if job is None or job.host_id != host_id or job.state in ENDED:
+            return
+        if state.state in ENDED:
+            await self._end(job, **_ended(job, state))
+        elif state.state in ("queued", "running"):
+            await self._note(job, state)
+
+    async def greeted(self, host_id: str, known: tuple[JobState, ...]) -> None:
+        """A host has connected and told the jobs it knows: bring ours up to that, and ask for the rest."""
+        for state in known:
+            await self.heard(host_id, state)
+        for job in await self._store.read(lambda tx: jobs.unfinished(tx, host_id)):
+            self._background(self._settle(job))
+
+    async def abandoned(self, host_id: str) -> None:
+        """A host was removed: what became of its open jobs will not be known."""
+        gone = JobInterrupted("The host was removed while this job was open: how it ended is not known.")
+        for job in await self._store.read(lambda tx: jobs.unfinished(tx, host_id)):
+            await self._end(job, state="failed", error=_json(pack(gone)))
+
+    async def watch(self) -> None:
+        """Runs for ever: asks again for what stays open, and closes what can never begin any more."""
+        while True:
+            await asyncio.sleep(ASK_AGAIN_SECONDS)
+            try:
+                await self._ask_again()
+            except OmsError as failure:
+                log.warning("jobs not asked for", failure=failure.message)
+
+    async def _ask_again(self) -> None:
+        connected = self._caller.wire.connected_hosts()
+        for job in await self._store.read(jobs.unfinished):
+            old_enough = now() - job.created > ASK_AGAIN_SECONDS
+            if job.host_id in connected and old_enough:
+                self._background(self._settle(job))
+
+    # --- inside
+
+    async def _deliver(self, job: Job, op: HostOperation[Any], *, first: bool = True) -> None:
+        """Hand a job to its host. What is certain is written; what is not is left to `_settle`: after a first
+        attempt that was not answered, a second one that did not get through proves nothing."""
+        try:
+            state = await self._caller.send_job(job.host_id, op, job.id, job.deadline)
+        except FuncMethodTimeoutError:
+            return
+        except HostUnavailable as away:
+            if first:
+                await self._end(job, state="failed", error=_json(pack(away)))
+        except OmsError as refusal:
+            await self._end(job, state="failed", error=_json(pack(refusal)))
+        else:
+            await self.heard(job.host_id, state)
+
+    async def _settle(self, job: Job) -> None:
+        """Ask the host what became of a job; one that it never heard of is sent again, or is over."""
+        try:
+            (state,) = await self._caller.ask(job.host_id, AskJobs((job.id,)))
+        except (OmsError, ValueError):
+            return
+        if state.state != "unknown":
+            await self.heard(job.host_id, state)
+        elif now() > job.deadline + EXPIRY_SLACK_SECONDS:
+            late = JobExpired("The host did not get this in time: it was not begun and will not be.")
+            await self._end(job, state="failed", error=_json(pack(late)))
+        elif now() < job.deadline and job.op:
+            await self._deliver(job, decode(job.op, BY_WIRE[job.method]), first=False)
+
+    async def _note(self, job: Job, state: JobState) -> None:
+        stage = "running" if state.state == "running" else "sent"
+        started = job.started or (now() if stage == "running" else 0)
+        values = {"state": stage, "progress": state.progress, "started": started}
+        await self._store.write(lambda tx: jobs.change(tx, job.id, **values))
+
+    async def _end(self, job: Job, **values: Any) -> None:
+        """Write an end down, then tell those who wait."""
+        ended = await self._store.write(lambda tx: jobs.change(tx, job.id, **values))
+        self._changed(job.host_id)
+        waiting = self._ended.pop(job.id, None)
+        if waiting is not None and ended is not None and not waiting.done():
+            waiting.set_result(ended)
+
+    def _background(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _job(op: HostOperation[Any], host: Host, owner: str) -> Job:
+    facts = op.facts
+    wanted = encode(op)
+    moment = now()
+    return Job(
+        id=secrets.token_hex(16),
+        method=facts.wire,
+        host_id=host.id,
+        host=host.name,
+        target=str(getattr(op, facts.target)) if facts.target else "",
+        owner=owner,
+        same=hashlib.sha256(facts.wire.encode() + b"\0" + wanted).hexdigest(),
+        op=wanted.decode(),
+        state="queued",
+        created=moment,
+        deadline=moment + facts.timeout,
+    )
+
+
+def _ended(job: Job, state: JobState) -> dict[str, Any]:
+    values: dict[str, Any] = {"state": state.state, "started": job.started or now()}
+    if state.notes:
+        values["notes"] = _json(state.notes)
+    if state.state == "done":
+        values["result"] = state.result
+        values["progress"] = 100
+    else:
+        values["error"] = _json(state.error or pack(JobCancelled("The job was cancelled before it began.")))
+    return values
+
+
+def result(job: Job) -> msgspec.Raw:
+    """The JSON of an ended job's result. Raises the error it ended with."""
+    if job.state == "done":
+        return msgspec.Raw(job.result.encode())
+    failure = job.failure()
+    raise unpack(failure) if failure else JobCancelled("The job was cancelled before it began.", job=job.id)
+
+
+def _json(value: Any) -> str:
+    return encode(value).decode()

@@ -1,0 +1,47 @@
+"""How often a password may be guessed: each user from each address has so many tries, then has to wait.
+
+Counted per user and address together, so that somebody who guesses locks out himself and not the user, who
+logs in from elsewhere. Unknown users are counted like known ones, or the count would tell them apart.
+"""
+
+from collections import OrderedDict
+
+import msgspec
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """`tries` wrong ones, then `lock_seconds` of rest; a wrong answer is given after `delay_seconds`."""
+
+    tries: int = 10
+    lock_seconds: float = 900
+    delay_seconds: float = 3
+
+
+class Guesses:
+    """The wrong tries that are remembered: at most so many pairs, the least recent forgotten first."""
+
+    def __init__(self, limits: Limits, most: int = 10_000) -> None:
+        self.limits = limits
+        self._most = most
+        self._tries: OrderedDict[tuple[str, str], tuple[int, float]] = OrderedDict()
+
+    def begin(self, user: str, address: str, now: float) -> bool:
+        """Whether another try is allowed. It counts as wrong until `right` is called, so that tries made side
+        by side count as well."""
+        key = _key(user, address)
+        count, last = self._tries.pop(key, (0, now))
+        if now - last >= self.limits.lock_seconds:
+            count = 0
+        allowed = count < self.limits.tries
+        self._tries[key] = (count + 1, now) if allowed else (count, last)
+        while len(self._tries) > self._most:
+            self._tries.popitem(last=False)
+        return allowed
+
+    def right(self, user: str, address: str) -> None:
+        """The password was right: forget the wrong tries."""
+        self._tries.pop(_key(user, address), None)
+
+
+def _key(user: str, address: str) -> tuple[str, str]:
+    return user.strip().lower(), address

@@ -59,6 +59,15 @@ def guest_image(cache: Path | None = None) -> GuestImage:
     Raises RuntimeError with apt's words when a package can be neither downloaded nor found in the cache.
     """
     cache = cache or _default_cache()
+    try:
+        return _kept_or_built(cache)
+    except RuntimeError:
+        # Package lists that are missing or older than the archive: both are cured once.
+        _run("apt-get", "--quiet", "update")
+        return _kept_or_built(cache)
+
+
+def _kept_or_built(cache: Path) -> GuestImage:
     shown = _run("apt-cache", "show", "--no-all-versions", KERNEL_META_PACKAGE, SHELL_PACKAGE)
     # The versioned package that the meta package stands for today.
     kernel_package = _field(r"^Depends: .*?\b(linux-image-\d\S+-cloud-amd64)\b", shown)

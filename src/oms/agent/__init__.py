@@ -1,0 +1,1 @@
+"""The agent: does on one host what OMS asks of it."""

@@ -1,0 +1,216 @@
+"""The port to the hypervisors: what the agent asks of virtual machines, whoever runs them.
+
+Everything here is plain data and one Protocol. A hypervisor is one module beside this one that keeps it
+(`libvirt`), and says in `Capabilities` what it cannot do, so that handlers ask data and never a kind.
+
+A machine is named by its UUID everywhere but in `find`: names are given anew to other machines, UUIDs are not.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+State = Literal["running", "paused", "shutdown", "crashed"]
+"""`shutdown` is off, or so far in going off that there is no way back."""
+
+DomainType = Literal["kvm", "qemu"]
+"""How machines are run: by the processor itself, or emulated."""
+
+Stat = Literal["cpu", "memory", "df", "network"]
+"""What `use` can measure of a running machine."""
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a hypervisor can do to a machine while it runs."""
+
+    domain_type: DomainType
+    live_memory: bool
+    """Memory changes, up to what the machine was started with."""
+    live_vcpus_up: bool
+    """CPUs are added, up to the maximum that the machine was started with."""
+    live_vcpus_down: bool
+    """CPUs are taken away again."""
+
+
+@dataclass(frozen=True, slots=True)
+class MachineState:
+    """One line of the list of machines."""
+
+    uuid: str
+    name: str
+    state: State
+    vcpus: int
+    memory_kb: int
+    """What it has now; what it starts with where it is off."""
+    max_memory_kb: int
+    cpu_time_ns: int
+    """Since its start; 0 where it is off."""
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """A drive of a machine."""
+
+    target: str
+    """Its name in the machine, as in `vda`."""
+    device: Literal["disk", "cdrom", "floppy", "lun"]
+    file: Path | None
+    """The file behind it, as the definition spells it; None for a block device, a volume, a network disk, no medium."""
+    sources: tuple[Path, ...]
+    """All files and devices that the definition names for it: the one behind it and those behind that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Nic:
+    """A network interface of a machine."""
+
+    mac: str
+    source: str
+    """The bridge, device or network on the host's side; "" where the definition names none."""
+    device: str
+    """The host's end of it while the machine runs, as in `vnet0`; else ""."""
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """What a machine is made of."""
+
+    vcpus: int
+    max_vcpus: int
+    memory_kb: int
+    max_memory_kb: int
+    vcpus_pinned: bool
+    """Its CPUs are laid out in sockets or memory nodes, so that there can never be more than `max_vcpus`."""
+    memory_pinned: bool
+    """Its memory is laid out in nodes or slots, so that `max_memory_kb` stays as it is."""
+    balloon: bool
+    """It has the device by which a running machine gives memory back."""
+    disks: tuple[Disk, ...]
+    nics: tuple[Nic, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """A machine in full. It has one definition at least."""
+
+    uuid: str
+    name: str
+    state: State
+    live: Definition | None
+    """As it runs now; None where it is off."""
+    kept: Definition | None
+    """As it will start next; None for a machine that will be gone when it stops."""
+
+
+@dataclass(frozen=True, slots=True)
+class DiskUse:
+    """KB on the host's disks, of what the machine sees."""
+
+    used_kb: int
+    size_kb: int
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryUse:
+    """KB."""
+
+    used_kb: int
+    total_kb: int
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkUse:
+    """The first interface: its name on the host's side, and the machine's address there or ""."""
+
+    name: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """What one running machine uses, as far as it was asked for and is known."""
+
+    cpu_percent: float | None = None
+    """Of all its CPUs, since about the last question; None at the first."""
+    memory: MemoryUse | None = None
+    disk: DiskUse | None = None
+    network: NetworkUse | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """What this host has for machines."""
+
+    cpus: int
+    max_vcpus: int
+    """The most that the hypervisor gives to one machine."""
+    available_memory_kb: int
+    """What a new machine could be given now without others being swapped out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Something happened to a machine, by whomever. The same may be told more than once, and late: ask again."""
+
+    uuid: str
+    name: str
+    what: Literal["defined", "removed", "started", "stopped", "crashed", "paused", "resumed", "anything"]
+    """`anything`, without uuid and name: changes were missed while the hypervisor was away."""
+
+
+class Machines(Protocol):
+    """The virtual machines of this host.
+
+    Every method may raise `HypervisorUnavailable`, at once where the hypervisor is known to be away and after some
+    seconds where it hangs. The methods that change something say in it whether nothing was changed or whether that
+    is not known (`data.outcome`: "nothing" or "unknown"). Those that take a uuid raise `NoSuchMachine`. What the
+    hypervisor refuses is a `FuncManError` with its words.
+    """
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What this hypervisor can do."""
+
+    async def states(self) -> list[MachineState]:
+        """All machines, as they were at some moment after the call began."""
+
+    async def use(self, wanted: frozenset[Stat]) -> dict[str, Use]:
+        """What the running machines use, by uuid. One that does not answer may be missing."""
+
+    async def capacity(self) -> Capacity:
+        """What this host has for machines now."""
+
+    async def find(self, name: str) -> Machine:
+        """The machine of that name, or else of that uuid. Raises NoSuchMachine."""
+
+    async def all(self) -> list[Machine]:
+        """All machines in full; slow where there are many."""
+
+    async def start(self, uuid: str) -> None:
+        """Start it, from its saved state where it has one. One that runs stays so."""
+
+    async def resume(self, uuid: str) -> None:
+        """Let a paused machine go on. One that runs stays so."""
+
+    async def stop(self, uuid: str) -> None:
+        """Take its power away. One that is off stays so."""
+
+    async def undefine(self, uuid: str) -> None:
+        """Forget a machine that is off, with all that is kept for it but its disks."""
+
+    async def redefine(self, uuid: str, *, vcpus: int | None, memory_kb: int | None) -> None:
+        """Change what it starts with next: all that is given, or nothing."""
+
+    async def set_live_vcpus(self, uuid: str, vcpus: int) -> None:
+        """Change the CPUs of a running machine."""
+
+    async def set_live_memory(self, uuid: str, memory_kb: int) -> None:
+        """Change the memory of a running machine; the guest follows in its own time."""
+
+    def on_change(self, callback: Callable[[Change], None]) -> Callable[[], None]:
+        """Call back in the event loop at each change. Answers the function that ends it."""
+
+    async def close(self) -> None:
+        """Let go of the hypervisor; machines are not touched."""

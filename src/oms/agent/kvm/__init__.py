@@ -1,0 +1,1 @@
+"""KVMService on a host: the handlers, and the rules they go by."""

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 
 from oms.contract.func import Tag
 from oms.server.store import now
-from oms.server.store.tables import hosts, requests, tags
+from oms.server.store.tables import hosts, removed_keys, requests, tags
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -100,18 +100,12 @@ def sign(tx: Connection, request: Request, signing: Signing) -> None:
     tx.execute(delete(requests).where(requests.c.key_sha256 == request.key_sha256))
 
 
-def renew(tx: Connection, host_id: str, key_sha256: str, signing: Signing) -> None:
-    """Give a signed host its new certificate; the old one is refused from then on."""
-    tx.execute(
-        update(hosts)
-        .where(hosts.c.id == host_id)
-        .values(
-            key_sha256=key_sha256,
-            certificate=signing.certificate,
-            certificate_sha256=signing.certificate_sha256,
-            not_after=signing.not_after,
-        )
-    )
+def renew(
+    tx: Connection, host_id: str, key_sha256: str, certificate: str, certificate_sha256: str, not_after: float
+) -> None:
+    """Give a signed host its new key and certificate; the old ones are refused from then on."""
+    values = {"certificate": certificate, "certificate_sha256": certificate_sha256, "not_after": not_after}
+    tx.execute(update(hosts).where(hosts.c.id == host_id).values(key_sha256=key_sha256, **values))
 
 
 def remove(tx: Connection, name: str) -> Host | None:
@@ -120,7 +114,17 @@ def remove(tx: Connection, name: str) -> Host | None:
     if host:
         tx.execute(delete(tags).where(tags.c.host_id == host.id))
         tx.execute(delete(hosts).where(hosts.c.id == host.id))
+        tx.execute(delete(removed_keys).where(removed_keys.c.key_sha256 == host.key_sha256))
+        tx.execute(insert(removed_keys).values(key_sha256=host.key_sha256, removed=now()))
     return host
+
+
+def was_removed(tx: Connection, key_sha256: str) -> bool:
+    """Whether a host with that key was thrown out: such a key never comes in again."""
+    return (
+        tx.execute(select(removed_keys.c.removed).where(removed_keys.c.key_sha256 == key_sha256)).first()
+        is not None
+    )
 
 
 def by_name(tx: Connection, name: str) -> Host | None:

@@ -79,6 +79,13 @@ requests = Table(
     Column("created", Double, nullable=False),
 )
 
+removed_keys = Table(
+    "removed_keys",
+    metadata,
+    Column("key_sha256", String(64), primary_key=True),  # of a host that was thrown out: it must make a new one
+    Column("removed", Double, nullable=False),
+)
+
 tags = Table(
     "tags",
     metadata,

@@ -60,6 +60,12 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("key", name=op.f("pk_meta")),
     )
     op.create_table(
+        "removed_keys",
+        sa.Column("key_sha256", sa.String(length=64), nullable=False),
+        sa.Column("removed", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("key_sha256", name=op.f("pk_removed_keys")),
+    )
+    op.create_table(
         "requests",
         sa.Column("key_sha256", sa.String(length=64), nullable=False),
         sa.Column("name", sa.String(length=253), nullable=False),
@@ -103,5 +109,5 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Drop them, the ones that others refer to last."""
-    for table in ("jobs", "tags", "requests", "sessions", "hosts", "users", "meta"):
+    for table in ("jobs", "tags", "removed_keys", "requests", "sessions", "hosts", "users", "meta"):
         op.drop_table(table)

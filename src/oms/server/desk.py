@@ -1,0 +1,42 @@
+"""What a method that OMS itself answers is given beside its operation: who asks, and all that OMS has."""
+
+from dataclasses import dataclass
+
+from oms.bus.call import Caller
+from oms.contract.handlers import Handlers
+from oms.contract.operation import Permission
+from oms.server.ca.client import SignerClient
+from oms.server.fleet import Fleet
+from oms.server.jobs import Jobs
+from oms.server.rules.guessing import Guesses
+from oms.server.sessions import Sessions
+from oms.server.store import Store
+
+
+@dataclass(frozen=True)
+class House:
+    """The parts of one server, made by `main`."""
+
+    store: Store
+    sessions: Sessions
+    guesses: Guesses
+    signer: SignerClient
+    caller: Caller
+    fleet: Fleet
+    jobs: Jobs
+    ca_sha256: str
+    certificate_days: int
+
+
+@dataclass(frozen=True)
+class Desk:
+    """One call: its user (empty at the login), role, address and SESSID, and the house."""
+
+    user: str
+    role: Permission
+    address: str
+    sessid: object
+    house: House
+
+
+Table = Handlers[Desk]

@@ -1,0 +1,173 @@
+"""The address: a bare ASGI application, because every call passes here.
+
+Calls at `/`; beside them the few pages of `pages`. One of the two places that catch every exception: a bug is
+logged with a reference, and no caller sees more of it than that.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Any
+
+import msgspec
+
+from oms.bus.call import defect
+from oms.contract.errors import OmsError
+from oms.server.edge import dialects, introspection
+from oms.server.edge.dialects import Asked, NoCall, Plain
+from oms.server.pipeline import Answer, Call, Pipeline
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+LONGEST_URL_BYTES = 16 * 1024
+LONGEST_BODY_BYTES = 1024 * 1024
+BODY_SECONDS = 30
+AT_ONCE_IN_A_BATCH = 8
+ALWAYS: list[tuple[bytes, bytes]] = [
+    (b"cache-control", b"no-store"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+]
+_JSON = [(b"content-type", b"application/json"), *ALWAYS]
+_TEXT = [(b"content-type", b"text/plain; charset=utf-8"), *ALWAYS]
+
+
+class Ask(msgspec.Struct, frozen=True):
+    """One request for a page."""
+
+    verb: str
+    body: bytes
+    address: str
+    host: str
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """A page's answer."""
+
+    status: int
+    body: bytes
+    media: bytes = b"application/json"
+
+
+Page = Callable[[Ask], Awaitable[Reply]]
+
+
+class TooLarge(Exception):
+    """A body above the limit."""
+
+
+class Edge:
+    """The ASGI application. `names` are the host names it answers to, besides any literal address."""
+
+    def __init__(self, pipeline: Pipeline, pages: Mapping[str, Page], names: frozenset[str]) -> None:
+        self._pipeline, self._pages, self._names = pipeline, pages, names
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI: one request."""
+        if scope["type"] != "http":
+            return
+        try:
+            status, headers, body = await self._answer(scope, receive)
+        except TooLarge:
+            status, headers, body = 413, _TEXT, b"A body has at most 1 MiB."
+        except TimeoutError:
+            status, headers, body = 408, _TEXT, b"The body did not come in time."
+        length = (b"content-length", b"%d" % len(body))
+        await send({"type": "http.response.start", "status": status, "headers": [length, *headers]})
+        await send({"type": "http.response.body", "body": body})
+
+    async def _answer(self, scope: Scope, receive: Receive) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+        if len(scope["raw_path"]) + len(scope["query_string"]) > LONGEST_URL_BYTES:
+            return 414, _TEXT, b"An address has at most 16 KiB: POST the call instead."
+        host, foreign = _origin(scope["headers"])
+        if not self._ours(host):
+            return 421, _TEXT, b"This server does not answer to that name: see its setting `names`."
+        address = scope["client"][0] if scope["client"] else ""
+        verb, path = scope["method"], scope["path"]
+        if path == "/":
+            return await self._calls(verb, scope, receive, address, foreign)
+        page = self._pages.get(path)
+        if page is None:
+            return 404, _TEXT, b"There is nothing here."
+        reply = await page(Ask(verb, await _body(receive), address, host))
+        return reply.status, [(b"content-type", reply.media), *ALWAYS], reply.body
+
+    def _ours(self, host: str) -> bool:
+        name = host.rpartition(":")[0] if not host.endswith("]") and ":" in host else host
+        return name in self._names or name.startswith("[") or name.replace(".", "").isdigit()
+
+    async def _calls(
+        self, verb: str, scope: Scope, receive: Receive, address: str, foreign: bool
+    ) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+        asked: Asked | list[Asked]
+        try:
+            if verb == "POST":
+                asked = dialects.from_body(await _body(receive))
+            elif verb in ("GET", "HEAD"):
+                asked = dialects.from_query(scope["query_string"])
+            else:
+                return 405, [*_TEXT, (b"allow", b"GET, POST")], dialects.EXPECTED.encode()
+        except NoCall as none:
+            return 400, _TEXT, str(none).encode()
+        if isinstance(asked, list):
+            answers = await self._batch(asked, address, foreign)
+            return (200, _JSON, b"[" + b",".join(answers) + b"]") if answers else (204, ALWAYS, b"")
+        answer = await self._one(asked, address, foreign)
+        return (200, _JSON, answer) if not asked.silent else (204, ALWAYS, b"")
+
+    async def _batch(self, batch: list[Asked], address: str, foreign: bool) -> list[bytes]:
+        lane = asyncio.Semaphore(AT_ONCE_IN_A_BATCH)
+
+        async def one(asked: Asked) -> bytes:
+            async with lane:
+                return await self._one(asked, address, foreign)
+
+        answers = await asyncio.gather(*(one(asked) for asked in batch))
+        return [answer for asked, answer in zip(batch, answers, strict=True) if not asked.silent]
+
+    async def _one(self, asked: Asked, address: str, foreign: bool) -> bytes:
+        outcome: Answer | Plain | OmsError
+        try:
+            outcome = introspection.answer(asked) or await self._pipeline.answer(
+                Call(asked.service, asked.method, asked.params, address, foreign)
+            )
+            return dialects.write(asked, outcome)
+        except OmsError as error:
+            return dialects.write(asked, error)
+        except Exception as bug:  # noqa: BLE001 - the edge of the server
+            return dialects.write(asked, defect(bug, f"{asked.service}.{asked.method}"[:200]))
+
+
+async def _body(receive: Receive) -> bytes:
+    message = await receive()
+    body: bytes = message.get("body", b"")
+    if not message.get("more_body"):
+        if len(body) > LONGEST_BODY_BYTES:
+            raise TooLarge
+        return body
+    parts, size = [body], len(body)
+    async with asyncio.timeout(BODY_SECONDS):
+        while message.get("more_body") and size <= LONGEST_BODY_BYTES:
+            message = await receive()
+            parts.append(message.get("body", b""))
+            size += len(parts[-1])
+    if size > LONGEST_BODY_BYTES:
+        raise TooLarge
+    return b"".join(parts)
+
+
+def _origin(headers: list[tuple[bytes, bytes]]) -> tuple[str, bool]:
+    """The name the caller called us by, and whether a browser says that another site's page made the request."""
+    host = origin = site = b""
+    for name, value in headers:
+        if name == b"host":
+            host = value
+        elif name == b"origin":
+            origin = value
+        elif name == b"sec-fetch-site":
+            site = value
+    foreign = site in (b"cross-site", b"same-site") or (origin != b"" and origin.partition(b"://")[2] != host)
+    return host.decode("latin-1").lower(), foreign

@@ -1,0 +1,68 @@
+"""JSON as the standard has it and no more: no NaN, no key twice, no lone surrogates, no depth above 32.
+
+The standard library's C scanner does the work; what it lets through is refused here.
+"""
+
+import json
+import math
+import re
+from typing import Any
+
+DEEPEST = 32
+_STRINGS = re.compile(r'"(?:[^"\\]|\\.)*"')
+_BRACKETS = re.compile(r"[][{}]")
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+
+
+class NotJson(ValueError):
+    """The text is not JSON, or is JSON of a kind that is refused; the message says which."""
+
+
+def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        raise NotJson("A key stands twice in one object.")
+    return made
+
+
+def _constant(name: str) -> Any:
+    raise NotJson(f"{name} is not JSON.")
+
+
+def _number(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise NotJson("A number is too large.")
+    return number
+
+
+_decoder = json.JSONDecoder(object_pairs_hook=_pairs, parse_constant=_constant, parse_float=_number)
+
+
+def loads(text: bytes | str) -> Any:
+    """The value. Raises NotJson."""
+    try:
+        if isinstance(text, bytes):
+            text = text.decode()
+        _refuse_depth(text)
+        value = _decoder.decode(text)
+        if _SURROGATE.search(text):
+            json.dumps(value, ensure_ascii=False).encode()
+    except NotJson:
+        raise
+    except UnicodeError:
+        raise NotJson("The text is not UTF-8, or holds half a surrogate pair.") from None
+    except (ValueError, RecursionError):
+        raise NotJson("The text is not JSON.") from None
+    return value
+
+
+def _refuse_depth(text: str) -> None:
+    """Counted before parsing: the scanner is recursive. Most texts have too few brackets to be looked at."""
+    if text.count("[") + text.count("{") <= DEEPEST:
+        return
+    depth = 0
+    for sign in _BRACKETS.findall(_STRINGS.sub("", text)):
+        depth += 1 if sign in "[{" else -1
+        if depth > DEEPEST:
+            raise NotJson(f"Nested deeper than {DEEPEST} levels.")

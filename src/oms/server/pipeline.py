@@ -1,0 +1,144 @@
+"""The one road that every call takes: find, session, permission, decode, then the answer from where it is.
+
+find the operation → who calls → may he → decode → what OMS itself answers
+                                                  → a read: recorded, or asked of the host
+                                                  → a change: a job, and its outcome
+"""
+
+import time
+from typing import Any
+
+import msgspec
+
+from oms.bus.call import encode
+from oms.contract.errors import AuthError, FuncManError, FuncMethodTimeoutError, OmsError, PermissionDenied
+from oms.contract.operation import HostOperation, OpenOperation, Operation, Permission
+from oms.server import audit, decode, jobs
+from oms.server.audit import Audit, Line
+from oms.server.decode import Decoded
+from oms.server.desk import Desk, House, Table
+from oms.server.reads import Reads
+
+
+class Call(msgspec.Struct, frozen=True):
+    """A call as it came in, on any dialect. `foreign`: a browser says that another site's page made it."""
+
+    service: Any
+    method: Any
+    params: Any
+    address: str
+    foreign: bool = False
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """A result: its type, itself (JSON values, structs or Raw), and when it was so (RFC 3339)."""
+
+    type: str
+    result: Any
+    as_of: str
+
+
+class InHost(msgspec.Struct, frozen=True):
+    """A host's answer, with the host's name."""
+
+    client: str
+    result: Any
+
+
+class Pipeline:
+    """The road. `answer` is all that an edge needs."""
+
+    def __init__(self, house: House, table: Table, reads: Reads, log: Audit) -> None:
+        self._house, self._table, self._reads, self._log = house, table, reads, log
+
+    async def answer(self, call: Call) -> Answer:
+        """The answer to a call, after its audit line was written. Raises OmsError."""
+        trace = _Trace(call)
+        began = time.perf_counter()
+        try:
+            return await self._answer(call, trace)
+        except OmsError as error:
+            trace.failed(error)
+            raise
+        except Exception:
+            trace.line["outcome"] = "defect"
+            raise
+        finally:
+            self._log.write(trace.written(round((time.perf_counter() - began) * 1000, 3)))
+
+    async def _answer(self, call: Call, trace: "_Trace") -> Answer:
+        kind = decode.find(call.service, call.method)
+        trace.line["method"] = kind.facts.wire
+        desk = await self._admit(kind, call, trace)
+        decoded = decode.decode(kind, call.params)
+        trace.decoded(decoded)
+        if isinstance(decoded.op, HostOperation):
+            return await self._of_host(decoded, decoded.op, desk, trace)
+        handler = self._table.find(kind)
+        if handler is None:
+            raise FuncManError(f"{kind.facts.wire} is not served here.")
+        return Answer(kind.facts.answers, await handler(decoded.op, desk), audit.moment())
+
+    async def _admit(self, kind: type[Operation[Any]], call: Call, trace: "_Trace") -> Desk:
+        """Who calls, and may he. Looks at nothing but the SESSID; raises AuthError."""
+        facts = kind.facts
+        if call.foreign and facts.changes:
+            raise PermissionDenied("Another site's page may not change anything here.")
+        if issubclass(kind, OpenOperation):
+            return Desk("", Permission.NOBODY, call.address, None, self._house)
+        given = decode.sessid(call.params)
+        if facts.permission is Permission.NOBODY:
+            return Desk("", Permission.NOBODY, call.address, given, self._house)
+        session = await self._house.sessions.check(given)
+        trace.line["user"], trace.line["session"] = session.user, session.digest[:8]
+        if session.role < facts.permission:
+            raise AuthError(
+                f"{facts.wire} needs the role {facts.permission.name.lower()}; "
+                f"{session.user} is {session.role.name.lower()}. An administrator can change that."
+            )
+        return Desk(session.user, session.role, call.address, given, self._house)
+
+    async def _of_host(self, decoded: Decoded, op: HostOperation[Any], desk: Desk, trace: "_Trace") -> Answer:
+        if op.facts.changes:
+            return await self._change(decoded, op, desk, trace)
+        host = await self._house.fleet.host(decoded.host)
+        key = (host.id, op.facts.wire, encode(op))
+        recorded = self._reads.recorded(key, decoded.cache_timeout)
+        kind = "tmp_cache"
+        if recorded is None:
+            recorded = await self._reads.ask(key, lambda: self._house.caller.ask_raw(host.id, op))
+            kind = op.facts.answers
+        return Answer(kind, InHost(host.name, recorded.answer), recorded.as_of)
+
+    async def _change(self, decoded: Decoded, op: HostOperation[Any], desk: Desk, trace: "_Trace") -> Answer:
+        host = await self._house.fleet.host(decoded.host)
+        job = await self._house.jobs.submit(op, host, desk.user)
+        trace.line["job"] = job.id
+        ended = await self._house.jobs.outcome(job, op.facts.timeout)
+        return Answer(op.facts.answers, InHost(host.name, jobs.result(ended)), audit.moment())
+
+
+class _Trace:
+    """The audit line of a call while it is being made."""
+
+    def __init__(self, call: Call) -> None:
+        asked = f"{call.service}.{call.method}"
+        self.line: dict[str, Any] = {"method": asked[:256], "address": call.address}
+        self._decoded: Decoded | None = None
+
+    def decoded(self, decoded: Decoded) -> None:
+        self._decoded = decoded
+
+    def failed(self, error: OmsError) -> None:
+        self.line["outcome"] = error.wire_name
+        self.line["reason"] = error.message[: audit.LONGEST_TEXT]
+        if isinstance(error, FuncMethodTimeoutError) and "job" in error.data:
+            self.line["job"] = str(error.data["job"])
+
+    def written(self, milliseconds: float) -> Line:
+        params: dict[str, Any] = {}
+        if self._decoded is not None:
+            op = self._decoded.op
+            params = audit.printable(op.__struct_fields__, op)
+            self.line["host"] = self._decoded.host
+        return Line(time=audit.moment(), params=params, milliseconds=milliseconds, **self.line)

@@ -122,7 +122,12 @@ class Enrolment:
         issued = await self._signer.issue(asked.csr, request.csr_sha256)
         await self._store.write(
             lambda tx: hosts.renew(
-                tx, host.id, request.key_sha256, issued.certificate, issued.sha256, issued.not_after.timestamp()
+                tx,
+                host.id,
+                key_sha256=request.key_sha256,
+                certificate=issued.certificate,
+                certificate_sha256=issued.sha256,
+                not_after=issued.not_after.timestamp(),
             )
         )
         log.info("certificate renewed", host=host.name, not_after=issued.not_after.isoformat())

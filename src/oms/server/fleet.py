@@ -89,21 +89,22 @@ class Fleet:
             self._background(self._seen(host_id, None))
 
     async def _greet(self, host_id: str) -> None:
+        welcome = await self._welcome(host_id)
+        self._greeted.add(host_id)
+        await self._jobs.greeted(host_id, welcome.jobs)
+        await self._seen(host_id, welcome.facts)
+
+    async def _welcome(self, host_id: str) -> Welcome:
         """Say hello until it was heard quickly enough."""
         delay = 0.05
         while True:
             try:
-                welcome = await self._hello(host_id)
+                if welcome := await self._hello(host_id):
+                    return welcome
             except OmsError as failure:
                 log.info("not greeted yet", id=host_id, failure=failure.message)
-            else:
-                if welcome is not None:
-                    break
             await asyncio.sleep(delay)
             delay = min(delay * 2, 5)
-        self._greeted.add(host_id)
-        await self._jobs.greeted(host_id, welcome.jobs)
-        await self._seen(host_id, welcome.facts)
 
     async def _hello(self, host_id: str) -> Welcome | None:
         key = await self._store.read(lambda tx: hosts.ssh_public_key(tx, host_id))

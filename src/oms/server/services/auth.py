@@ -25,7 +25,7 @@ async def authenticate(op: api.Authenticate, desk: Desk) -> str:
         raise AuthError(LOCKED)
     name = op.username.strip()
     user = await house.store.read(lambda tx: users.by_name(tx, name))
-    if not await passwords.matches(user and user.password, op.password.reveal()) or user is None:
+    if not await passwords.matches(user.password if user else None, op.password.reveal()) or user is None:
         await asyncio.sleep(max(0, house.guesses.limits.delay_seconds - (time.monotonic() - began)))
         raise AuthError(WRONG)
     house.guesses.right(op.username, desk.address)

@@ -101,7 +101,7 @@ def sign(tx: Connection, request: Request, signing: Signing) -> None:
 
 
 def renew(
-    tx: Connection, host_id: str, key_sha256: str, certificate: str, certificate_sha256: str, not_after: float
+    tx: Connection, host_id: str, *, key_sha256: str, certificate: str, certificate_sha256: str, not_after: float
 ) -> None:
     """Give a signed host its new key and certificate; the old ones are refused from then on."""
     values = {"certificate": certificate, "certificate_sha256": certificate_sha256, "not_after": not_after}
@@ -121,10 +121,8 @@ def remove(tx: Connection, name: str) -> Host | None:
 
 def was_removed(tx: Connection, key_sha256: str) -> bool:
     """Whether a host with that key was thrown out: such a key never comes in again."""
-    return (
-        tx.execute(select(removed_keys.c.removed).where(removed_keys.c.key_sha256 == key_sha256)).first()
-        is not None
-    )
+    removed = select(removed_keys.c.removed).where(removed_keys.c.key_sha256 == key_sha256)
+    return tx.execute(removed).first() is not None
 
 
 def by_name(tx: Connection, name: str) -> Host | None:

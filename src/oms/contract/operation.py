@@ -8,9 +8,10 @@ import enum
 import inspect
 import typing
 from collections.abc import Callable, Iterator
-from typing import Any, ClassVar, Generic, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
 
 import msgspec
+from msgspec import Meta
 
 from oms.contract.errors import OmsError
 from oms.contract.types import CacheTimeout, Hostname
@@ -87,7 +88,11 @@ class Operation(msgspec.Struct, Generic[R_co], frozen=True):
     front: ClassVar[tuple[Param, ...]] = ()
 
 
-SESSID = Param("SESSID", str, True)
+SESSID = Param(
+    "SESSID",
+    Annotated[str, Meta(description="the session id that `authenticate` answered", examples=["SESSID"])],
+    True,
+)
 CACHE_TIMEOUT = Param("cache_timeout", CacheTimeout, True)
 
 

@@ -97,21 +97,23 @@ def _key(csr: x509.CertificateSigningRequest) -> PublicKey:
     try:
         key = csr.public_key()
     except UNREADABLE as error:
-        raise Refusal(f"The public key cannot be used (explicit curve parameters?). {_LEGAL_KEYS}") from error
+        raise Refusal(f"The public key cannot be used. {_LEGAL_KEYS}") from error
     match key:
         case ec.EllipticCurvePublicKey():
             if not isinstance(key.curve, ec.SECP256R1 | ec.SECP384R1):
                 raise Refusal(f"The curve {key.curve.name} is not accepted. {_LEGAL_KEYS}")
-            return key
         case rsa.RSAPublicKey():
             # The exponent's range is NIST's; a huge one would also make every check of a signature slow.
             if not (2048 <= key.key_size <= 4096 and 2**16 < key.public_numbers().e < 2**64):
                 raise Refusal(f"This RSA key ({key.key_size} bits) is not accepted. {_LEGAL_KEYS}")
-            return key
         case ed25519.Ed25519PublicKey():
-            return key
+            pass
         case _:
             raise Refusal(f"Keys of this kind are not accepted. {_LEGAL_KEYS}")
+    # Curves spelled out as parameters, and shortened points, can be read, but one key has one form here.
+    if public_der(key) not in csr.tbs_certrequest_bytes:
+        raise Refusal(f"The public key is not in its usual form (explicit curve parameters?). {_LEGAL_KEYS}")
+    return key
 
 
 def _signature(csr: x509.CertificateSigningRequest, key: PublicKey) -> None:

@@ -4,6 +4,7 @@ import contextlib
 import ctypes
 import os
 import pwd
+import re
 import resource
 import stat
 from collections.abc import Iterator
@@ -11,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PR_SET_DUMPABLE = 4
+
+_NUMBERS = re.compile(r"([0-9]{1,10})(?::([0-9]{1,10}))?")
 
 
 class CannotStart(Exception):
@@ -31,12 +34,13 @@ class Account:
 
 def account(text: str) -> Account:
     """The account called `name`, `uid` or `uid:gid`. A bare uid that has no name has itself as its group."""
-    uid, _, gid = text.partition(":")
-    if uid.isascii() and uid.isdigit():
-        if gid.isascii() and gid.isdigit():
-            return Account(int(uid), int(gid))
-        if not gid:
-            return Account(int(uid), _group(int(uid)))
+    numbers = _NUMBERS.fullmatch(text)
+    if numbers:
+        uid = int(numbers[1])
+        gid = int(numbers[2]) if numbers[2] else _group(uid)
+        # The last number means "as it is" to the kernel: whoever took it on would stay root.
+        if max(uid, gid) < 2**32 - 1:
+            return Account(uid, gid)
     with contextlib.suppress(KeyError):
         entry = pwd.getpwnam(text)
         return Account(entry.pw_uid, entry.pw_gid)
@@ -66,7 +70,7 @@ def hand_over(directory: Path, owner: Account) -> None:
 
 def become(owner: Account) -> None:
     """Gives up being root for good. `AccountError` unless this process is root or the owner already."""
-    if os.geteuid() == owner.uid != 0:
+    if os.getresuid() == (owner.uid,) * 3 and owner.uid != 0:
         return
     if os.geteuid() != 0:
         raise AccountError(f"Only root can become the user with uid {owner.uid}: start the signer as root.")
@@ -96,7 +100,7 @@ def _hand_over_file(name: str, directory: int, owner: Account) -> None:
 def _group(uid: int) -> int:
     try:
         return pwd.getpwuid(uid).pw_gid
-    except KeyError:
+    except (KeyError, OverflowError):
         return uid
 
 

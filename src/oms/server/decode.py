@@ -12,7 +12,7 @@ from typing import Any, Literal
 import msgspec
 
 from oms.contract.errors import IllegalService, MethodNotFound, ParameterMismatch, ServiceNotFound
-from oms.contract.operation import CACHE_TIMEOUT, SESSID, HostOperation, Operation, Param
+from oms.contract.operation import CACHE_TIMEOUT, SESSID, HostOperation, Operation, Param, signature
 from oms.contract.registry import BY_NAME
 from oms.contract.types import Secret, decode_secret
 
@@ -128,16 +128,6 @@ def _shown(value: Any) -> str:
     except (ValueError, TypeError, RecursionError):
         text = type(value).__name__
     return text if len(text) <= 80 else text[:80] + "…"
-
-
-@functools.cache
-def signature(kind: type[Operation[Any]]) -> str:
-    """`service.method(SESSID, cache_timeout, host, [optional], rest...)`."""
-    words = []
-    for param in kind.facts.params:
-        word = f"{param.name}..." if param.varargs else param.name
-        words.append(word if param.required else f"[{word}]")
-    return f"{kind.facts.wire}({', '.join(words)})"
 
 
 def legal(kind: Any) -> str:

@@ -8,14 +8,7 @@ from urllib.parse import unquote_plus
 
 import msgspec
 
-from oms.contract.errors import (
-    CallError,
-    InternalError,
-    MethodNotFound,
-    OmsError,
-    ParameterMismatch,
-    ServiceNotFound,
-)
+from oms.contract.errors import JSON_RPC_CODES, CallError, OmsError
 from oms.server.edge import strictjson
 from oms.server.edge.strictjson import NotJson
 from oms.server.pipeline import Answer
@@ -169,12 +162,4 @@ def _write_error(asked: Asked, error: OmsError) -> bytes:
 
 def code_2_0(error: OmsError) -> int:
     """JSON-RPC 2.0's own code where it has one, else ours: 1000 and up lie outside the reserved range."""
-    if isinstance(error, ParameterMismatch):
-        return -32602
-    if isinstance(error, (ServiceNotFound, MethodNotFound)) or error.wire_name == "IllegalService":
-        return -32601
-    if isinstance(error, InternalError):
-        return -32603
-    if isinstance(error, CallError):
-        return error.code if error.code < 0 else -32000
-    return error.code
+    return JSON_RPC_CODES.get(error.wire_name, error.code)

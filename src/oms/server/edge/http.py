@@ -21,6 +21,7 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 LONGEST_URL_BYTES = 16 * 1024
+LONGEST_HEADERS_BYTES = 8 * 1024
 LONGEST_BODY_BYTES = 1024 * 1024
 BODY_SECONDS = 30
 AT_ONCE_IN_A_BATCH = 8
@@ -82,7 +83,9 @@ class Edge:
     async def _answer(self, scope: Scope, receive: Receive) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
         if len(scope["raw_path"]) + len(scope["query_string"]) > LONGEST_URL_BYTES:
             return 414, _TEXT, b"An address has at most 16 KiB: POST the call instead."
-        host, foreign = _origin(scope["headers"])
+        host, foreign, size = _origin(scope["headers"])
+        if size > LONGEST_HEADERS_BYTES:
+            return 431, _TEXT, b"The headers have at most 8 KiB."
         if not self._ours(host):
             return 421, _TEXT, b"This server does not answer to that name: see its setting `names`."
         address = scope["client"][0] if scope["client"] else ""
@@ -159,10 +162,13 @@ async def _body(receive: Receive) -> bytes:
     return b"".join(parts)
 
 
-def _origin(headers: list[tuple[bytes, bytes]]) -> tuple[str, bool]:
-    """The name the caller called us by, and whether a browser says that another site's page made the request."""
+def _origin(headers: list[tuple[bytes, bytes]]) -> tuple[str, bool, int]:
+    """The name the caller called us by; whether a browser says that another site's page made the request; and
+    the size of all headers."""
     host = origin = site = b""
+    size = 0
     for name, value in headers:
+        size += len(name) + len(value)
         if name == b"host":
             host = value
         elif name == b"origin":
@@ -170,4 +176,4 @@ def _origin(headers: list[tuple[bytes, bytes]]) -> tuple[str, bool]:
         elif name == b"sec-fetch-site":
             site = value
     foreign = site in (b"cross-site", b"same-site") or (origin != b"" and origin.partition(b"://")[2] != host)
-    return host.decode("latin-1").lower(), foreign
+    return host.decode("latin-1").lower(), foreign, size

@@ -7,9 +7,8 @@ qooxdoo's consoles ask `system.getCapabilities` and, of each service, `listMetho
 from typing import Any
 
 from oms.contract.openrpc import document
-from oms.contract.operation import Operation
+from oms.contract.operation import Operation, signature
 from oms.contract.registry import BY_NAME, Methods
-from oms.server.decode import signature
 from oms.server.edge.dialects import Asked, Plain
 
 _CAPABILITIES = {

@@ -1,0 +1,80 @@
+"""The server's settings, all in one place, each with a default. Only `main` sees them whole."""
+
+import socket
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from oms.server.rules.guessing import Limits
+from oms.server.rules.sessions import Lifetime
+
+
+class ServerConfig(msgspec.Struct, frozen=True):
+    """Times are seconds, addresses host:port."""
+
+    data: Path = Path("/var/lib/oms")
+    """Where everything that lasts lives."""
+    listen: str = "0.0.0.0:8000"
+    """Where callers and enrolling agents connect (HTTPS)."""
+    bus_listen: str = "0.0.0.0:4222"
+    """Where signed agents connect (TLS with their certificates)."""
+    names: tuple[str, ...] = ()
+    """Host names that this server answers to and has in its certificate, besides this machine's own."""
+    tls_certificate: Path | None = None
+    """A certificate for HTTPS in place of the one from OMS's own CA (PEM, with its chain)."""
+    tls_key: Path | None = None
+    tls_ca: Path | None = None
+    """The CA of that certificate, which agents are to pin; needed with `tls_certificate`."""
+    database: str = ""
+    """An SQLAlchemy URL; SQLite in the data directory by default."""
+    signer_socket: Path | None = None
+    """Where the signer listens; `run/signer.sock` in the data directory by default."""
+    nats_server: Path | None = None
+    """The nats-server program, where it is not the one that was installed with OMS."""
+    session_idle: float = 1800
+    session_absolute: float = 43_200
+    login_tries: int = 10
+    login_lock: float = 900
+    login_delay: float = 3
+    certificate_days: int = 90
+    """How long a host's certificate lives, at most 90."""
+    log_format: Literal["console", "json"] = "json"
+
+    @property
+    def home(self) -> Path:
+        """The server's own directory."""
+        return self.data / "server"
+
+    @property
+    def database_url(self) -> str:
+        """Where the database is."""
+        return self.database or f"sqlite:///{self.home / 'oms.db'}"
+
+    @property
+    def signer(self) -> Path:
+        """Where the signer listens."""
+        return self.signer_socket or self.data / "run" / "signer.sock"
+
+    @property
+    def lifetime(self) -> Lifetime:
+        """Of sessions."""
+        return Lifetime(self.session_idle, self.session_absolute)
+
+    @property
+    def guessing(self) -> Limits:
+        """Of passwords."""
+        return Limits(self.login_tries, self.login_lock, self.login_delay)
+
+    def own_names(self) -> tuple[str, ...]:
+        """Every host name this server goes by."""
+        own = (socket.gethostname().lower(), socket.getfqdn().lower(), "localhost")
+        return tuple(dict.fromkeys((*self.names, *own)))
+
+
+def address(text: str) -> tuple[str, int]:
+    """`host:port` in its parts. Raises ValueError."""
+    host, _, port = text.rpartition(":")
+    if not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
+        raise ValueError(f"{text!r} is not an address: legal is host:port, as in 127.0.0.1:8000.")
+    return host.strip("[]"), int(port)

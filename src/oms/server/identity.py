@@ -1,0 +1,138 @@
+"""OMS's own certificates and keys: HTTPS, the bus's server, OMS's two connections to it. Made by the signer when
+they are missing, when a third of their life is left, or when this server's names have changed."""
+
+import hashlib
+import ipaddress
+import os
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from cryptography import x509
+
+from oms.bus import enrolment
+from oms.server.ca.client import SignerClient
+from oms.server.ca.protocol import Issued, Trust
+from oms.server.config import ServerConfig
+
+Issue = Callable[[bytes], Awaitable[Issued]]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A certificate and its key, as files."""
+
+    certificate: Path
+    key: Path
+
+
+@dataclass(frozen=True)
+class Identity:
+    """All of them; the CA files are what each side checks the other by."""
+
+    web: Pair
+    web_ca: str
+    bus: Pair
+    as_sys: Pair
+    as_bus: Pair
+    clients_ca: Path
+    server_ca: Path
+    trust: Trust
+
+    @property
+    def ca_sha256(self) -> str:
+        """The fingerprint of the CA by which agents know this server, in hexadecimal."""
+        certificate = x509.load_pem_x509_certificate(self.web_ca.encode())
+        return enrolment.fingerprint(certificate)
+
+
+async def prepare(config: ServerConfig, signer: SignerClient) -> Identity:
+    """Make what is missing. Raises SignerError, and OSError where a file cannot be read or written."""
+    trust = await signer.ca()
+    home = config.home / "tls"
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    clients_ca, server_ca = home / "clients-ca.crt", home / "server-ca.crt"
+    write(clients_ca, (trust.server_ca + trust.host_ca).encode())
+    write(server_ca, trust.server_ca.encode())
+    dns, addresses = names(config)
+    bus = await _pair(home, "bus", dns, addresses, lambda key: signer.issue_server(key, dns, addresses))
+    web = await _web(config, home, dns, addresses, signer)
+    return Identity(
+        web=web,
+        web_ca=config.tls_ca.read_text() if config.tls_certificate and config.tls_ca else trust.server_ca,
+        bus=bus,
+        as_sys=await _pair(home, "sys", (), (), lambda key: signer.issue_identity(key, "sys")),
+        as_bus=await _pair(home, "oms", (), (), lambda key: signer.issue_identity(key, "bus")),
+        clients_ca=clients_ca,
+        server_ca=server_ca,
+        trust=trust,
+    )
+
+
+async def _web(
+    config: ServerConfig, home: Path, dns: tuple[str, ...], addresses: tuple[str, ...], signer: SignerClient
+) -> Pair:
+    if config.tls_certificate and config.tls_key:
+        return Pair(config.tls_certificate, config.tls_key)
+    return await _pair(home, "web", dns, addresses, lambda key: signer.issue_server(key, dns, addresses))
+
+
+def names(config: ServerConfig) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The host names and the addresses in this server's certificates."""
+    dns, addresses = [], ["127.0.0.1", "::1"]
+    for name in (*config.own_names(), config.listen.rpartition(":")[0], config.bus_listen.rpartition(":")[0]):
+        try:
+            given = ipaddress.ip_address(name.strip("[]"))
+        except ValueError:
+            if _is_dns(name):
+                dns.append(name)
+        else:
+            if not given.is_unspecified:
+                addresses.append(str(given))
+    return tuple(dict.fromkeys(dns)), tuple(dict.fromkeys(addresses))
+
+
+def _is_dns(name: str) -> bool:
+    try:
+        return bool(enrolment.dns_name(name))
+    except enrolment.Refusal:
+        return False
+
+
+async def _pair(home: Path, name: str, dns: tuple[str, ...], addresses: tuple[str, ...], issue: Issue) -> Pair:
+    pair = Pair(home / f"{name}.crt", home / f"{name}.key")
+    wanted = hashlib.sha256("\n".join((*dns, "", *addresses)).encode()).hexdigest()
+    marker = home / f"{name}.names"
+    if not (_fresh(pair) and marker.exists() and marker.read_text() == wanted):
+        key = enrolment.make_key()
+        issued = await issue(enrolment.public_key(key))
+        write(pair.key, key)
+        write(pair.certificate, issued.certificate.encode())
+        write(marker, wanted.encode())
+    return pair
+
+
+def _fresh(pair: Pair) -> bool:
+    try:
+        certificate = x509.load_pem_x509_certificate(pair.certificate.read_bytes())
+    except (OSError, ValueError):
+        return False
+    life = certificate.not_valid_after_utc - certificate.not_valid_before_utc
+    return pair.key.exists() and datetime.now(UTC) < certificate.not_valid_before_utc + life * 2 / 3
+
+
+def write(path: Path, content: bytes) -> None:
+    """Put a private file in place, whole or not at all."""
+    fresh = path.with_name(path.name + ".new")
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.replace(path)
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)

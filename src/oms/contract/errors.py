@@ -252,6 +252,17 @@ GENERAL: tuple[type[OmsError], ...] = (
 """The errors that every method may answer, in the document's order."""
 
 
+JSON_RPC_CODES: dict[str, int] = {
+    "InternalError": -32603,
+    "IllegalService": -32601,
+    "ServiceNotFound": -32601,
+    "MethodNotFound": -32601,
+    "ParameterMismatch": -32602,
+    "PermissionDenied": -32000,
+}
+"""By wire name, the errors of which JSON-RPC 2.0 reserves the codes; any other keeps its own code there too."""
+
+
 class WireError(msgspec.Struct, frozen=True, omit_defaults=True):
     """An error on its way between two of our own processes, or in a record of a job."""
 

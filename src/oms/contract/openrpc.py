@@ -12,31 +12,12 @@ from typing import Any
 import msgspec
 
 from oms import __version__
-from oms.contract.errors import (
-    GENERAL,
-    IllegalService,
-    InternalError,
-    MethodNotFound,
-    OmsError,
-    ParameterMismatch,
-    PermissionDenied,
-    ServiceNotFound,
-)
+from oms.contract.errors import GENERAL, JSON_RPC_CODES, OmsError, ParameterMismatch
 from oms.contract.operation import HostOperation, Operation, Param, Service
 from oms.contract.registry import OPERATIONS, SERVICES
 from oms.contract.types import Secret
 
 VERSION = "1.3.2"
-JSON_RPC_CODES: dict[type[OmsError], int] = {
-    InternalError: -32603,
-    IllegalService: -32601,
-    ServiceNotFound: -32601,
-    MethodNotFound: -32601,
-    ParameterMismatch: -32602,
-    PermissionDenied: -32000,
-}
-"""The errors that JSON-RPC 2.0 has codes of its own for; any other keeps its own code."""
-
 Schema = dict[str, Any]
 
 
@@ -68,8 +49,9 @@ def document() -> dict[str, Any]:
 
 def errors() -> tuple[type[OmsError], ...]:
     """Every error name that a caller can see, once: of the call itself, general, of single methods."""
+    calls = (OmsError.kinds[name] for name in JSON_RPC_CODES)
     special = (error for kind in OPERATIONS for error in kind.facts.raises if "code" in vars(error))
-    return tuple(dict.fromkeys((*JSON_RPC_CODES, *GENERAL, *special)))
+    return tuple(dict.fromkeys((*calls, *GENERAL, *special)))
 
 
 def errors_of(kind: type[Operation[Any]]) -> tuple[type[OmsError], ...]:
@@ -163,11 +145,11 @@ def _closed(properties: dict[str, Schema]) -> Schema:
 
 def _error(error: type[OmsError]) -> dict[str, Any]:
     return {
-        "code": JSON_RPC_CODES.get(error, error.code),
+        "code": JSON_RPC_CODES.get(error.wire_name, error.code),
         "message": description(error),
         "data": {"origin": error.origin, "code": error.code, "name": error.wire_name},
     }
 
 
 def _tag(service: Service) -> dict[str, Any]:
-    return {"name": service.name, "summary": service.heading, "description": service.summary}
+    return {"name": service.name, "description": f"{service.heading}: {service.summary}"}

@@ -5,6 +5,7 @@ decorator states the facts from which everything else is derived.
 """
 
 import enum
+import functools
 import inspect
 import typing
 from collections.abc import Callable, Iterator
@@ -161,6 +162,16 @@ def operation(
         return cls
 
     return state
+
+
+@functools.cache
+def signature(kind: "type[Operation[Any]]") -> str:
+    """`service.method(SESSID, cache_timeout, host, [optional], rest...)`."""
+    words = []
+    for param in kind.facts.params:
+        word = f"{param.name}..." if param.varargs else param.name
+        words.append(word if param.required else f"[{word}]")
+    return f"{kind.facts.wire}({', '.join(words)})"
 
 
 def snake(name: str) -> str:

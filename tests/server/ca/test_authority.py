@@ -237,6 +237,14 @@ def test_openssl_takes_the_servers_certificate_for_its_names_alone(world: World)
         assert (done.returncode == 0) == accepted, done.stderr
 
 
+def test_even_a_server_certificate_that_the_host_ca_signed_is_none(world: World) -> None:
+    key = enrolment.make_key()
+    made = authority.issue_server(world.host, enrolment.public_key(key), ["localhost"], [], datetime.now(UTC))
+    world.write("forged", key.decode() + authority.pem(made))
+    with pytest.raises(ssl.SSLError, match="verify failed"):
+        handshake(world, "forged", "h1", server_trusts="host-ca", client_trusts="host-ca")
+
+
 def test_a_host_may_have_an_ed25519_key(authorities: Authorities) -> None:
     key = ed25519.Ed25519PrivateKey.generate().public_key()
     made = authority.issue_host(authorities.host, "h1", enrolment.public_der(key), 90, NOW)

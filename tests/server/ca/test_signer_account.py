@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import ctypes
 import errno
 import hashlib
 import os
@@ -49,11 +50,16 @@ def as_user(uid: int, act: Callable[[], str], gid: int | None = None) -> str:
     return said
 
 
-def fork_signer(keys: Path, path: Path, user: str | None, clients: list[str]) -> int:
+def fork_signer(keys: Path, path: Path, user: str | None, clients: list[str], starter: int = 0) -> int:
     """A signer in a process of its own, which needs nothing of what is installed here once it runs."""
     child = os.fork()
     if child == 0:
         try:
+            os.setgroups([1, 4])  # as a root that logged in has some
+            if starter:
+                privilege.become(Account(starter, starter))
+                # What a program that this user starts has; taking on a user by itself takes it away.
+                ctypes.CDLL(None).prctl(privilege.PR_SET_DUMPABLE, 1, 0, 0, 0)
             signer.run(keys, path, user, clients)
             os._exit(0)
         except CannotStart:
@@ -171,6 +177,20 @@ def test_no_other_user_reaches_a_key_by_any_path(running: Signer, uid: int) -> N
 def test_not_even_the_same_user_looks_into_the_signers_memory(running: Signer) -> None:
     assert as_user(SIGNER, read(f"/proc/{running.pid}/mem")) == "EACCES"
     assert as_user(SIGNER, read(f"/proc/{running.pid}/root/etc/hostname")) == "EACCES"
+
+
+def test_a_signer_that_an_ordinary_user_starts_keeps_that_user_out_of_its_memory_too(place: Path) -> None:
+    home = place / "home"
+    home.mkdir()
+    os.chown(home, STRANGER, STRANGER)
+    keys, path = home / "ca", home / "signer.sock"
+    one = Signer(fork_signer(keys, path, None, [], starter=STRANGER), keys, path)
+    try:
+        assert as_user(STRANGER, one.sign) == "h1"
+        assert as_user(STRANGER, read(f"/proc/{one.pid}/mem")) == "EACCES"
+    finally:
+        assert one.stop() == 0
+    assert not path.exists()
 
 
 def test_only_the_named_user_may_ask(running: Signer) -> None:

@@ -35,7 +35,9 @@ bench: ## measure; what is measured and on which machine stands beside each numb
 
 docs: ## write the generated pages: the API's reference and its OpenRPC document
 	@scripts/bootstrap run
-	@exec $(BIN)/oms contract write docs/api
+	@mkdir -p docs/api docs/reference
+	@$(BIN)/oms contract openrpc --write docs/api/openrpc.json
+	@$(BIN)/oms contract reference --write docs/reference/api.md
 
 clean: ## remove what the tasks made, the data of `make run` excepted
 	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist

@@ -47,6 +47,16 @@ def document() -> dict[str, Any]:
     }
 
 
+def method(kind: type[Operation[Any]]) -> dict[str, Any]:
+    """What the document says of one operation."""
+    return _by_wire()[kind.facts.wire]
+
+
+@functools.cache
+def _by_wire() -> dict[str, dict[str, Any]]:
+    return {described["name"]: described for described in document()["methods"]}
+
+
 def errors() -> tuple[type[OmsError], ...]:
     """Every error name that a caller can see, once: of the call itself, general, of single methods."""
     calls = (OmsError.kinds[name] for name in JSON_RPC_CODES)

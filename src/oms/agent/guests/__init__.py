@@ -57,7 +57,8 @@ class Disk:
     """Its name in the machine, as in `vda`."""
     device: Literal["disk", "cdrom", "floppy", "lun"]
     file: Path | None
-    """The file behind it, as the definition spells it; None for a block device, a volume, a network disk, no medium."""
+    """The file behind it, as the definition spells it; None for a block device, a volume, a network disk, no
+    medium."""
     sources: tuple[Path, ...]
     """All files and devices that the definition names for it: the one behind it and those behind that."""
 

@@ -1,0 +1,212 @@
+"""Virtual machines through libvirt: the port's methods, laid on three lines.
+
+Three, so that what hangs in one of them holds up nothing else: questions, measurements (which wait for the
+machines themselves), changes. What is asked of libvirt on them stands in `libvirt_calls` and `libvirt_use`.
+"""
+
+import asyncio
+import contextlib
+import functools
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Final, Literal, TypeVar
+
+import libvirt
+import structlog
+
+from oms.agent.guests import Capabilities, Capacity, Change, DomainType, Machine, MachineState, Stat, Use
+from oms.agent.guests import libvirt_calls as calls
+from oms.agent.guests.joined import Joined
+from oms.agent.guests.libvirt_line import Line
+from oms.agent.guests.libvirt_use import Meter
+from oms.agent.guests.load import CpuLoad
+from oms.agent.host.memory import available_memory_kb
+from oms.agent.host.neighbours import addresses
+from oms.contract.errors import HypervisorUnavailable
+
+T = TypeVar("T")
+log = structlog.get_logger("oms.agent.guests")
+
+ASK_SECONDS = 5.0
+USE_SECONDS = 3.0
+CHANGE_SECONDS = 50.0
+"""Limits of one call. Stopping a machine that does not react takes libvirt 15 s; one saved to disk starts
+slowly."""
+
+What = Literal["defined", "removed", "started", "stopped", "crashed", "paused", "resumed"]
+EVENTS: Final[dict[int, What]] = {
+    libvirt.VIR_DOMAIN_EVENT_DEFINED: "defined",
+    libvirt.VIR_DOMAIN_EVENT_UNDEFINED: "removed",
+    libvirt.VIR_DOMAIN_EVENT_STARTED: "started",
+    libvirt.VIR_DOMAIN_EVENT_SUSPENDED: "paused",
+    libvirt.VIR_DOMAIN_EVENT_RESUMED: "resumed",
+    libvirt.VIR_DOMAIN_EVENT_STOPPED: "stopped",
+    libvirt.VIR_DOMAIN_EVENT_SHUTDOWN: "stopped",
+    libvirt.VIR_DOMAIN_EVENT_PMSUSPENDED: "paused",
+    libvirt.VIR_DOMAIN_EVENT_CRASHED: "crashed",
+}
+NOTHING_KNOWN = Use()
+
+
+class LibvirtMachines:
+    """The machines of one libvirtd; see the Protocol `Machines` for what each method does."""
+
+    def __init__(
+        self,
+        uri: str,
+        domain_type: DomainType,
+        *,
+        ask_seconds: float = ASK_SECONDS,
+        use_seconds: float = USE_SECONDS,
+        change_seconds: float = CHANGE_SECONDS,
+        neighbours: Callable[[], dict[str, str]] = addresses,
+    ) -> None:
+        self._domain_type = domain_type
+        self._ask_seconds = ask_seconds
+        self._use_seconds = use_seconds
+        self._change_seconds = change_seconds
+        self._listeners: list[Callable[[Change], None]] = []
+        self._was_up = False
+        self._asking = Line(uri, "asking", 4, greet=self._listen, on_up=self._back)
+        self._measuring = Line(uri, "measuring", 2)
+        self._changing = Line(uri, "changing", 4)
+        self._states = Joined(self._ask_states)
+        self._some_run = True
+        self._load = CpuLoad()
+        self._meter = Meter(neighbours)
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """qemu takes CPUs away only where the guest helps, and libvirt cannot tell whether it will."""
+        return Capabilities(self._domain_type, live_memory=True, live_vcpus_up=True, live_vcpus_down=False)
+
+    async def begin(self, seconds: float = 2.0) -> bool:
+        """Connect and stay connected. Answers whether libvirtd was there within so many seconds; no is no
+        error."""
+        self._loop = asyncio.get_running_loop()
+        for line in self._lines():
+            line.begin()
+        return all(await asyncio.gather(*(line.wait_up(seconds) for line in self._lines())))
+
+    async def close(self) -> None:
+        """Let go of libvirtd."""
+        for line in self._lines():
+            await line.close()
+
+    def on_change(self, callback: Callable[[Change], None]) -> Callable[[], None]:
+        """Call back in the event loop at each change."""
+        self._listeners.append(callback)
+        return lambda: self._listeners.remove(callback) if callback in self._listeners else None
+
+    async def states(self) -> list[MachineState]:
+        """All machines, in one call of libvirt where all are off, else in two and one for each that runs."""
+        return await self._states()
+
+    async def use(self, wanted: frozenset[Stat]) -> dict[str, Use]:
+        """What the running machines use, by uuid."""
+        measured, loads = await asyncio.gather(self._measure(wanted), self._loads("cpu" in wanted))
+        return {
+            uuid: replace(measured.get(uuid, NOTHING_KNOWN), cpu_percent=loads.get(uuid))
+            for uuid in measured.keys() | loads.keys()
+        }
+
+    async def capacity(self) -> Capacity:
+        """What this host has for machines now."""
+        cpus, max_vcpus = await self._ask(functools.partial(calls.capacity, self._domain_type))
+        return Capacity(cpus=cpus, max_vcpus=max_vcpus, available_memory_kb=available_memory_kb())
+
+    async def find(self, name: str) -> Machine:
+        """The machine of that name, or else of that uuid."""
+        return await self._ask(lambda connection: calls.machine(connection, calls.look_up(connection, name)))
+
+    async def all(self) -> list[Machine]:
+        """All machines in full."""
+        return await self._ask(calls.every_machine)
+
+    async def start(self, uuid: str) -> None:
+        """Start it; libvirt restores a saved state by itself."""
+        await self._change(uuid, calls.start)
+
+    async def resume(self, uuid: str) -> None:
+        """Let a paused machine go on, or wake one that sleeps."""
+        await self._change(uuid, calls.resume)
+
+    async def stop(self, uuid: str) -> None:
+        """Take its power away."""
+        await self._change(uuid, calls.stop)
+
+    async def undefine(self, uuid: str) -> None:
+        """Forget it; if somebody has started it meanwhile, it is stopped."""
+        await self._change(uuid, calls.undefine)
+
+    async def redefine(self, uuid: str, *, vcpus: int | None, memory_kb: int | None) -> None:
+        """Change what it starts with next, in one step."""
+        await self._change(uuid, functools.partial(calls.redefine, vcpus=vcpus, memory_kb=memory_kb))
+
+    async def set_live_vcpus(self, uuid: str, vcpus: int) -> None:
+        """Change the CPUs of a running machine."""
+        await self._change(uuid, lambda domain: domain.setVcpusFlags(vcpus, libvirt.VIR_DOMAIN_AFFECT_LIVE))
+
+    async def set_live_memory(self, uuid: str, memory_kb: int) -> None:
+        """Change the memory of a running machine, by its balloon."""
+        await self._change(uuid, lambda domain: domain.setMemoryFlags(memory_kb, libvirt.VIR_DOMAIN_AFFECT_LIVE))
+
+    def _lines(self) -> tuple[Line, ...]:
+        return self._asking, self._measuring, self._changing
+
+    async def _ask(self, call: Callable[[Any], T]) -> T:
+        return await self._asking.ask(call, self._ask_seconds)
+
+    async def _change(self, uuid: str, act: Callable[[Any], object]) -> None:
+        await self._changing.change(lambda connection: act(calls.by_uuid(connection, uuid)), self._change_seconds)
+
+    async def _ask_states(self) -> list[MachineState]:
+        read = calls.states_of_mixed if self._some_run else calls.states_of_idle
+        states, self._some_run = await self._ask(read)
+        return states
+
+    async def _measure(self, wanted: frozenset[Stat]) -> dict[str, Use]:
+        try:
+            return await self._measuring.ask(
+                lambda connection: self._meter.read(connection, wanted), self._use_seconds
+            )
+        except HypervisorUnavailable as error:
+            # A machine that hangs holds up whoever asks it. The next question passes it over.
+            log.warning("statistics are left out", reason=error.message)
+            return {}
+
+    async def _loads(self, wanted: bool) -> dict[str, float | None]:
+        if not wanted:
+            return {}
+        states, now_ns = await self.states(), time.monotonic_ns()
+        running = [machine for machine in states if machine.cpu_time_ns]
+        self._load.forget_all_but({machine.uuid for machine in running})
+        return {
+            machine.uuid: self._load.percent(
+                machine.uuid, used_ns=machine.cpu_time_ns, vcpus=machine.vcpus, at_ns=now_ns
+            )
+            for machine in running
+        }
+
+    def _listen(self, connection: Any) -> Callable[[], None]:
+        """In a thread: have libvirt tell what happens to machines."""
+        number = connection.domainEventRegisterAny(None, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, self._hear, None)
+        return lambda: connection.domainEventDeregisterAny(number)
+
+    def _hear(self, _connection: Any, domain: Any, event: int, _detail: int, _: object) -> None:
+        """In libvirt's thread: pass it on."""
+        if (what := EVENTS.get(event)) is None:
+            return
+        change = Change(domain.UUIDString(), domain.name(), what)
+        with contextlib.suppress(RuntimeError):  # the event loop has ended: nobody listens any more
+            self._loop.call_soon_threadsafe(self._tell, change)
+
+    def _back(self) -> None:
+        if self._was_up:
+            self._tell(Change("", "", "anything"))
+        self._was_up = True
+
+    def _tell(self, change: Change) -> None:
+        for listener in list(self._listeners):
+            listener(change)

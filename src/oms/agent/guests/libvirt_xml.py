@@ -1,0 +1,175 @@
+"""libvirt's domain XML: read into a `Definition`, and changed in the few places that settings touch.
+
+Pure. The text comes from libvirt, but what stands in it was written by whoever defined the machine: document types
+and with them entities are refused, and nothing is ever put into XML but through the library.
+"""
+
+import xml.etree.ElementTree as ET
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Literal, get_args
+from xml.parsers import expat
+
+from oms.agent.guests import Definition, Disk, Nic
+
+KB_PER_UNIT = {
+    "b": 1 / 1024, "bytes": 1 / 1024, "KB": 1000 / 1024, "k": 1, "KiB": 1, "MB": 1000**2 / 1024, "M": 1024,
+    "MiB": 1024, "GB": 1000**3 / 1024, "G": 1024**2, "GiB": 1024**2, "TB": 1000**4 / 1024, "T": 1024**3,
+    "TiB": 1024**3,
+}  # fmt: skip
+DEEPEST = 100  # levels; libvirt's own definitions have about ten, and a backing chain adds one for each file
+
+Drive = Literal["disk", "cdrom", "floppy", "lun"]
+
+
+class BadDefinition(ValueError):
+    """The text is no definition of a machine, or one that nobody honest writes."""
+
+
+def definition(text: str, locate: Callable[[str, str], Path] = lambda _pool, volume: Path(volume)) -> Definition:
+    """What stands in a `<domain>`. Raises BadDefinition.
+
+    `locate` finds the file of a storage pool's volume; where it cannot, the volume's bare name stands for it.
+    """
+    root = parse(text)
+    most = _kb(root.find("memory"))
+    vcpu = root.find("vcpu")
+    max_vcpus = int(_words(vcpu) or 1)
+    present = vcpu.get("current") if vcpu is not None else None
+    numa = root.find("cpu/numa/cell") is not None
+    current = root.find("currentMemory")
+    balloon = root.find("devices/memballoon")
+    return Definition(
+        vcpus=int(present or max_vcpus),
+        max_vcpus=max_vcpus,
+        memory_kb=most if current is None else _kb(current),
+        max_memory_kb=most,
+        vcpus_pinned=numa or root.find("cpu/topology") is not None,
+        memory_pinned=numa or root.find("maxMemory") is not None,
+        balloon=balloon is not None and balloon.get("model") != "none",
+        disks=tuple(_disk(disk, locate) for disk in root.iterfind("devices/disk")),
+        nics=tuple(_nic(nic) for nic in root.iterfind("devices/interface")),
+    )
+
+
+def with_settings(text: str, *, vcpus: int | None, memory_kb: int | None) -> str:
+    """The same machine with other settings; what is None stays.
+
+    The maximum of CPUs is only ever raised: room above costs nothing and lets CPUs be added to a running machine.
+    The maximum of memory follows the memory, because a guest without a balloon driver takes the maximum; only
+    where it stood above already, somebody wanted room to grow, and it is left as long as it suffices.
+    """
+    root = parse(text)
+    if vcpus is not None:
+        _set_vcpus(root, vcpus)
+    if memory_kb is not None:
+        _set_memory(root, memory_kb)
+    return ET.tostring(root, encoding="unicode")
+
+
+def parse(text: str) -> ET.Element:
+    """The tree of an XML text without document type, entities, or absurd depth. Raises BadDefinition.
+
+    Prefixes of namespaces stay as they are written, so that a tree is written back as it was read.
+    """
+    builder = ET.TreeBuilder()
+    depth = 0
+
+    def start(name: str, attributes: dict[str, str]) -> None:
+        nonlocal depth
+        depth += 1
+        if depth > DEEPEST:
+            raise BadDefinition(f"elements are nested more than {DEEPEST} deep")
+        builder.start(name, attributes)
+
+    def end(name: str) -> None:
+        nonlocal depth
+        depth -= 1
+        builder.end(name)
+
+    def refuse(*_: Any) -> None:
+        raise BadDefinition("a document type has no place in a definition")
+
+    parser = expat.ParserCreate()
+    parser.buffer_text = True
+    parser.StartElementHandler = start
+    parser.EndElementHandler = end
+    parser.CharacterDataHandler = builder.data
+    parser.StartDoctypeDeclHandler = refuse
+    try:
+        parser.Parse(text, True)
+    except expat.ExpatError as error:
+        raise BadDefinition(f"not XML: {error}") from error
+    return builder.close()
+
+
+def _disk(disk: ET.Element, locate: Callable[[str, str], Path]) -> Disk:
+    target = disk.find("target")
+    device = disk.get("device", "disk")
+    source = disk.find("source")
+    file = source.get("file") if source is not None and disk.get("type") == "file" else None
+    return Disk(
+        target=target.get("dev", "") if target is not None else "",
+        device=next((known for known in get_args(Drive) if known == device), "disk"),
+        file=Path(file) if file else None,
+        sources=tuple(_sources(disk, locate)),
+    )
+
+
+def _sources(disk: ET.Element, locate: Callable[[str, str], Path]) -> Iterator[Path]:
+    """Every file or device under a disk: its source, backing stores, mirrors, and wherever else one is named."""
+    for source in disk.iter("source"):
+        for kind in ("file", "dev"):
+            if name := source.get(kind):
+                yield Path(name)
+        if (pool := source.get("pool")) and (volume := source.get("volume")):
+            yield locate(pool, volume)
+
+
+def _nic(nic: ET.Element) -> Nic:
+    mac, source, target = nic.find("mac"), nic.find("source"), nic.find("target")
+    attributes = source.attrib if source is not None else {}
+    named = [attributes[place] for place in ("bridge", "dev", "network") if attributes.get(place)]
+    return Nic(
+        mac=mac.get("address", "").lower() if mac is not None else "",
+        source=named[0] if named else "",
+        device=target.get("dev", "") if target is not None else "",
+    )
+
+
+def _kb(amount: ET.Element | None) -> int:
+    if amount is None:
+        return 0
+    unit = amount.get("unit", "KiB")
+    if unit not in KB_PER_UNIT:
+        raise BadDefinition(f"{unit[:20]!r} is no unit of memory")
+    return int(int(_words(amount) or 0) * KB_PER_UNIT[unit])
+
+
+def _words(element: ET.Element | None) -> str:
+    return (element.text or "").strip() if element is not None else ""
+
+
+def _set_vcpus(root: ET.Element, vcpus: int) -> None:
+    element = _child(root, "vcpu")
+    most = max(int(_words(element) or 1), vcpus)
+    element.text = str(most)
+    element.set("current", str(vcpus))
+    for listed in root.findall("vcpus"):  # one by one: libvirt lists them anew
+        root.remove(listed)
+
+
+def _set_memory(root: ET.Element, memory_kb: int) -> None:
+    most, current = _child(root, "memory"), _child(root, "currentMemory")
+    most_kb = _kb(most)
+    has_room = _kb(current) < most_kb and bool(_words(current))
+    pinned = root.find("cpu/numa/cell") is not None or root.find("maxMemory") is not None
+    keeps = pinned or (has_room and memory_kb <= most_kb)
+    for element, kb in ((most, most_kb if keeps else memory_kb), (current, memory_kb)):
+        element.text = str(kb)
+        element.set("unit", "KiB")
+
+
+def _child(root: ET.Element, name: str) -> ET.Element:
+    found = root.find(name)
+    return ET.SubElement(root, name) if found is None else found

@@ -32,6 +32,8 @@ class ServerConfig(msgspec.Struct, frozen=True):
     """Where the signer listens; `run/signer.sock` in the data directory by default."""
     nats_server: Path | None = None
     """The nats-server program, where it is not the one that was installed with OMS."""
+    keep_bus: bool = True
+    """Whether the bus goes on when the server ends, so that hosts notice nothing of a restart."""
     session_idle: float = 1800
     session_absolute: float = 43_200
     login_tries: int = 10

@@ -55,12 +55,14 @@ async def prepare(config: ServerConfig, signer: SignerClient) -> Identity:
     clients_ca, server_ca = home / "clients-ca.crt", home / "server-ca.crt"
     write(clients_ca, (trust.server_ca + trust.host_ca).encode())
     write(server_ca, trust.server_ca.encode())
+    web_ca = config.tls_ca.read_text() if config.tls_certificate and config.tls_ca else trust.server_ca
+    write(home / "pinned-ca.crt", web_ca.encode())
     dns, addresses = names(config)
     bus = await _pair(home, "bus", dns, addresses, lambda key: signer.issue_server(key, dns, addresses))
     web = await _web(config, home, dns, addresses, signer)
     return Identity(
         web=web,
-        web_ca=config.tls_ca.read_text() if config.tls_certificate and config.tls_ca else trust.server_ca,
+        web_ca=web_ca,
         bus=bus,
         as_sys=await _pair(home, "sys", (), (), lambda key: signer.issue_identity(key, "sys")),
         as_bus=await _pair(home, "oms", (), (), lambda key: signer.issue_identity(key, "bus")),

@@ -1,0 +1,129 @@
+"""`oms admin`: what is done at the server's own machine, by whoever may read its data."""
+
+import asyncio
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+
+from oms.contract.errors import OmsError
+from oms.contract.operation import Permission
+from oms.contract.types import UserName
+from oms.server import admin, passwords
+from oms.server.ca.client import SignerClient
+from oms.server.config import ServerConfig
+from oms.server.decode import legal
+from oms.server.enrol import Signer
+from oms.server.store import Store, hosts
+from oms.settings import load
+
+app = typer.Typer(help="Users and first steps, at the server's own machine.", no_args_is_help=True)
+Data = Annotated[Path | None, typer.Option(help="The server's data directory.", show_default=False)]
+Config = Annotated[Path | None, typer.Option("--config", help="A TOML file with settings.", exists=True)]
+Password = Annotated[
+    bool, typer.Option("--password", help="Read the password from the standard input instead of inventing one.")
+]
+
+
+class Refused(Exception):
+    """Why it was not done."""
+
+
+@app.command("add-user")
+def add_user(
+    name: Annotated[str, typer.Argument(help="The user's name.")],
+    role: Annotated[str, typer.Option(help="viewer, operator or admin.")] = "viewer",
+    password: Password = False,
+    data: Data = None,
+    config: Config = None,
+) -> None:
+    """Add a user."""
+    level = {permission.name.lower(): permission for permission in Permission if permission}.get(role)
+    if level is None:
+        raise typer.BadParameter(f"{role} is no role: legal are viewer, operator, admin.")
+    chosen = _password(password)
+    _do(lambda store: admin.add_user(store, _name(name), level, chosen), _settings(config, data))
+    _tell(f"{name} may log in as {role}", chosen, password)
+
+
+@app.command("reset-password")
+def reset_password(
+    name: Annotated[str, typer.Argument(help="The user's name.")],
+    password: Password = False,
+    data: Data = None,
+    config: Config = None,
+) -> None:
+    """Give a user a new password and end his sessions."""
+    chosen = _password(password)
+    _do(lambda store: admin.reset_password(store, name, chosen), _settings(config, data))
+    _tell(f"{name} has a new password, and no session any more", chosen, password)
+
+
+@app.command("sign")
+def sign(
+    host: Annotated[str, typer.Argument(help="The host's name.")],
+    key_sha256: Annotated[str, typer.Option(help="The fingerprint of its key, as its agent prints it.")],
+    data: Data = None,
+    config: Config = None,
+) -> None:
+    """Let a waiting host in whose key's fingerprint you have seen on the host itself."""
+    settings = _settings(config, data)
+    signer = SignerClient(settings.signer)
+
+    async def let_in() -> None:
+        store = _store(settings)
+        request = await store.read(lambda tx: hosts.request_by_key(tx, key_sha256.lower()))
+        if request is None or request.name != host:
+            raise Refused(f"No request of {host} with the key {key_sha256} is waiting.")
+        await Signer(store, signer, settings.certificate_days).sign(request, "(console)")
+
+    _run(lambda: asyncio.run(let_in()))
+    print(f"{host} is signed.")
+
+
+def _settings(config: Path | None, data: Path | None) -> ServerConfig:
+    return load(ServerConfig, flags={"data": data}, file=config, section="server")
+
+
+def _store(settings: ServerConfig) -> Store:
+    if not settings.database and not (settings.home / "oms.db").exists():
+        raise Refused(f"There is no OMS in {settings.data}: name its data directory with --data.")
+    return Store(settings.database_url)
+
+
+def _do(what: Callable[[Store], None], settings: ServerConfig) -> None:
+    _run(lambda: what(_store(settings)))
+
+
+def _run(what: Callable[[], None]) -> None:
+    try:
+        what()
+    except (Refused, admin.UnknownUser, admin.KnownUser) as reason:
+        print(f"oms admin: {reason}", file=sys.stderr)
+        raise typer.Exit(1) from None
+    except OmsError as error:
+        print(f"oms admin: {error.message}", file=sys.stderr)
+        raise typer.Exit(1) from None
+
+
+def _name(name: str) -> str:
+    try:
+        return msgspec.convert(name, UserName)
+    except msgspec.ValidationError:
+        raise typer.BadParameter(f"{name!r} is not legal: legal is {legal(UserName)}.") from None
+
+
+def _password(given: bool) -> str:
+    if not given:
+        return passwords.invented()
+    chosen = sys.stdin.readline().rstrip("\n")
+    if not 8 <= len(chosen) <= 1024:
+        raise typer.BadParameter("A password has 8 to 1024 characters.")
+    return chosen
+
+
+def _tell(what: str, password: str, given: bool) -> None:
+    print(f"{what}." if given else f"{what}. The password, shown this once: {password}")

@@ -1,0 +1,5 @@
+"""`oms agent`: the part that runs on every host."""
+
+import typer
+
+app = typer.Typer(help="Run this host's agent.")

@@ -1,0 +1,140 @@
+"""The command `oms` and what stands below it. Exit codes: 0 done, 2 wrong use or settings, 1 anything else."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from oms import __version__
+from oms.settings import SettingsError
+
+app = typer.Typer(
+    name="oms",
+    help="OpenNode Management Server: one address for a fleet of virtualization hosts.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Data = Annotated[Path | None, typer.Option(help="Where everything that lasts lives.", show_default=False)]
+Config = Annotated[
+    Path | None, typer.Option("--config", help="A TOML file with settings.", exists=True, dir_okay=False)
+]
+Listen = Annotated[
+    str | None, typer.Option(metavar="ADDR:PORT", help="Where callers connect (HTTPS).", show_default=False)
+]
+BusListen = Annotated[
+    str | None, typer.Option(metavar="ADDR:PORT", help="Where agents connect.", show_default=False)
+]
+TlsCertificate = Annotated[Path | None, typer.Option(help="Certificate for HTTPS instead of OMS's own (PEM).")]
+TlsKey = Annotated[Path | None, typer.Option(help="Its key.")]
+TlsCa = Annotated[Path | None, typer.Option(help="The CA that agents are to know it by.")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"oms {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _oms(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def up(
+    data: Data = None,
+    config: Config = None,
+    listen: Listen = None,
+    bus_listen: BusListen = None,
+    tls_certificate: TlsCertificate = None,
+    tls_key: TlsKey = None,
+    tls_ca: TlsCa = None,
+) -> None:
+    """Serve this very machine: server, bus, signer and agent, in one foreground process tree."""
+    from oms.cli import up as command
+
+    command.run(
+        config,
+        data=data,
+        listen=listen,
+        bus_listen=bus_listen,
+        tls_certificate=tls_certificate,
+        tls_key=tls_key,
+        tls_ca=tls_ca,
+    )
+
+
+@app.command()
+def server(
+    data: Data = None,
+    config: Config = None,
+    listen: Listen = None,
+    bus_listen: BusListen = None,
+    tls_certificate: TlsCertificate = None,
+    tls_key: TlsKey = None,
+    tls_ca: TlsCa = None,
+) -> None:
+    """Run the server and the bus; the signer runs apart (`oms signer`)."""
+    from oms.cli import logs, serve
+
+    settings = serve.settings(
+        config,
+        data=data,
+        listen=listen,
+        bus_listen=bus_listen,
+        tls_certificate=tls_certificate,
+        tls_key=tls_key,
+        tls_ca=tls_ca,
+    )
+    logs.set_up(settings.log_format)
+    serve.run(settings)
+
+
+@app.command()
+def signer(
+    directory: Annotated[Path, typer.Option(help="Where the CA's keys are.")] = Path("/var/lib/oms-signer"),
+    socket: Annotated[Path, typer.Option(help="Where the server asks.")] = Path("/run/oms-signer/signer.sock"),
+    user: Annotated[str | None, typer.Option(help="The account to become; needs root.")] = None,
+    client: Annotated[list[str] | None, typer.Option(help="An account that may ask; may be repeated.")] = None,
+) -> None:
+    """Run the process that alone holds the CA's keys."""
+    from oms.cli import logs
+    from oms.server.ca import signer as process
+    from oms.server.ca.privilege import CannotStart
+
+    logs.set_up("console" if sys.stderr.isatty() else "json")
+    try:
+        process.run(directory, socket, user, client or ())
+    except CannotStart as reason:
+        print(f"oms signer: {reason}", file=sys.stderr)
+        raise typer.Exit(1) from None
+
+
+def _mount() -> None:
+    """The groups of commands; a host that has the agent alone has not the packages of the others."""
+    from oms.cli import agent
+
+    app.add_typer(agent.app, name="agent")
+    try:
+        from oms.cli import admin, contract
+    except ImportError:
+        return
+    app.add_typer(admin.app, name="admin")
+    app.add_typer(contract.app, name="contract")
+
+
+def main() -> None:
+    """The command."""
+    _mount()
+    try:
+        app()
+    except SettingsError as wrong:
+        print(f"oms: {wrong}", file=sys.stderr)
+        sys.exit(2)

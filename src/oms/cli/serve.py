@@ -1,0 +1,39 @@
+"""`oms server`: from settings to a running server."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import typer
+import uvloop
+
+from oms.server import config as server_config
+from oms.server.config import ServerConfig
+from oms.server.main import CannotServe, serve
+from oms.settings import SettingsError, load
+
+
+def settings(file: Path | None, **flags: Any) -> ServerConfig:
+    """The server's settings. Raises SettingsError."""
+    found = load(ServerConfig, flags=flags, file=file, section="server")
+    for name in ("listen", "bus_listen"):
+        try:
+            server_config.address(getattr(found, name))
+        except ValueError as wrong:
+            raise SettingsError(f"{name}: {wrong}") from wrong
+    if found.tls_certificate and not (found.tls_key and found.tls_ca):
+        raise SettingsError("tls_certificate needs tls_key, and tls_ca for the agents to know it by.")
+    if not 1 <= found.certificate_days <= 90:
+        raise SettingsError(f"certificate_days is {found.certificate_days}: legal is 1 to 90.")
+    return found
+
+
+def run(found: ServerConfig) -> None:
+    """Serve until told to end."""
+    try:
+        uvloop.run(serve(found))
+    except CannotServe as reason:
+        print(f"oms server: {reason}", file=sys.stderr)
+        raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        pass

@@ -1,0 +1,94 @@
+"""The parts of a server put together over a bus: what `main` serves, and what tests run in one process."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import structlog
+
+from oms.bus.call import Caller
+from oms.bus.wire import ServerWire
+from oms.contract.errors import OmsError
+from oms.server.audit import Audit
+from oms.server.ca.client import SignerClient
+from oms.server.ca.protocol import Trust
+from oms.server.config import ServerConfig, address
+from oms.server.desk import House
+from oms.server.edge.http import Edge
+from oms.server.edge.pages import pages
+from oms.server.enrol import Enrolment, Signer
+from oms.server.fleet import Fleet
+from oms.server.jobs import Jobs
+from oms.server.pipeline import Pipeline
+from oms.server.reads import Reads
+from oms.server.rules.guessing import Guesses
+from oms.server.services import table
+from oms.server.sessions import Sessions
+from oms.server.store import Store, jobs, meta, now, sessions
+
+log = structlog.get_logger("oms.server")
+JOBS_KEPT_SECONDS = 90 * 86_400
+TIDY_EVERY_SECONDS = 600
+
+
+@contextlib.asynccontextmanager
+async def assembled(
+    config: ServerConfig,
+    store: Store,
+    wire: ServerWire,
+    *,
+    signer: SignerClient,
+    trust: Trust,
+    ca: tuple[str, str],
+) -> AsyncIterator[Edge]:
+    """A server over a migrated store and a wire. `ca`: the PEM that agents pin, and its SHA-256."""
+    pem, ca_sha256 = ca
+    server, epoch = await store.write(meta.begin_epoch)
+    caller = Caller(wire, server, epoch)
+    reads = Reads()
+    work = Jobs(store, caller, reads.changed)
+    house = House(
+        store=store,
+        sessions=Sessions(store, config.lifetime),
+        guesses=Guesses(config.guessing),
+        signer=signer,
+        caller=caller,
+        fleet=Fleet(store, caller, reads, work),
+        jobs=work,
+        ca_sha256=ca_sha256,
+        certificate_days=config.certificate_days,
+    )
+    audit = Audit(_audit_path(config))
+    enrolment = Enrolment(
+        store, Signer(store, signer, config.certificate_days), trust, address(config.bus_listen)[1]
+    )
+    pipeline = Pipeline(house, table(), reads, audit)
+    tasks = [asyncio.create_task(work.watch()), asyncio.create_task(_tidy(store, config))]
+    try:
+        yield Edge(pipeline, pages(enrolment, pem), frozenset(config.own_names()))
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        audit.close()
+
+
+def _audit_path(config: ServerConfig) -> Path:
+    config.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return config.home / "audit.log"
+
+
+async def _tidy(store: Store, config: ServerConfig) -> None:
+    """Runs for ever: throws away what nobody can use or asks for any more."""
+    while True:
+        try:
+            await store.write(
+                lambda tx: (
+                    sessions.end_expired(tx, config.session_idle, config.session_absolute),
+                    jobs.forget(tx, now() - JOBS_KEPT_SECONDS),
+                )
+            )
+        except OmsError as failure:
+            log.warning("not tidied", failure=failure.message)
+        await asyncio.sleep(TIDY_EVERY_SECONDS)

@@ -1,0 +1,75 @@
+"""The HTTPS socket: TLS 1.2 and above, one uvicorn on it."""
+
+import asyncio
+import contextlib
+import socket
+import ssl
+from collections.abc import AsyncIterator
+
+import uvicorn
+
+from oms.server.edge.http import Edge
+from oms.server.edge.protocol import LimitedProtocol
+from oms.server.identity import Pair
+
+BACKLOG = 1024
+
+
+def bound(host: str, port: int) -> socket.socket:
+    """A listening socket. Raises OSError."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    made = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.bind((host, port))
+        made.listen(BACKLOG)
+    except OSError:
+        made.close()
+        raise
+    made.setblocking(False)
+    return made
+
+
+def configured(edge: Edge, pair: Pair) -> uvicorn.Config:
+    """uvicorn's settings. Raises OSError and ssl.SSLError for a certificate that cannot be used."""
+    config = uvicorn.Config(
+        edge,
+        http=LimitedProtocol,
+        ws="none",
+        lifespan="off",
+        interface="asgi3",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=5,
+        ssl_certfile=str(pair.certificate),
+        ssl_keyfile=str(pair.key),
+    )
+    config.load()
+    if config.ssl is not None:
+        config.ssl.minimum_version = ssl.TLSVersion.TLSv1_2
+        config.ssl.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
+    return config
+
+
+class Server(uvicorn.Server):
+    """uvicorn, with the signals left to `main`."""
+
+    @contextlib.contextmanager
+    def capture_signals(self):  # type: ignore[no-untyped-def]
+        """Not ours."""
+        yield
+
+
+@contextlib.asynccontextmanager
+async def listening(edge: Edge, pair: Pair, sock: socket.socket) -> AsyncIterator[uvicorn.Server]:
+    """Serve on the socket; leaving ends it within seconds."""
+    server = Server(configured(edge, pair))
+    task = asyncio.create_task(server.serve(sockets=[sock]))
+    try:
+        yield server
+    finally:
+        server.should_exit = True
+        await task

@@ -1,0 +1,133 @@
+"""The composition root: from settings to a server with its bus, until it is told to end."""
+
+import asyncio
+import contextlib
+import signal
+import socket
+from datetime import UTC, datetime
+
+import structlog
+from sqlalchemy import Connection
+
+from oms.bus.nats.callout import Admission
+from oms.bus.nats.client import Credentials
+from oms.bus.nats.config import BusConfig, render
+from oms.bus.nats.nkey import Issuer
+from oms.bus.nats.server import NatsServerWire
+from oms.bus.nats.supervisor import Supervisor, SupervisorError, revision_of
+from oms.contract.errors import OmsError
+from oms.server import identity
+from oms.server.assembly import assembled
+from oms.server.ca.client import SignerClient, SignerError
+from oms.server.config import ServerConfig, address
+from oms.server.edge import listener
+from oms.server.identity import Identity
+from oms.server.store import Store, hosts, meta
+
+log = structlog.get_logger("oms.server")
+
+
+class CannotServe(Exception):
+    """Why the server does not start, and what to do."""
+
+
+async def serve(config: ServerConfig) -> None:
+    """Serve until SIGTERM or SIGINT. Raises CannotServe."""
+    told = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, told.set)
+    try:
+        async with contextlib.AsyncExitStack() as parts:
+            await _start(config, parts)
+            log.info("serving", address=config.listen, bus=config.bus_listen)
+            await told.wait()
+    except OmsError as error:
+        raise CannotServe(error.message) from error
+    except SignerError as error:
+        raise CannotServe(f"{error} Start it with `oms signer`, or let `oms up` do so.") from error
+    except SupervisorError as error:
+        raise CannotServe(str(error)) from error
+
+
+async def _start(config: ServerConfig, parts: contextlib.AsyncExitStack) -> None:
+    sock = _bound(config)
+    parts.callback(sock.close)
+    config.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    store = Store(config.database_url)
+    parts.callback(store.close)
+    await asyncio.to_thread(store.migrate)
+    signer = SignerClient(config.signer, patience=15)
+    ident = await identity.prepare(config, signer)
+    wire = await _bus(config, store, ident, parts)
+    edge = await parts.enter_async_context(
+        assembled(config, store, wire, signer=signer, trust=ident.trust, ca=(ident.web_ca, ident.ca_sha256))
+    )
+    await parts.enter_async_context(listener.listening(edge, ident.web, sock))
+
+
+def _bound(config: ServerConfig) -> socket.socket:
+    host, port = address(config.listen)
+    try:
+        return listener.bound(host, port)
+    except OSError as error:
+        raise CannotServe(
+            f"{config.listen} cannot be listened on: {error.strerror}. Give another --listen."
+        ) from error
+
+
+async def _bus(
+    config: ServerConfig, store: Store, ident: Identity, parts: contextlib.AsyncExitStack
+) -> NatsServerWire:
+    """Start or adopt the nats-server, and connect."""
+    issuer = Issuer.from_seed(await store.write(_issuer_seed))
+    home = config.home / "bus"
+    home.mkdir(mode=0o700, exist_ok=True)
+    text = render(
+        BusConfig(
+            listen=config.bus_listen,
+            run_dir=home,
+            cert_file=ident.bus.certificate,
+            key_file=ident.bus.key,
+            clients_ca_file=ident.clients_ca,
+            issuer=issuer.public,
+            revision=revision_of(ident.bus.certificate, ident.clients_ca),
+        )
+    )
+    supervisor = Supervisor(text, home, binary=config.nats_server)
+    await supervisor.start()
+    parts.push_async_callback(supervisor.stop, keep=config.keep_bus)
+    host, port = address(config.bus_listen)
+    reach = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+    ca = ident.server_ca
+    wire = NatsServerWire(
+        (f"[{reach}]:{port}" if ":" in reach else f"{reach}:{port}",),
+        sys=Credentials(ca_file=ca, cert_file=ident.as_sys.certificate, key_file=ident.as_sys.key),
+        bus=Credentials(ca_file=ca, cert_file=ident.as_bus.certificate, key_file=ident.as_bus.key),
+        issuer=issuer,
+        lookup=lambda sha256: _admission(store, sha256),
+        is_signed=lambda host_id: _is_signed(store, host_id),
+        on_hung=supervisor.replace,
+    )
+    wire.start()
+    parts.push_async_callback(wire.close)
+    async with asyncio.timeout(30):
+        await wire.wait_ready()
+    return wire
+
+
+def _issuer_seed(tx: Connection) -> str:
+    """The seed of the key that admits hosts to the bus: whoever has it can let anybody in."""
+    seed = meta.get(tx, "bus_issuer")
+    if seed is None:
+        seed = Issuer.generate().seed
+        meta.put(tx, "bus_issuer", seed)
+    return seed
+
+
+async def _admission(store: Store, certificate_sha256: str) -> Admission | None:
+    host = await store.read(lambda tx: hosts.by_certificate(tx, certificate_sha256))
+    return Admission(host.id, datetime.fromtimestamp(host.not_after, UTC)) if host else None
+
+
+async def _is_signed(store: Store, host_id: str) -> bool:
+    return await store.read(lambda tx: hosts.by_id(tx, host_id)) is not None

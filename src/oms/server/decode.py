@@ -16,6 +16,9 @@ from oms.contract.operation import CACHE_TIMEOUT, SESSID, HostOperation, Operati
 from oms.contract.registry import BY_NAME
 from oms.contract.types import Secret, decode_secret
 
+LONGEST_SHOWN = 80
+"""Characters of a caller's own words that an error repeats."""
+
 
 class Decoded(msgspec.Struct, frozen=True):
     """A call that can be made: the operation, and what stood in front of it besides the SESSID."""
@@ -28,6 +31,10 @@ class Decoded(msgspec.Struct, frozen=True):
 def find(service: object, method: object) -> type[Operation[Any]]:
     """The operation of that name, from the published list alone. Raises IllegalService, ServiceNotFound,
     MethodNotFound."""
+    if service == "":
+        raise IllegalService(
+            "The service is missing; in JSON-RPC 2.0 it stands before the method: service.method."
+        )
     if not isinstance(service, str) or not _is_name(service):
         raise IllegalService("A service's name is letters, digits, _ and dots.", service=_shown(service))
     methods = BY_NAME.get(service)
@@ -93,7 +100,7 @@ def _by_name(kind: type[Operation[Any]], params: dict[str, Any]) -> dict[str, An
     if unknown := sorted(params.keys() - names):
         raise ParameterMismatch(
             f"{kind.facts.wire} has no parameter {_shown(unknown[0])}: {signature(kind)}.",
-            parameter=_shown(unknown[0]),
+            parameter=unknown[0][:LONGEST_SHOWN],
         )
     return dict(params)
 
@@ -124,10 +131,17 @@ def _missing(kind: type[Operation[Any]], param: Param) -> ParameterMismatch:
 def _shown(value: Any) -> str:
     """A caller's value as it may be repeated to him: escaped, and cut."""
     try:
-        text = json.dumps(value)
+        text = json.dumps(_masked(value))
     except (ValueError, TypeError, RecursionError):
         text = type(value).__name__
-    return text if len(text) <= 80 else text[:80] + "…"
+    return text if len(text) <= LONGEST_SHOWN else text[:LONGEST_SHOWN] + "…"
+
+
+def _masked(value: Any) -> Any:
+    """The value with asterisks where a password stands by its name: settings hold them as plain text."""
+    if isinstance(value, dict):
+        return {key: "***" if "passw" in key.lower() else _masked(part) for key, part in value.items()}
+    return [_masked(part) for part in value] if isinstance(value, list) else value
 
 
 def legal(kind: Any) -> str:
@@ -146,4 +160,6 @@ def legal(kind: Any) -> str:
 @functools.cache
 def is_secret(kind: Any) -> bool:
     """Whether values of a type must not be repeated."""
-    return kind is Secret or any(is_secret(part) for part in typing.get_args(kind) if isinstance(part, type))
+    return kind is Secret or any(
+        is_secret(part) for part in typing.get_args(kind) if not isinstance(part, msgspec.Meta)
+    )

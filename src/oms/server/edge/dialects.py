@@ -28,6 +28,12 @@ class Invalid(CallError):
     code = -32600
 
 
+class Unreadable(CallError):
+    """A JSON-RPC 2.0 request that is no JSON."""
+
+    code = -32700
+
+
 class Asked(msgspec.Struct, frozen=True):
     """One call as written: in which dialect, and whether an answer is wanted."""
 
@@ -71,6 +77,8 @@ def from_body(body: bytes) -> "Asked | list[Asked]":
     try:
         value = strictjson.loads(body)
     except NotJson as wrong:
+        if b'"jsonrpc"' in body:  # as far as can be told, a client that wants JSON back
+            return Asked("2.0", "", "", [], fault=Unreadable(f"{wrong} {EXPECTED}"))
         raise NoCall(f"{wrong} {EXPECTED}") from None
     if isinstance(value, list):
         if not 0 < len(value) <= MOST_IN_A_BATCH:
@@ -87,10 +95,10 @@ def _of_2_0(value: Any) -> Asked:
     if not isinstance(value, dict):
         return _invalid(None, "A call is an object.")
     ident = value.get("id")
-    if value.get("jsonrpc") != "2.0" or not isinstance(value.get("method"), str):
-        return _invalid(ident, '"jsonrpc" is "2.0", and "method" a text.')
     if isinstance(ident, (dict, list, bool)):
         return _invalid(None, '"id" is a number or a text.')
+    if value.get("jsonrpc") != "2.0" or not isinstance(value.get("method"), str):
+        return _invalid(ident, '"jsonrpc" is "2.0", and "method" a text.')
     params = value.get("params")
     if params is not None and not isinstance(params, (list, dict)):
         return _invalid(ident, '"params" is a list or an object.')
@@ -156,7 +164,8 @@ def _write_error(asked: Asked, error: OmsError) -> bytes:
             "data": error.details(),
         }
         return _encode(_QooxdooAnswer(shown, asked.id, None))
-    data = {"origin": error.origin, "code": error.code, "name": error.wire_name, **error.details()}
+    known = {"origin": error.origin, "code": error.code, "name": error.wire_name}
+    data = {**known, **error.details(), **known}  # these three first, and theirs whatever the details are called
     return _encode(_Error20("2.0", asked.id, {"code": code_2_0(error), "message": error.message, "data": data}))
 
 

@@ -7,9 +7,11 @@ its callers with NoAnswer at once, and `publish` returns after the server's hand
 
 import asyncio
 import inspect
-import logging
+
+import structlog
 
 from oms.bus.wire import (
+    MAX_EVENT_BYTES,
     MAX_PAYLOAD_BYTES,
     AgentWire,
     AnswerTooLarge,
@@ -27,7 +29,7 @@ from oms.bus.wire import (
     check_verb,
 )
 
-log = logging.getLogger(__name__)
+log = structlog.get_logger("oms.bus.local")
 
 
 class LocalBus:
@@ -126,7 +128,7 @@ class LocalServerWire(ServerWire):
                 if inspect.isawaitable(done):
                     await done
             except Exception:
-                log.exception("event %s of host %s", topic, host_id)
+                log.exception("an event handler broke", host_id=host_id, topic=topic)
 
     def presence(self, host_id: str, *, connected: bool, reason: str) -> None:
         """A host has come or gone."""
@@ -156,7 +158,7 @@ class LocalAgentWire(AgentWire):
     async def publish(self, topic: str, payload: bytes) -> None:
         """See AgentWire."""
         check_verb(topic)
-        check_size(f"event {topic}", payload)
+        check_size(f"event {topic}", payload, MAX_EVENT_BYTES)
         if not self.connected:
             raise WireDown(f"host {self.host_id} has no connection to the bus")
         await self._bus.server.receive(self.host_id, topic, payload)
@@ -213,7 +215,7 @@ class LocalAgentWire(AgentWire):
         try:
             reply = await self._handler(verb, payload)
         except Exception:
-            log.exception("request %s to host %s", verb, self.host_id)
+            log.exception("a request broke", host_id=self.host_id, verb=verb)
             failure = NoAnswer(f"host {self.host_id} broke while it ran {verb}")
         else:
             if answer.done():

@@ -21,6 +21,9 @@ from typing import Protocol
 MAX_PAYLOAD_BYTES = 4 * 1024 * 1024
 """The largest request or answer. A ceiling, not a habit: bulk data has its own roads."""
 
+MAX_EVENT_BYTES = 1024 * 1024
+"""The largest event: events are kept for handlers that are slow, so they are small."""
+
 EventHandler = Callable[[str, str, bytes], Awaitable[None] | None]
 """(host_id, topic, payload). The host is taken from where the message came from, never from the payload."""
 
@@ -51,7 +54,7 @@ class HostBusy(WireError):
 
 
 class RequestTooLarge(WireError):
-    """The payload is above MAX_PAYLOAD_BYTES: it was certainly not sent."""
+    """The payload is above MAX_PAYLOAD_BYTES (events: MAX_EVENT_BYTES): it was certainly not sent."""
 
 
 class NoAnswer(WireError):
@@ -119,9 +122,14 @@ _HOST_ID = re.compile(r"[0-9a-f]{32}")
 _TOKENS = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)?")
 
 
+def is_host_id(text: str) -> bool:
+    """Whether the text is 32 lower-case hex digits. Names hold dots and wildcards, so ids they are not."""
+    return _HOST_ID.fullmatch(text) is not None
+
+
 def check_host_id(host_id: str) -> str:
-    """The id itself when it is 32 lower-case hex digits. Names hold dots and wildcards, so ids they are not."""
-    if not _HOST_ID.fullmatch(host_id):
+    """The id itself when it is one."""
+    if not is_host_id(host_id):
         raise ValueError(f"host id {host_id!r}: 32 hex digits are needed (a UUID without dashes), never a name")
     return host_id
 
@@ -133,7 +141,7 @@ def check_verb(verb: str) -> str:
     return verb
 
 
-def check_size(what: str, payload: bytes) -> None:
+def check_size(what: str, payload: bytes, most_bytes: int = MAX_PAYLOAD_BYTES) -> None:
     """Raise RequestTooLarge when the payload is above what the bus carries."""
-    if len(payload) > MAX_PAYLOAD_BYTES:
-        raise RequestTooLarge(f"{what} holds {len(payload)} bytes; the bus carries {MAX_PAYLOAD_BYTES} at most")
+    if len(payload) > most_bytes:
+        raise RequestTooLarge(f"{what} holds {len(payload)} bytes; the bus carries {most_bytes} at most")

@@ -1,0 +1,164 @@
+"""Which hosts are connected, and cutting one off: OMS's hand on the nats-servers.
+
+Presence comes from nats-server's CONNECT and DISCONNECT events, in milliseconds; what is missed (a nats-server
+that died, our own connection away) is found by `resync`, which asks every nats-server for its connections.
+
+One host has one connection. When a second comes, the older is cut off: it is either the dead end of a broken line,
+or a copy of the machine with its key, and a request must never be run twice. Each new connection is told as one
+(gone, then there), because what the host said while it was away is lost.
+
+Each connection is checked against the database once more after it came about. That closes the gap between
+"admitted just before the revocation" and "connected just after".
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+import structlog
+
+from oms.bus.nats.sysapi import BUS_ERRORS, Connection, Key, SysApi
+from oms.bus.wire import is_host_id
+
+log = structlog.get_logger("oms.bus.nats")
+
+IsSigned = Callable[[str], Awaitable[bool]]
+"""host id -> whether the database says that it is signed now."""
+
+_CHECKS_AT_ONCE = 64
+_CUT_OFF_PAUSES_S = (0.0, 0.01, 0.05, 0.2, 0.5, 1.0)
+
+
+class Control:
+    """Presence and cut-off, through whichever SYS connection there is at the moment."""
+
+    def __init__(
+        self,
+        is_signed: IsSigned,
+        on_connected: Callable[[str, Connection], None],
+        on_gone: Callable[[str, Connection, str], None],
+    ) -> None:
+        """`on_connected(host_id, connection)`, `on_gone(host_id, connection, reason)`."""
+        self.hosts: dict[str, Connection] = {}
+        self._is_signed, self._on_connected, self._on_gone = is_signed, on_connected, on_gone
+        self._checking: set[Key] = set()
+        self._gate = asyncio.Semaphore(_CHECKS_AT_ONCE)
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def subscribe(self, api: SysApi) -> None:
+        """Hear of hosts from now on; `resync` tells about those that are there already."""
+        await api.subscribe(
+            lambda user, connection: self._see(api, user, connection),
+            lambda user, key, reason: self._gone(user, key, reason or "disconnect"),
+            self._server_gone,
+        )
+
+    async def resync(self, api: SysApi, *, check_all: bool) -> None:
+        """Make `hosts` what the nats-servers say. `check_all`: ask the database about the known ones, too, because
+        a revocation may have been missed. Raises BUS_ERRORS; then nothing has changed.
+        """
+        before = dict(self.hosts)
+        servers, complete = await api.servers()
+        listed = [pair for server in servers for pair in await api.connections(server)]
+        live = {(host, seen.key) for host, seen in listed}
+        for host, known in before.items():
+            certain = complete or known.server_id in servers
+            if certain and (host, known.key) not in live:
+                self._gone(host, known.key, "no longer connected")
+        for host, seen in listed:
+            self._see(api, host, seen, again=check_all)
+
+    async def cut_off(self, api: SysApi, host_id: str) -> bool:
+        """End every connection of the host; True when all nats-servers say that none is left."""
+        try:
+            known = self.hosts.get(host_id)
+            if known is not None:
+                await api.kick(known.key)
+            for pause_s in _CUT_OFF_PAUSES_S:
+                await asyncio.sleep(pause_s)
+                servers, complete = await api.servers()
+                left = [seen for server in servers for _, seen in await api.connections(server, host_id)]
+                if not left and complete:
+                    self._forget(host_id)
+                    return True
+                await asyncio.gather(*(api.kick(seen.key) for seen in left))
+        except BUS_ERRORS as error:
+            log.warning("cutting a host off failed", host_id=host_id, error=str(error))
+        return False
+
+    async def close(self) -> None:
+        """Drop what is in hand."""
+        tasks = tuple(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _see(self, api: SysApi, host: str, connection: Connection, *, again: bool = False) -> None:
+        """A connection is there: check it, unless that is done or being done."""
+        known = self.hosts.get(host)
+        is_known = known is not None and known.key == connection.key
+        if not is_host_id(host) or connection.key in self._checking or (is_known and not again):
+            return
+        self._checking.add(connection.key)
+        self._do(self._check(api, host, connection))
+
+    async def _check(self, api: SysApi, host: str, connection: Connection) -> None:
+        try:
+            async with self._gate:
+                signed = await self._is_signed(host)
+        except Exception:  # unknown for now; the next resync asks again
+            log.exception("could not ask whether a connected host is signed", host_id=host)
+            self._checking.discard(connection.key)
+            return
+        if connection.key not in self._checking:
+            return  # gone meanwhile
+        self._checking.discard(connection.key)
+        if signed:
+            self._admit(api, host, connection)
+        else:
+            log.warning("a revoked host was connected", host_id=host, address=connection.address)
+            await self._kick(api, connection.key)
+
+    def _admit(self, api: SysApi, host: str, connection: Connection) -> None:
+        known = self.hosts.get(host)
+        if known is not None:
+            if known.key == connection.key:
+                return
+            if known.instance != connection.instance:
+                addresses = [known.address, connection.address]
+                log.warning("two agents with one certificate", host_id=host, addresses=addresses)
+            if known.is_newer_than(connection):
+                self._do(self._kick(api, connection.key))
+                return
+            self._do(self._kick(api, known.key))
+            self._gone(host, known.key, "connected anew")
+        self.hosts[host] = connection
+        self._on_connected(host, connection)
+
+    async def _kick(self, api: SysApi, key: Key) -> None:
+        try:
+            await api.kick(key)
+        except BUS_ERRORS as error:  # its nats-server is gone and it with it, or the next resync will see it
+            log.warning("a connection could not be ended", server_id=key[0], cid=key[1], error=str(error))
+
+    def _gone(self, host: str, key: Key, reason: str) -> None:
+        self._checking.discard(key)
+        known = self.hosts.get(host)
+        if known is not None and known.key == key:
+            del self.hosts[host]
+            self._on_gone(host, known, reason)
+
+    def _forget(self, host: str) -> None:
+        known = self.hosts.get(host)
+        if known is not None:
+            self._gone(host, known.key, "cut off")
+
+    def _server_gone(self, server_id: str) -> None:
+        for host, known in list(self.hosts.items()):
+            if known.server_id == server_id:
+                self._gone(host, known.key, "nats-server shut down")
+
+    def _do(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

@@ -1,0 +1,108 @@
+"""The requests of one OMS server that wait for their answers.
+
+An answer is accepted once, and only under the exact subject that was given to the host asked: the host's id is in
+it, and nats-server lets no other host publish there. Late, doubled and forged answers are therefore nothing.
+"""
+
+import asyncio
+import itertools
+import secrets
+
+import nats.errors
+
+from oms.bus.nats import answers, subjects
+from oms.bus.nats.client import BusClient
+from oms.bus.wire import NoAnswer, WireDown
+
+Waiting = asyncio.Future[bytes]
+
+
+class Nobody(Exception):
+    """nats-server says that nobody listens on that subject: the request was not delivered."""
+
+
+class Requests:
+    """What is in flight, by reply subject."""
+
+    def __init__(self) -> None:
+        self._token = secrets.token_hex(8)  # new with each start: answers to an earlier OMS are not ours
+        self._numbers = itertools.count(1)
+        self._waiting: dict[str, Waiting] = {}
+        self._stranded: dict[str, tuple[str, list[Waiting], asyncio.TimerHandle]] = {}
+
+    async def subscribe(self, client: BusClient) -> None:
+        """Take in answers on this connection: one subscription for all."""
+        await client.listen(subjects.replies_to(self._token), self._receive)
+
+    async def ask(self, client: BusClient, host_id: str, verb: str, payload: bytes) -> bytes:
+        """The host's answer; waits for it without end. Raises Nobody, WireDown, or what the host's wire says."""
+        reply = subjects.reply(host_id, self._token, next(self._numbers))
+        waiting: Waiting = asyncio.get_running_loop().create_future()
+        self._waiting[reply] = waiting
+        try:
+            await client.publish(subjects.call(host_id, verb), payload, reply)
+            return await waiting
+        except (nats.errors.ConnectionClosedError, nats.errors.OutboundBufferLimitError) as error:
+            raise WireDown(f"the connection to the bus has just ended: {error}") from error
+        finally:
+            del self._waiting[reply]
+
+    def strand(self, host_id: str, instance: str, patience_s: float) -> None:
+        """The host is away. Its agent may come back and still answer, so wait `patience_s` more."""
+        waiting = self._of(host_id)
+        if not waiting:
+            return
+        loop = asyncio.get_running_loop()
+        timer = loop.call_later(patience_s, self.give_up, host_id, "went away and did not come back in time")
+        _, earlier, earlier_timer = self._stranded.pop(host_id, ("", [], timer))
+        if earlier_timer is not timer:
+            earlier_timer.cancel()
+        self._stranded[host_id] = (instance, [*earlier, *waiting], timer)
+
+    def rejoin(self, host_id: str, instance: str) -> None:
+        """The host is back. The same agent still has its requests in hand; a new one knows nothing of them."""
+        stranded = self._stranded.get(host_id)
+        if stranded is not None and stranded[0] == instance:
+            stranded[2].cancel()
+            del self._stranded[host_id]
+        elif stranded is not None:
+            self.give_up(host_id, "was started anew")
+
+    def give_up(self, host_id: str, reason: str) -> None:
+        """End the stranded requests of a host."""
+        stranded = self._stranded.pop(host_id, None)
+        if stranded is not None:
+            stranded[2].cancel()
+            _end(stranded[1], f"no answer: host {host_id} {reason}")
+
+    def give_up_on(self, host_id: str, reason: str) -> None:
+        """End all requests to a host, stranded or not."""
+        self.give_up(host_id, reason)
+        _end(self._of(host_id), f"no answer: host {host_id} {reason}")
+
+    def close(self) -> None:
+        """End everything."""
+        for _, _, timer in self._stranded.values():
+            timer.cancel()
+        self._stranded.clear()
+        _end(list(self._waiting.values()), "OMS has left the bus")
+
+    def _of(self, host_id: str) -> list[Waiting]:
+        return [w for reply, w in self._waiting.items() if subjects.host_of_reply(reply) == host_id]
+
+    def _receive(self, subject: str, _reply: str, headers: bytes, payload: bytes) -> None:
+        waiting = self._waiting.get(subject)
+        if waiting is None or waiting.done():
+            return
+        if not headers:
+            waiting.set_result(payload)
+        elif answers.is_nobody(headers):
+            waiting.set_exception(Nobody())
+        else:
+            waiting.set_exception(answers.failure(headers, subjects.host_of_reply(subject)))
+
+
+def _end(waiting: list[Waiting], reason: str) -> None:
+    for one in waiting:
+        if not one.done():
+            one.set_exception(NoAnswer(reason))

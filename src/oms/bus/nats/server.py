@@ -1,0 +1,255 @@
+"""OMS's end of the wire over NATS.
+
+Two connections: SYS (who may connect, who is connected, cutting off) and BUS (requests and events). Hosts are let
+in only when BUS is there, so that an answer that waited for the bus finds us listening.
+
+A request that finds nobody right after its host has connected is tried again: nats-server tells of a connection a
+moment before the agent's subscription is there. So a request sent from within `on_presence(host, True)` arrives.
+"""
+
+import asyncio
+import contextlib
+import inspect
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import structlog
+
+from oms.bus.nats import subjects
+from oms.bus.nats.callout import Callout, Lookup
+from oms.bus.nats.client import BusClient, Credentials, Silence
+from oms.bus.nats.control import Control, IsSigned
+from oms.bus.nats.lanes import Lanes
+from oms.bus.nats.link import SERVER_TIMING, Link, LinkTiming
+from oms.bus.nats.nkey import Issuer
+from oms.bus.nats.requests import Nobody, Requests
+from oms.bus.nats.sysapi import BUS_ERRORS, Connection, SysApi
+from oms.bus.wire import (
+    MAX_EVENT_BYTES,
+    EventHandler,
+    HostAway,
+    NoAnswer,
+    PresenceHandler,
+    ServerWire,
+    WireDown,
+    check_host_id,
+    check_size,
+    check_verb,
+)
+
+log = structlog.get_logger("oms.bus.nats")
+
+_SETTLING_S = 2.0
+_RESYNC_EVERY_S = 60.0
+_RESYNC_AGAIN_S = 1.0
+_SYS_WAIT_S = 1.0
+
+
+async def _nothing() -> None:
+    return
+
+
+class NatsServerWire(ServerWire):
+    """See ServerWire. `start`, and from then on it is connected whenever there is a bus."""
+
+    def __init__(
+        self,
+        servers: tuple[str, ...],
+        *,
+        sys: Credentials,
+        bus: Credentials,
+        issuer: Issuer,
+        lookup: Lookup,
+        is_signed: IsSigned,
+        timing: LinkTiming = SERVER_TIMING,
+        answer_grace_s: float = 10.0,
+        longest_admission_s: float = 24 * 3600,
+        on_hung: Callable[[], Coroutine[Any, Any, None]] = _nothing,
+        hung_after_s: float = 5.0,
+    ) -> None:
+        """`servers` are host:port; `sys` and `bus` hold the certificates with the two users' URIs.
+
+        `lookup` and `is_signed` ask the database. `answer_grace_s`: how long the answers of a host that has gone
+        away are still waited for. `on_hung`: called when a nats-server takes connections and says nothing for
+        `hung_after_s` more, after the first silence was noticed: whoever supervises it may replace it.
+        """
+        self._presence_handlers: list[PresenceHandler] = []
+        self._event_handlers: list[EventHandler] = []
+        self._grace_s = answer_grace_s
+        self._on_hung, self._hung_after_s, self._silent_since = on_hung, hung_after_s, 0.0
+        self._requests = Requests()
+        self._lanes = Lanes(self._handle_event)
+        self._control = Control(is_signed, self._host_connected, self._host_gone)
+        self._connected_at: dict[str, float] = {}
+        self._bus = Link(servers, bus, name="oms-bus", timing=timing, on_up=self._open_bus)
+        self._sys = Link(
+            servers,
+            sys,
+            name="oms-sys",
+            timing=timing,
+            on_up=self._open_sys,
+            on_change=self._sys_changed,
+            on_failure=self._sys_failed,
+        )
+        self._callout = Callout(issuer, lookup, longest_s=longest_admission_s, ready=self._bus.connected.wait)
+        self._api: SysApi | None = None
+        self._resync = asyncio.Event()
+        self._ready = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def start(self) -> None:
+        """Begin to connect; returns at once."""
+        self._bus.start()
+        self._sys.start()
+        self._spawn(self._keep_presence())
+
+    async def wait_ready(self) -> None:
+        """Return when both connections are there and it is known which hosts are."""
+        await self._bus.connected.wait()
+        await self._ready.wait()
+
+    async def request(self, host_id: str, verb: str, payload: bytes, timeout: float) -> bytes:
+        """See ServerWire."""
+        check_host_id(host_id)
+        check_verb(verb)
+        check_size(f"request {verb}", payload)
+        try:
+            async with asyncio.timeout(timeout):
+                return await self._ask(host_id, verb, payload)
+        except TimeoutError:
+            raise NoAnswer(f"no answer from host {host_id} to {verb} within {timeout:g} s") from None
+
+    async def _ask(self, host_id: str, verb: str, payload: bytes) -> bytes:
+        pause_s = 0.002
+        while True:
+            client = self._bus.client
+            if client is None:
+                raise WireDown("OMS has no connection to the bus at the moment")
+            try:
+                return await self._requests.ask(client, host_id, verb, payload)
+            except Nobody:
+                settling = time.monotonic() - self._connected_at.get(host_id, -_SETTLING_S) < _SETTLING_S
+                if not settling:
+                    raise HostAway(f"host {host_id} is not connected") from None
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, 0.1)
+
+    def on_event(self, handler: EventHandler) -> None:
+        """See ServerWire. Events of one host come one at a time; what a host sends beyond a bound is dropped."""
+        self._event_handlers.append(handler)
+
+    def on_presence(self, handler: PresenceHandler) -> None:
+        """See ServerWire. A host that comes back on a new connection is told as gone and there again."""
+        self._presence_handlers.append(handler)
+
+    def connected_hosts(self) -> frozenset[str]:
+        """See ServerWire. While OMS has no connection to the bus this is what was known last."""
+        return frozenset(self._control.hosts)
+
+    async def cut_off(self, host_id: str) -> bool:
+        """See ServerWire. False, too, when the bus cannot be asked within a second."""
+        check_host_id(host_id)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_SYS_WAIT_S):
+                await self._sys.connected.wait()
+        confirmed = self._api is not None and await self._control.cut_off(self._api, host_id)
+        if confirmed:
+            self._requests.give_up_on(host_id, "was cut off")
+        return confirmed
+
+    async def close(self) -> None:
+        """See ServerWire."""
+        tasks = tuple(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._callout.close()
+        await self._control.close()
+        await self._lanes.close()
+        await asyncio.gather(self._sys.close(), self._bus.close())
+        self._requests.close()
+
+    async def _open_bus(self, client: BusClient) -> None:
+        await self._requests.subscribe(client)
+        await client.listen(subjects.ALL_EVENTS, self._receive_event)
+
+    async def _open_sys(self, client: BusClient) -> None:
+        self._api = SysApi(client)
+        await self._control.subscribe(self._api)
+        await self._callout.subscribe(client)
+
+    def _sys_changed(self, connected: bool) -> None:
+        if connected:
+            self._silent_since = 0.0
+            self._resync.set()
+        else:
+            self._api = None
+
+    def _sys_failed(self, error: Exception) -> None:
+        if not isinstance(error, Silence):
+            self._silent_since = 0.0
+            return
+        now = time.monotonic()
+        self._silent_since = self._silent_since or now
+        if now - self._silent_since >= self._hung_after_s:
+            self._silent_since = now
+            log.error("nats-server takes connections and says nothing: it hangs")
+            self._spawn(self._on_hung())
+
+    async def _keep_presence(self) -> None:
+        """Resync after each new SYS connection (asking the database about all hosts), and every minute."""
+        anew = True
+        while True:
+            await self._sys.connected.wait()
+            anew = anew or self._resync.is_set()
+            self._resync.clear()
+            pause_s = _RESYNC_EVERY_S
+            try:
+                if self._api is not None:
+                    await self._control.resync(self._api, check_all=anew)
+                    self._ready.set()
+                    anew = False
+            except BUS_ERRORS as error:
+                log.warning("could not ask who is connected to the bus", error=str(error))
+                pause_s = _RESYNC_AGAIN_S
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause_s):
+                    await self._resync.wait()
+
+    def _host_connected(self, host_id: str, connection: Connection) -> None:
+        self._connected_at[host_id] = time.monotonic()
+        self._requests.rejoin(host_id, connection.instance)
+        self._tell(host_id, True, "connect")
+
+    def _host_gone(self, host_id: str, connection: Connection, reason: str) -> None:
+        self._connected_at.pop(host_id, None)
+        self._requests.strand(host_id, connection.instance, self._grace_s)
+        self._tell(host_id, False, reason)
+
+    def _tell(self, host_id: str, connected: bool, reason: str) -> None:
+        for handler in self._presence_handlers:
+            try:
+                handler(host_id, connected, reason)
+            except Exception:
+                log.exception("a presence handler broke", host_id=host_id)
+
+    def _receive_event(self, subject: str, _reply: str, _headers: bytes, payload: bytes) -> None:
+        # The reply subject of an event is whatever the host wrote: never answer it.
+        host_id, topic = subjects.split_event(subject)
+        if host_id and len(payload) <= MAX_EVENT_BYTES:
+            self._lanes.put(host_id, topic, payload)
+
+    async def _handle_event(self, host_id: str, topic: str, payload: bytes) -> None:
+        for handler in self._event_handlers:
+            try:
+                done = handler(host_id, topic, payload)
+                if inspect.isawaitable(done):
+                    await done
+            except Exception:
+                log.exception("an event handler broke", host_id=host_id, topic=topic)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

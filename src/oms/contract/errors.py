@@ -21,7 +21,11 @@
         │   └── NoSuchTask                    no job of that id
         ├── AuthError                   1001
         ├── ConfigurationReadError      1002
-        ├── DatabaseConnectionError     1003 .. DatabaseDeleteError 1007
+        ├── DatabaseConnectionError     1003
+        ├── DatabaseSelectError         1004
+        ├── DatabaseUpdateError         1005
+        ├── DatabaseInsertError         1006
+        ├── DatabaseDeleteError         1007
         ├── FuncMethodTimeoutError      1008  not known yet; `data.job` says where to ask
         ├── NoFuncZabbixClientError     1009
         ├── ZabbixAgentNotSupportedError 1010

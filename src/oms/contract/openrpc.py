@@ -28,9 +28,7 @@ def document() -> dict[str, Any]:
     shapes, components = msgspec.json.schema_components(
         kinds, schema_hook=_schema_of_secret, ref_template="#/components/schemas/{name}"
     )
-    schema = dict(zip(kinds, shapes, strict=True))
-    for component in components.values():
-        component["description"] = inspect.cleandoc(component["description"])
+    schema = dict(zip(kinds, _published(list(shapes)), strict=True))
     return {
         "openrpc": VERSION,
         "info": {
@@ -40,7 +38,7 @@ def document() -> dict[str, Any]:
         },
         "methods": [_method(kind, schema) for kind in OPERATIONS],
         "components": {
-            "schemas": components,
+            "schemas": _published(components),
             "errors": {error.wire_name: _error(error) for error in errors()},
             "tags": {service.name: _tag(service) for service in SERVICES},
         },
@@ -88,6 +86,21 @@ def _schema_of_secret(kind: type[Any]) -> Schema:
     if kind is Secret:
         return {"type": "string", "format": "password", "maxLength": 1024}
     raise NotImplementedError(f"{kind.__name__} has no JSON schema")
+
+
+def _published(schema: Any) -> Any:
+    """A schema as others read it: JSON Schema's patterns are JavaScript's, which knows no \\A and \\Z and whose
+    ^ and $ mean the same; descriptions lose the indentation of the source."""
+    if isinstance(schema, list):
+        return [_published(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    made = {key: _published(part) for key, part in schema.items()}
+    if isinstance(pattern := made.get("pattern"), str):
+        made["pattern"] = "^" + pattern.removeprefix(r"\A").removesuffix(r"\Z") + "$"
+    if isinstance(words := made.get("description"), str):
+        made["description"] = inspect.cleandoc(words)
+    return made
 
 
 def _param_type(param: Param) -> Any:

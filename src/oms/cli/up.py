@@ -93,7 +93,8 @@ class Child:
     def __init__(self, name: str, arguments: list[str], environment: dict[str, str]) -> None:
         self.name = name
         self._arguments = [sys.executable, "-m", "oms", *arguments]
-        self._environment = {**os.environ, **environment}
+        inherited = {name: value for name, value in os.environ.items() if name != "OMS_ADMIN_PASSWORD"}
+        self._environment = {**inherited, **environment}
         self._process: Process | None = None
         self.ends = 0
 
@@ -153,7 +154,6 @@ class Machine:
         for name in ("tls_certificate", "tls_key", "tls_ca"):
             if value := getattr(settings, name):
                 same[f"OMS_{name.upper()}"] = str(value)
-        same.pop("OMS_ADMIN_PASSWORD", None)
         self._environment = same
         self._file = ["--config", str(file)] if file else []
 

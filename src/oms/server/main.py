@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import signal
 import socket
 from datetime import UTC, datetime
@@ -16,13 +17,13 @@ from oms.bus.nats.nkey import Issuer
 from oms.bus.nats.server import NatsServerWire
 from oms.bus.nats.supervisor import Supervisor, SupervisorError, revision_of
 from oms.contract.errors import OmsError
-from oms.server import identity
+from oms.server import admin, identity
 from oms.server.assembly import assembled
 from oms.server.ca.client import SignerClient, SignerError
 from oms.server.config import ServerConfig, address
 from oms.server.edge import listener
 from oms.server.identity import Identity
-from oms.server.store import Store, hosts, meta
+from oms.server.store import Store, hosts, meta, users
 
 log = structlog.get_logger("oms.server")
 
@@ -55,7 +56,7 @@ async def _start(config: ServerConfig, parts: contextlib.AsyncExitStack) -> None
     config.home.mkdir(mode=0o700, parents=True, exist_ok=True)
     store = Store(config.database_url)
     parts.callback(store.close)
-    await asyncio.to_thread(store.migrate)
+    await asyncio.to_thread(_first_start, store)
     signer = SignerClient(config.signer, patience=15)
     ident = await identity.prepare(config, signer)
     wire = await _bus(config, store, ident, parts)
@@ -63,6 +64,16 @@ async def _start(config: ServerConfig, parts: contextlib.AsyncExitStack) -> None
         assembled(config, store, wire, signer=signer, trust=ident.trust, ca=(ident.web_ca, ident.ca_sha256))
     )
     await parts.enter_async_context(listener.listening(edge, ident.web, sock))
+
+
+def _first_start(store: Store) -> None:
+    """Tables, and the first administrator if his password was given. None is invented here: it would stand in
+    the log."""
+    store.migrate()
+    if password := os.environ.get("OMS_ADMIN_PASSWORD"):
+        admin.first_user(store, password)
+    elif not store.transaction(users.anybody):
+        log.warning("there is no user yet: make one with `oms admin add-user admin --role admin`")
 
 
 def _bound(config: ServerConfig) -> socket.socket:

@@ -1,0 +1,258 @@
+"""A whole OMS for tests and benchmarks: signer, server, bus and an agent as real processes on loopback, over a
+private libvirtd. Each process can be killed and started again by itself."""
+
+import contextlib
+import http.client
+import json
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+PASSWORD = "a test's password"
+NAME = "node1"
+START_S = 30.0
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class CallFailed(Exception):
+    """An answer with an error in it."""
+
+    def __init__(self, error: dict[str, Any]) -> None:
+        super().__init__(f"{error['name']}: {error['message']}")
+        self.error = error
+        self.name: str = error["name"]
+
+
+class Caller:
+    """A client that speaks the 2011 API by POST over one kept connection; one for each thread."""
+
+    def __init__(self, port: int, timeout: float = 90) -> None:
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        self._context, self._port, self._timeout = context, port, timeout
+        self._connection: http.client.HTTPSConnection | None = None
+        self.sessid = ""
+
+    def raw(self, service: str, method: str, *params: Any) -> dict[str, Any]:
+        """The whole answer. Raises OSError and http.client.HTTPException where there is none."""
+        body = json.dumps({"service": service, "method": method, "id": 1, "params": params})
+        if self._connection is None:
+            self._connection = http.client.HTTPSConnection(
+                "127.0.0.1", self._port, timeout=self._timeout, context=self._context
+            )
+        try:
+            self._connection.request("POST", "/", body, {"Content-Type": "application/json"})
+            answer: dict[str, Any] = json.loads(self._connection.getresponse().read())
+        except BaseException:
+            self.close()
+            raise
+        return answer
+
+    def call(self, service: str, method: str, *params: Any) -> Any:
+        """The result itself, out of its envelopes. Raises CallFailed, and what `raw` raises."""
+        answer = self.raw(service, method, *params)
+        if answer["error"] is not None:
+            raise CallFailed(answer["error"])
+        result = answer["result"]["result"]
+        return result["result"] if isinstance(result, dict) and set(result) == {"client", "result"} else result
+
+    def log_in(self, user: str = "admin", password: str = PASSWORD) -> "Caller":
+        self.sessid = self.call("authservices", "authenticate", user, password)
+        return self
+
+    def func(self, method: str, *params: Any) -> Any:
+        return self.call("funcservices", method, self.sessid, 0, *params)
+
+    def kvm(self, method: str, *params: Any, cache_timeout: int = 0) -> Any:
+        return self.call("kvmservices", method, self.sessid, cache_timeout, NAME, *params)
+
+    def task(self, method: str, *params: Any) -> Any:
+        return self.call("taskservices", method, self.sessid, 0, *params)
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+class Stack:
+    """The processes. `with Stack(directory, libvirt_uri) as oms:` has a signed, connected host called node1."""
+
+    def __init__(self, directory: Path, libvirt_uri: str, **agent_settings: str) -> None:
+        self.directory = directory
+        self.port, self.bus_port = free_port(), free_port()
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._logs = directory / "logs"
+        self._environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("OMS_")},
+            "OMS_DATA": str(directory),
+            "OMS_LISTEN": f"127.0.0.1:{self.port}",
+            "OMS_BUS_LISTEN": f"127.0.0.1:{self.bus_port}",
+            "OMS_KEEP_BUS": "true",
+            "OMS_LOGIN_DELAY": "0.1",
+            "OMS_ADMIN_PASSWORD": PASSWORD,
+            "OMS_AGENT_LIBVIRT_URI": libvirt_uri,
+            "OMS_AGENT_LIBVIRTD": "never",
+            "OMS_AGENT_DOMAIN_TYPE": "qemu",
+            "OMS_AGENT_NAME": NAME,
+            "OMS_AGENT_AUTHORIZED_KEYS": str(directory / "authorized_keys"),
+            "OMS_AGENT_REJOIN_AFTER": "1",
+            "OMS_AGENT_RECONNECT_DELAY": "0.2",
+            **{f"OMS_AGENT_{name.upper()}": value for name, value in agent_settings.items()},
+        }
+
+    @property
+    def images(self) -> Path:
+        return self.directory / "storage" / "images"
+
+    def __enter__(self) -> "Stack":
+        for part in ("run", "logs"):
+            (self.directory / part).mkdir(parents=True, exist_ok=True)
+        try:
+            self.start("signer")
+            self.start("server")
+            self.wait_for_server()
+            self.start("agent")
+            self.sign_in()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def start(self, name: str) -> subprocess.Popen[bytes]:
+        """Start a process that is not running."""
+        with (self._logs / f"{name}.log").open("ab") as log:
+            self.processes[name] = subprocess.Popen(
+                [sys.executable, "-m", "oms", *self._arguments(name)],
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        return self.processes[name]
+
+    def _arguments(self, name: str) -> list[str]:
+        if name == "signer":
+            run = self.directory / "run"
+            return ["signer", "--directory", str(self.directory / "signer"), "--socket", str(run / "signer.sock")]
+        if name == "server":
+            return ["server"]
+        pem = (self.directory / "server" / "tls" / "pinned-ca.crt").read_text()
+        from oms.bus import enrolment
+
+        sha256 = enrolment.fingerprint(enrolment.read_certificate(pem))
+        return ["agent", "--server", f"https://127.0.0.1:{self.port}", "--ca-sha256", sha256]
+
+    def pid(self, name: str) -> int:
+        """The process id of signer, server, agent or nats."""
+        if name == "nats":
+            return int((self.directory / "server" / "bus" / "nats.pid").read_text())
+        return self.processes[name].pid
+
+    def kill(self, name: str, number: int = signal.SIGKILL) -> None:
+        """Send a signal; after SIGKILL the process is waited for."""
+        os.kill(self.pid(name), number)
+        if number == signal.SIGKILL and name in self.processes:
+            self.processes[name].wait()
+
+    def caller(self, timeout: float = 90) -> Caller:
+        """A client of its own, logged in."""
+        return Caller(self.port, timeout).log_in()
+
+    def wait_for_server(self, seconds: float = START_S) -> None:
+        """Until it takes calls."""
+        end = time.monotonic() + seconds
+        while True:
+            try:
+                with contextlib.closing(Caller(self.port, 5)) as probe:
+                    probe.raw("authservices", "checksessid", "")
+            except (OSError, http.client.HTTPException, json.JSONDecodeError):
+                if self.processes["server"].poll() is not None or time.monotonic() > end:
+                    raise RuntimeError(f"the server does not answer: {self.log('server')}") from None
+                time.sleep(0.05)
+            else:
+                return
+
+    def sign_in(self) -> None:
+        """Sign the agent's request, and wait until it is connected and can be asked."""
+        caller = self.caller()
+        self._until(lambda: {"name": NAME} in caller.func("list_requests"), "the agent does not ask")
+        caller.func("sign_requests", [NAME])
+        self.wait_for_host(caller)
+        caller.close()
+
+    def wait_for_host(self, caller: Caller, seconds: float = START_S) -> None:
+        """Until the host answers."""
+
+        def answers() -> bool:
+            with contextlib.suppress(CallFailed):
+                caller.kvm("list_vms_status")
+                return True
+            return False
+
+        self._until(answers, "the host does not answer", seconds)
+
+    def _until(self, true: "Any", otherwise: str, seconds: float = START_S) -> None:
+        end = time.monotonic() + seconds
+        while not true():
+            if time.monotonic() > end:
+                raise RuntimeError(f"{otherwise}: {self.log('agent')} {self.log('server')}")
+            time.sleep(0.05)
+
+    def log(self, name: str, most: int = 4000) -> str:
+        """The end of what a process logged."""
+        path = self._logs / f"{name}.log"
+        return path.read_text(errors="replace")[-most:] if path.exists() else ""
+
+    @contextlib.contextmanager
+    def kept(self, *names: str) -> Iterator[None]:
+        """Start these processes again whenever they end, as a service manager would."""
+        ended = threading.Event()
+
+        def keep() -> None:
+            while not ended.wait(0.1):
+                for name in names:
+                    if self.processes[name].poll() is not None:
+                        self.start(name)
+
+        thread = threading.Thread(target=keep)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+
+    def close(self) -> None:
+        """End everything, by pid."""
+        for name in ("agent", "server", "signer"):
+            process = self.processes.get(name)
+            if process is not None and process.poll() is None:
+                with contextlib.suppress(ProcessLookupError):
+                    process.send_signal(signal.SIGCONT)
+                process.terminate()
+                try:
+                    process.wait(15)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
+        with contextlib.suppress(OSError, ValueError):
+            os.kill(self.pid("nats"), signal.SIGCONT)
+            os.kill(self.pid("nats"), signal.SIGTERM)

@@ -71,6 +71,12 @@ class Caller:
         self.wire = wire
         self.server = server
         self.epoch = epoch
+        self._ahead = time.time() - time.monotonic()
+
+    def now(self) -> float:
+        """Seconds since 1970 by this start's own clock: the time of day when it began, and steady since, so that
+        setting the clock makes no deadline earlier or later."""
+        return time.monotonic() + self._ahead
 
     async def ask(self, host_id: str, op: HostOperation[R], *, timeout: float | None = None) -> R:
         """The host's answer to a read."""
@@ -81,7 +87,7 @@ class Caller:
     async def ask_raw(self, host_id: str, op: HostOperation[Any], *, timeout: float | None = None) -> Raw:
         """The host's answer to a read as the JSON it came in, after it was seen to be of the declared type."""
         wait = op.facts.timeout if timeout is None else timeout
-        raw = await self._exchange(host_id, op, secrets.token_hex(8), wait, time.time() + wait)
+        raw = await self._exchange(host_id, op, secrets.token_hex(8), wait, self.now() + wait)
         return _checked(op.facts.result, raw, op)
 
     async def send_job(self, host_id: str, op: HostOperation[Any], job: str, deadline: float) -> JobState:

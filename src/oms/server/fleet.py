@@ -109,7 +109,7 @@ class Fleet:
     async def _hello(self, host_id: str) -> Welcome | None:
         key = await self._store.read(lambda tx: hosts.ssh_public_key(tx, host_id))
         began = time.monotonic()
-        hello = Hello(time.time(), self._caller.server, self._caller.epoch, key)
+        hello = Hello(self._caller.now(), self._caller.server, self._caller.epoch, key)
         welcome = await self._caller.ask(host_id, hello)
         return welcome if time.monotonic() - began <= GREET_SECONDS else None
 

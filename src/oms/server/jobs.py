@@ -62,7 +62,7 @@ class Jobs:
 
         Raises HostBusy where nothing was written.
         """
-        job = _job(op, host, owner)
+        job = _job(op, host, owner, self._caller.now())
         kept = await self._store.write(lambda tx: self._begin(tx, job))
         self._changed(host.id)
         if kept.id == job.id:
@@ -182,10 +182,10 @@ class Jobs:
             return
         if state.state != "unknown":
             await self.heard(job.host_id, state)
-        elif now() > job.deadline + EXPIRY_SLACK_SECONDS:
+        elif self._caller.now() > job.deadline + EXPIRY_SLACK_SECONDS:
             late = JobExpired("The host did not get this in time: it was not begun and will not be.")
             await self._end(job, state="failed", error=_json(pack(late)))
-        elif now() < job.deadline and job.op:
+        elif self._caller.now() < job.deadline and job.op:
             await self._deliver(job, decode(job.op, BY_WIRE[job.method]), first=False)
 
     async def _note(self, job: Job, state: JobState) -> None:
@@ -208,10 +208,9 @@ class Jobs:
         task.add_done_callback(self._tasks.discard)
 
 
-def _job(op: HostOperation[Any], host: Host, owner: str) -> Job:
+def _job(op: HostOperation[Any], host: Host, owner: str, moment: float) -> Job:
     facts = op.facts
     wanted = encode(op)
-    moment = now()
     return Job(
         id=secrets.token_hex(16),
         method=facts.wire,

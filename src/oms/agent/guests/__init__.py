@@ -7,9 +7,10 @@ A machine is named by its UUID everywhere but in `find`: names are given anew to
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
+
+import msgspec
 
 State = Literal["running", "paused", "shutdown", "crashed"]
 """`shutdown` is off, or so far in going off that there is no way back."""
@@ -21,8 +22,7 @@ Stat = Literal["cpu", "memory", "df", "network"]
 """What `use` can measure of a running machine."""
 
 
-@dataclass(frozen=True, slots=True)
-class Capabilities:
+class Capabilities(msgspec.Struct, frozen=True):
     """What a hypervisor can do to a machine while it runs."""
 
     domain_type: DomainType
@@ -34,8 +34,7 @@ class Capabilities:
     """CPUs are taken away again."""
 
 
-@dataclass(frozen=True, slots=True)
-class MachineState:
+class MachineState(msgspec.Struct, frozen=True):
     """One line of the list of machines."""
 
     uuid: str
@@ -49,8 +48,7 @@ class MachineState:
     """Since its start; 0 where it is off."""
 
 
-@dataclass(frozen=True, slots=True)
-class Disk:
+class Disk(msgspec.Struct, frozen=True):
     """A drive of a machine."""
 
     target: str
@@ -63,8 +61,7 @@ class Disk:
     """All files and devices that the definition names for it: the one behind it and those behind that."""
 
 
-@dataclass(frozen=True, slots=True)
-class Nic:
+class Nic(msgspec.Struct, frozen=True):
     """A network interface of a machine."""
 
     mac: str
@@ -74,8 +71,7 @@ class Nic:
     """The host's end of it while the machine runs, as in `vnet0`; else ""."""
 
 
-@dataclass(frozen=True, slots=True)
-class Definition:
+class Definition(msgspec.Struct, frozen=True):
     """What a machine is made of."""
 
     vcpus: int
@@ -92,8 +88,7 @@ class Definition:
     nics: tuple[Nic, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Machine:
+class Machine(msgspec.Struct, frozen=True):
     """A machine in full. It has one definition at least."""
 
     uuid: str
@@ -105,32 +100,28 @@ class Machine:
     """As it will start next; None for a machine that will be gone when it stops."""
 
 
-@dataclass(frozen=True, slots=True)
-class DiskUse:
+class DiskUse(msgspec.Struct, frozen=True):
     """KB on the host's disks, of what the machine sees."""
 
     used_kb: int
     size_kb: int
 
 
-@dataclass(frozen=True, slots=True)
-class MemoryUse:
+class MemoryUse(msgspec.Struct, frozen=True):
     """KB."""
 
     used_kb: int
     total_kb: int
 
 
-@dataclass(frozen=True, slots=True)
-class NetworkUse:
+class NetworkUse(msgspec.Struct, frozen=True):
     """The first interface: its name on the host's side, and the machine's address there or ""."""
 
     name: str
     address: str
 
 
-@dataclass(frozen=True, slots=True)
-class Use:
+class Use(msgspec.Struct, frozen=True):
     """What one running machine uses, as far as it was asked for and is known."""
 
     cpu_percent: float | None = None
@@ -140,8 +131,7 @@ class Use:
     network: NetworkUse | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Capacity:
+class Capacity(msgspec.Struct, frozen=True):
     """What this host has for machines."""
 
     cpus: int
@@ -151,8 +141,7 @@ class Capacity:
     """What a new machine could be given now without others being swapped out."""
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(msgspec.Struct, frozen=True):
     """Something happened to a machine, by whomever. The same may be told more than once, and late: ask again."""
 
     uuid: str

@@ -9,11 +9,11 @@ import contextlib
 import functools
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, Final, Literal, TypeVar
 
 import libvirt
 import structlog
+from msgspec.structs import replace
 
 from oms.agent.guests import Capabilities, Capacity, Change, DomainType, Machine, MachineState, Stat, Use
 from oms.agent.guests import libvirt_calls as calls

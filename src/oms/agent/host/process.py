@@ -1,0 +1,119 @@
+"""The only door to other programs.
+
+A program gets an argument list (never a shell), no input, few variables, a time limit and an output limit. It runs
+in a process group of its own, and when it is over, for whatever reason, nothing of the group is left.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+from collections.abc import Sequence
+
+import msgspec
+
+from oms.contract.errors import FuncManError
+
+MIB = 1024 * 1024
+SHOWN = 200  # characters of a program's words in an error
+# Programs speak to us in English, whatever language the host was set up in: we read what they say.
+ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
+PIECE = 65536
+
+
+class Completed(msgspec.Struct, frozen=True):
+    """How a program ended. `exit` is its status, or minus the signal that killed it."""
+
+    exit: int
+    stdout: bytes
+    stderr: bytes
+
+    @property
+    def words(self) -> str:
+        """The beginning of what it said, for an error's message: stderr, or else stdout, in one line."""
+        said = " ".join((self.stderr or self.stdout).decode(errors="replace").split())
+        return "".join(letter for letter in said if letter.isprintable())[:SHOWN]
+
+
+class ProgramError(FuncManError):
+    """A program could not be run to its end."""
+
+    reason = "program"
+
+
+class ProgramMissing(ProgramError):
+    """The program is not installed, or may not be run."""
+
+
+class ProgramTimeout(ProgramError):
+    """The program was killed because its time was over. `so_far` is what it had written to stdout."""
+
+    so_far: bytes = b""
+
+
+class OutputTooLong(ProgramError):
+    """The program was killed because it wrote more than anybody would read."""
+
+
+async def run(
+    argv: Sequence[str], *, timeout: float, limit: int = MIB, environment: dict[str, str] | None = None
+) -> Completed:
+    """Run a program to its end; whatever its exit status is, that is for the caller to judge.
+
+    `timeout` in seconds; `limit` in bytes, for stdout and stderr each; `environment` is added to the usual one.
+    Raises ProgramMissing, ProgramTimeout, OutputTooLong. Cancelled, it kills the program first.
+    """
+    process = await _start(argv, environment or {})
+    assert process.stdout is not None
+    assert process.stderr is not None
+    stdout, stderr = bytearray(), bytearray()
+    try:
+        async with asyncio.timeout(timeout):
+            await asyncio.gather(_read(process.stdout, stdout, limit), _read(process.stderr, stderr, limit))
+            await process.wait()
+    except TimeoutError:
+        late = ProgramTimeout(f"{argv[0]} did not end within {timeout:g} s and was killed", program=argv[0])
+        late.so_far = bytes(stdout)
+        raise late from None
+    except _TooLong:
+        raise OutputTooLong(f"{argv[0]} wrote more than {limit} bytes and was killed", program=argv[0]) from None
+    finally:
+        await _end(process)
+    assert process.returncode is not None
+    return Completed(process.returncode, bytes(stdout), bytes(stderr))
+
+
+class _TooLong(Exception):
+    pass
+
+
+async def _start(argv: Sequence[str], environment: dict[str, str]) -> asyncio.subprocess.Process:
+    try:
+        return await asyncio.create_subprocess_exec(
+            *argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd="/",
+            env=ENVIRONMENT | environment,
+            start_new_session=True,
+        )
+    except (FileNotFoundError, PermissionError) as error:
+        raise ProgramMissing(
+            f"{argv[0]} cannot be run on this host ({error.strerror}); install it there", program=argv[0]
+        ) from error
+
+
+async def _read(stream: asyncio.StreamReader, into: bytearray, limit: int) -> None:
+    while piece := await stream.read(PIECE):
+        into += piece
+        if len(into) > limit:
+            raise _TooLong
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """Kill what is left of the group, children that outlived their parent included, and collect the parent."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    await asyncio.shield(process.wait())

@@ -190,7 +190,7 @@ def _fields(cls: "type[Operation[Any]]", varargs: bool) -> Iterator[Param]:
 
 
 def _result(cls: "type[Operation[Any]]") -> Any:
-    for origin in getattr(cls, "__orig_bases__", ()):
+    for origin in vars(cls).get("__orig_bases__", ()):
         if args := typing.get_args(origin):
             return args[0]
     raise TypeError(f"{cls.__name__} must be declared directly from one of the bases, as in HostOperation[int]")

@@ -1,0 +1,87 @@
+"""The documents that are checked in are those of this code, and the page holds together."""
+
+import re
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from oms.cli.contract import app, openrpc_text
+from oms.contract import openrpc, pages
+from oms.contract.errors import OmsError
+from oms.contract.registry import OPERATIONS, SERVICES
+
+ROOT = Path(__file__).parents[2]
+PAGE = pages.reference()
+BEHIND = "{} is behind the declarations: run `make docs` and commit what it wrote"
+
+
+def test_the_reference_is_current() -> None:
+    path = ROOT / "docs/reference/api.md"
+    assert path.read_text(encoding="utf-8") == PAGE, BEHIND.format(path)
+
+
+def test_the_openrpc_document_is_current() -> None:
+    path = ROOT / "docs/api/openrpc.json"
+    assert path.read_text(encoding="utf-8") == openrpc_text(), BEHIND.format(path)
+
+
+def test_make_docs_writes_just_these() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert "oms contract openrpc --write docs/api/openrpc.json\n" in makefile
+    assert "oms contract reference --write docs/reference/api.md\n" in makefile
+
+
+@pytest.mark.parametrize("kind", OPERATIONS, ids=lambda kind: kind.facts.wire)
+def test_the_page_has_each_method_with_both_ways_to_call_it(kind: type) -> None:
+    facts = next(op.facts for op in OPERATIONS if op is kind)
+    part = PAGE.split(f"\n### {facts.wire}\n")[1].split("\n### ")[0]
+    assert facts.document in part
+    assert all(f"| `{param.name}` |" in part for param in facts.params)
+    assert all(f"[{error.wire_name}](#errors)" in part for error in facts.raises)
+    assert f'"method": "{facts.name}"' in part
+    assert f"GET {pages.ADDRESS}/?id=1&service={facts.service.name}&method={facts.name}&params=[" in part
+
+
+def test_the_page_has_every_service_error_and_type() -> None:
+    assert all(f"\n## {service.heading}\n" in PAGE for service in SERVICES)
+    for error in openrpc.errors():
+        assert re.search(rf"^\| `{error.wire_name}` \| {error.origin} \| {error.code} \|", PAGE, re.MULTILINE)
+    for kind in OmsError.kinds.values():
+        if kind.reason and kind.__module__.startswith("oms.contract"):
+            assert f"| `{kind.reason}` |" in PAGE
+    assert all(f"\n### {name}\n" in PAGE for name in openrpc.document()["components"]["schemas"])
+
+
+def test_links_of_the_page_lead_to_its_headings() -> None:
+    headings = re.findall(r"^#+ (.+)$", PAGE, re.MULTILINE)
+    anchors = [re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings]
+    assert len(set(anchors)) == len(anchors), "two headings with one anchor"
+    links = re.findall(r"\]\(#([^)]+)\)", PAGE)
+    assert len(links) > 2 * len(OPERATIONS)
+    assert set(links) <= set(anchors)
+
+
+def test_rows_of_a_table_have_as_many_cells_as_its_head() -> None:
+    for table in re.findall(r"(?:^\|.*\|\n)+", PAGE, re.MULTILINE):
+        widths = {len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}
+        assert len(widths) == 1, table
+
+
+def test_the_examples_have_no_real_secret_and_no_address_of_ours() -> None:
+    assert set(re.findall(r"https://[^/\s`)]+", PAGE)) == {pages.ADDRESS}
+
+
+@pytest.mark.parametrize(("command", "text"), [("openrpc", openrpc_text()), ("reference", PAGE)])
+def test_the_command_writes_a_file_or_the_screen(command: str, text: str, tmp_path: Path) -> None:
+    path = tmp_path / "document"
+    assert CliRunner().invoke(app, [command, "--write", str(path)]).exit_code == 0
+    assert path.read_text(encoding="utf-8") == text
+    assert CliRunner().invoke(app, [command]).stdout == text
+
+
+def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    run = CliRunner().invoke(app, ["openrpc", "--write", str(tmp_path / "no" / "such")], env={"COLUMNS": "400"})
+    assert run.exit_code == 2
+    assert "No such file or directory" in run.output
+    assert "Traceback" not in run.output

@@ -66,7 +66,7 @@ async def assembled(
     pipeline = Pipeline(house, table(), reads, audit)
     tasks = [asyncio.create_task(work.watch()), asyncio.create_task(_tidy(store, config))]
     try:
-        yield Edge(pipeline, pages(enrolment, pem), frozenset(config.own_names()))
+        yield Edge(pipeline, pages(enrolment, pem), frozenset(config.own_names()), config.qooxdoo)
     finally:
         for task in tasks:
             task.cancel()

@@ -6,6 +6,7 @@ from typing import Literal
 
 import msgspec
 
+from oms.server.edge.qooxdoo import Qooxdoo
 from oms.server.rules.guessing import Limits
 from oms.server.rules.sessions import Lifetime
 
@@ -41,6 +42,10 @@ class ServerConfig(msgspec.Struct, frozen=True):
     login_delay: float = 3
     certificate_days: int = 90
     """How long a host's certificate lives, at most 90."""
+    script_transport: bool = False
+    """Whether old qooxdoo pages of other sites may call by script; makes answers readable to any site."""
+    qooxdoo_test: bool = False
+    """Whether the service `qooxdoo.test` is there, by which a qooxdoo client is tested."""
     log_format: Literal["console", "json"] = "json"
 
     @property
@@ -67,6 +72,11 @@ class ServerConfig(msgspec.Struct, frozen=True):
     def guessing(self) -> Limits:
         """Of passwords."""
         return Limits(self.login_tries, self.login_lock, self.login_delay)
+
+    @property
+    def qooxdoo(self) -> Qooxdoo:
+        """What of qooxdoo's own is switched on."""
+        return Qooxdoo(self.script_transport, self.qooxdoo_test)
 
     def own_names(self) -> tuple[str, ...]:
         """Every host name this server goes by."""

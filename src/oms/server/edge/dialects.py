@@ -15,6 +15,7 @@ from oms.server.pipeline import Answer
 
 Dialect = Literal["qooxdoo", "2.0"]
 MOST_IN_A_BATCH = 100
+_VARIABLES = frozenset({"id", "service", "method", "params", "_ScriptTransport_id", "_ScriptTransport_data"})
 _encode = msgspec.json.Encoder().encode
 
 
@@ -44,6 +45,8 @@ class Asked(msgspec.Struct, frozen=True):
     id: Any = None
     silent: bool = False
     fault: OmsError | None = None
+    script: str = ""
+    """The number of the script transport's script, empty where the call did not come by it."""
 
 
 EXPECTED = (
@@ -58,10 +61,12 @@ def from_query(query: bytes) -> Asked:
     try:
         for part in query.decode("ascii", "strict").split("&"):
             name, _, value = part.partition("=")
-            if name in ("id", "service", "method", "params") and name not in variables:
+            if name in _VARIABLES and name not in variables:
                 variables[name] = unquote_plus(value, errors="strict")
     except UnicodeError:
         raise NoCall("The address is not UTF-8, percent-encoded where it is not ASCII.") from None
+    if "_ScriptTransport_data" in variables:
+        return _from_script(variables["_ScriptTransport_data"], variables.get("_ScriptTransport_id", ""))
     if "service" not in variables or "method" not in variables:
         raise NoCall(EXPECTED)
     try:
@@ -70,6 +75,15 @@ def from_query(query: bytes) -> Asked:
     except NotJson as wrong:
         raise NoCall(f"id and params are JSON each: {wrong}") from None
     return Asked("qooxdoo", variables["service"], variables["method"], params, ident)
+
+
+def _from_script(data: str, number: str) -> Asked:
+    if not (number.isascii() and number.isdigit()):
+        raise NoCall("_ScriptTransport_id is a number.")
+    asked = from_body(data.encode())
+    if isinstance(asked, list):
+        raise NoCall("The script transport carries one call at a time.")
+    return msgspec.structs.replace(asked, script=number)
 
 
 def from_body(body: bytes) -> "Asked | list[Asked]":

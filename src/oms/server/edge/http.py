@@ -11,9 +11,10 @@ from typing import Any
 import msgspec
 
 from oms.bus.call import defect
-from oms.contract.errors import OmsError
-from oms.server.edge import dialects, introspection
+from oms.contract.errors import OmsError, PermissionDenied
+from oms.server.edge import dialects, introspection, qooxdoo
 from oms.server.edge.dialects import Asked, NoCall, Plain
+from oms.server.edge.qooxdoo import Qooxdoo
 from oms.server.pipeline import Answer, Call, Pipeline
 
 Scope = MutableMapping[str, Any]
@@ -33,6 +34,7 @@ ALWAYS: list[tuple[bytes, bytes]] = [
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
 ]
 _JSON = [(b"content-type", b"application/json"), *ALWAYS]
+_SCRIPT = [(b"content-type", b"text/javascript; charset=utf-8"), *ALWAYS]
 _TEXT = [(b"content-type", b"text/plain; charset=utf-8"), *ALWAYS]
 
 
@@ -63,8 +65,10 @@ class TooLarge(Exception):
 class Edge:
     """The ASGI application. `names` are the host names it answers to, besides any literal address."""
 
-    def __init__(self, pipeline: Pipeline, pages: Mapping[str, Page], names: frozenset[str]) -> None:
-        self._pipeline, self._pages, self._names = pipeline, pages, names
+    def __init__(
+        self, pipeline: Pipeline, pages: Mapping[str, Page], names: frozenset[str], extras: Qooxdoo
+    ) -> None:
+        self._pipeline, self._pages, self._names, self._extras = pipeline, pages, names, extras
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI: one request."""
@@ -118,6 +122,10 @@ class Edge:
         if isinstance(asked, list):
             answers = await self._batch(asked, address, foreign)
             return (200, _JSON, b"[" + b",".join(answers) + b"]") if answers else (204, ALWAYS, b"")
+        if asked.script and self._extras.script_transport:
+            # Pages of other sites are what this transport is for: whoever switches it on lets them.
+            answer = await self._one(asked, address, foreign=False)
+            return 200, _SCRIPT, qooxdoo.script(asked.script, answer)
         answer = await self._one(asked, address, foreign)
         return (200, _JSON, answer) if not asked.silent else (204, ALWAYS, b"")
 
@@ -132,16 +140,21 @@ class Edge:
         return [answer for asked, answer in zip(batch, answers, strict=True) if not asked.silent]
 
     async def _one(self, asked: Asked, address: str, foreign: bool) -> bytes:
-        outcome: Answer | Plain | OmsError
         try:
-            outcome = introspection.answer(asked) or await self._pipeline.answer(
-                Call(asked.service, asked.method, asked.params, address, foreign)
-            )
-            return dialects.write(asked, outcome)
+            return dialects.write(asked, await self._outcome(asked, address, foreign))
         except OmsError as error:
             return dialects.write(asked, error)
         except Exception as bug:  # noqa: BLE001 - the edge of the server
             return dialects.write(asked, defect(bug, f"{asked.service}.{asked.method}"[:200]))
+
+    async def _outcome(self, asked: Asked, address: str, foreign: bool) -> Answer | Plain:
+        if asked.script and not self._extras.script_transport:
+            raise PermissionDenied("The script transport is switched off here: POST the call instead.")
+        if asked.service == qooxdoo.SERVICE and self._extras.test_service:
+            return await qooxdoo.test(asked)
+        if plain := introspection.answer(asked):
+            return plain
+        return await self._pipeline.answer(Call(asked.service, asked.method, asked.params, address, foreign))
 
 
 async def _body(receive: Receive) -> bytes:

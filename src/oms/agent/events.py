@@ -1,0 +1,82 @@
+"""What the agent tells of itself: how its jobs stand, and its facts. Best effort: whatever is lost is asked for.
+
+How a job ended is told at once. Progress is gathered first, so that a busy job makes few messages of many steps.
+"""
+
+import asyncio
+
+import msgspec
+import structlog
+
+from oms.bus.call import encode
+from oms.bus.wire import AgentWire, WireError
+from oms.contract.internal import HostFacts, JobState
+
+log = structlog.get_logger("oms.agent")
+GATHER_SECONDS = 0.2
+PUBLISH_SECONDS = 5.0
+LARGEST_EVENT_BYTES = 256 * 1024
+"""A job with a larger result is told without it; whoever wants it asks."""
+
+
+class Events:
+    """Publishes on whatever wire there is at the moment. Nothing here raises or waits for the bus."""
+
+    def __init__(self) -> None:
+        self._wire: AgentWire | None = None
+        self._jobs: dict[str, JobState] = {}
+        self._facts: HostFacts | None = None
+        self._something = asyncio.Event()
+        self._urgent = asyncio.Event()
+
+    def use(self, wire: AgentWire | None) -> None:
+        """Publish there from now on; nowhere with None."""
+        self._wire = wire
+
+    def job(self, state: JobState, *, urgent: bool) -> None:
+        """A job stands so; only the last word of each job is told."""
+        self._jobs.pop(state.id, None)
+        self._jobs[state.id] = state
+        self._something.set()
+        if urgent:
+            self._urgent.set()
+
+    def facts(self, facts: HostFacts) -> None:
+        """The host is so."""
+        self._facts = facts
+        self._something.set()
+        self._urgent.set()
+
+    async def run(self) -> None:
+        """Publish for ever."""
+        while True:
+            await self._something.wait()
+            self._something.clear()
+            self._urgent.clear()
+            await self._tell_all()
+            try:
+                async with asyncio.timeout(GATHER_SECONDS):
+                    await self._urgent.wait()
+            except TimeoutError:
+                pass
+
+    async def _tell_all(self) -> None:
+        jobs, self._jobs = self._jobs, {}
+        facts, self._facts = self._facts, None
+        for state in jobs.values():
+            payload = encode(state)
+            if len(payload) <= LARGEST_EVENT_BYTES:
+                await self._publish("job", payload)
+            elif state.state == "running":
+                await self._publish("job", encode(msgspec.structs.replace(state, notes={})))
+        if facts is not None:
+            await self._publish("facts", encode(facts))
+
+    async def _publish(self, topic: str, payload: bytes) -> None:
+        if self._wire is None:
+            return
+        try:
+            async with asyncio.timeout(PUBLISH_SECONDS):
+                await self._wire.publish(topic, payload)
+        except (WireError, TimeoutError) as lost:
+            log.debug("event not sent", topic=topic, why=str(lost))

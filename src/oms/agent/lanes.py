@@ -1,0 +1,235 @@
+"""The queue of jobs: each lane one job at a time, some lanes side by side, nothing begun after its deadline.
+
+A lane is one machine, or a whole service where an operation changes no single thing. What a job does is never
+cut short here: it ends by itself, or with the agent, whose next start takes it up again.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import structlog
+
+from oms.agent.clock import ServerClocks
+from oms.agent.context import Host, Job
+from oms.agent.journal import Entry, Journal, JournalError
+from oms.agent.run import Outcome, Unfinished, failed
+from oms.bus.call import defect, encode
+from oms.contract.errors import JobExpired, JobInterrupted, OmsError
+from oms.contract.handlers import Handlers
+
+log = structlog.get_logger("oms.agent")
+MOST_RUNNING = 8
+MOST_RUNS = 10
+"""A job in which the agent itself broke so often is not tried again."""
+AGAIN_SECONDS = 1.0
+"""Between two tries to write to a journal that could not be written."""
+
+Surroundings = Callable[[Job], Host]
+"""The host as a handler sees it, for one job."""
+Told = Callable[[Unfinished], None]
+
+
+class Lanes:
+    """Jobs that wait, and jobs that run."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        handlers: Handlers[Host],
+        surroundings: Surroundings,
+        clocks: ServerClocks,
+        *,
+        on_begun: Told,
+        on_ended: Told,
+    ) -> None:
+        """`on_begun` and `on_ended` are called when that stands in the journal."""
+        self._journal, self._handlers = journal, handlers
+        self._surroundings, self._clocks = surroundings, clocks
+        self._on_begun, self._on_ended = on_begun, on_ended
+        self._queue: list[Unfinished] = []
+        self._busy: set[str] = set()
+        self._running: set[asyncio.Task[None]] = set()
+        self._expiring: set[asyncio.Task[None]] = set()
+        self._stopping = False
+
+    @property
+    def queued(self) -> int:
+        """How many jobs wait."""
+        return len(self._queue)
+
+    @property
+    def running(self) -> int:
+        """How many jobs run."""
+        return len(self._running)
+
+    def put(self, job: Unfinished) -> None:
+        """Let a job wait for its turn."""
+        self._queue.append(job)
+        self._watch(job)
+        self._pump()
+
+    async def withdraw(self, job: Unfinished) -> bool:
+        """Cancel a job that waits; False where it does not wait any more. Raises JournalError: it waits on."""
+        if job not in self._queue or job.ending:
+            return False
+        job.ending = True
+        try:
+            await self._journal.end(entry := job.ended(Outcome("cancelled")))
+        except JournalError:
+            job.ending = False
+            self._pump()
+            raise
+        self._leave(job, entry)
+        return True
+
+    def time_is_known(self) -> None:
+        """A server's clock is known now: what waited for that can go on, or is over."""
+        for job in self._queue:
+            self._watch(job)
+        self._pump()
+
+    async def stop(self, grace: float) -> None:
+        """Begin nothing more; give what runs `grace` seconds to end, then leave it to the next start."""
+        self._stopping = True
+        if self._running:
+            await asyncio.wait(self._running, timeout=grace)
+        left = [*self._running, *self._expiring]
+        for task in left:
+            task.cancel()
+        if left:
+            await asyncio.wait(left, timeout=2)
+        for job in self._queue:
+            job.watch(None)
+
+    def _watch(self, job: Unfinished) -> None:
+        """Look at a job again when its deadline is over."""
+        now = self._clocks.now(job.entry.server)
+        if now is not None:
+            wait = max(job.entry.deadline - now, 0) + 0.01
+            job.watch(asyncio.get_running_loop().call_later(wait, self._pump))
+
+    def _pump(self) -> None:
+        """Begin what can begin; end what never will."""
+        for job in tuple(self._queue):
+            if self._stopping:
+                return
+            if job.ending:
+                continue
+            if self._late(job):
+                job.ending = True
+                self._spawn(self._end(job, failed(_expired())), self._expiring)
+            elif self._may_begin(job):
+                self._queue.remove(job)
+                self._busy.add(job.entry.lane)
+                self._spawn(self._run(job), self._running)
+
+    def _late(self, job: Unfinished) -> bool:
+        """What has begun is never late."""
+        if job.resumed:
+            return False
+        if self._clocks.now(job.entry.server) is None:
+            # Before a greeting only the host's own clock can be asked: it may end a job, but not begin it.
+            return time.time() >= job.entry.deadline
+        return self._clocks.passed(job.entry.server, job.entry.deadline)
+
+    def _may_begin(self, job: Unfinished) -> bool:
+        if len(self._running) >= MOST_RUNNING or job.entry.lane in self._busy:
+            return False
+        return job.resumed or self._clocks.now(job.entry.server) is not None
+
+    def _spawn(self, work: Coroutine[Any, Any, None], among: set[asyncio.Task[None]]) -> None:
+        task = asyncio.create_task(work)
+        among.add(task)
+        task.add_done_callback(among.discard)
+        task.add_done_callback(lambda _task: self._pump())
+
+    async def _run(self, job: Unfinished) -> None:
+        try:
+            await self._end(job, await self._begin(job))
+        finally:
+            self._busy.discard(job.entry.lane)
+
+    async def _begin(self, job: Unfinished) -> Outcome:
+        """Write down that the job has begun, then do it."""
+        started = job.entry.started or max(time.time(), 1.0)
+        try:
+            runs = await self._written_as_begun(job, started)
+        except JournalError as error:
+            return failed(_expired(error))
+        if self._late(job):  # the disk may have taken its time
+            return failed(_expired())
+        if runs > MOST_RUNS:
+            return failed(_given_up(job.entry))
+        job.change(state="running", started=started, runs=runs)
+        self._on_begun(job)
+        return await self._act(job)
+
+    async def _written_as_begun(self, job: Unfinished, started: float) -> int:
+        """How often it was begun. Raises JournalError when it has become too late for it."""
+        while True:
+            try:
+                return await self._journal.begin(job.id, started)
+            except JournalError as error:
+                log.error("a job cannot be begun yet", id=job.id, why=str(error))  # noqa: TRY400 - no bug
+                if self._late(job):
+                    raise
+            await asyncio.sleep(AGAIN_SECONDS)
+
+    async def _act(self, job: Unfinished) -> Outcome:
+        handler = self._handlers.find(type(job.op)) if job.op is not None else None
+        if handler is None:
+            return failed(_not_known(job.entry))
+        log.info("job begun", id=job.id, verb=job.entry.verb, lane=job.entry.lane, resumed=job.resumed)
+        try:
+            return Outcome("done", result=encode(await handler(job.op, self._surroundings(job))).decode())
+        except OmsError as error:
+            return failed(error)
+        except Exception as bug:  # noqa: BLE001 - a handler's bug ends its job, not the agent
+            return failed(defect(bug, job.entry.verb))
+
+    async def _end(self, job: Unfinished, outcome: Outcome) -> None:
+        """Write the end down, however long that takes; it is told only then."""
+        entry = job.ended(outcome)
+        while not await self._written_as_ended(entry):  # noqa: ASYNC110 - a disk tells nobody that it has room
+            await asyncio.sleep(AGAIN_SECONDS)
+        self._leave(job, entry)
+
+    async def _written_as_ended(self, entry: Entry) -> bool:
+        try:
+            await self._journal.end(entry)
+        except JournalError as error:
+            log.error("the end of a job cannot be written down yet", id=entry.id, why=str(error))  # noqa: TRY400
+            return False
+        return True
+
+    def _leave(self, job: Unfinished, entry: Entry) -> None:
+        if job in self._queue:
+            self._queue.remove(job)
+        job.watch(None)
+        job.entry = entry
+        kind = entry.error.kind if entry.error else ""
+        log.info("job ended", id=job.id, verb=entry.verb, state=entry.state, error=kind)
+        self._on_ended(job)
+
+
+def _expired(error: JournalError | None = None) -> JobExpired:
+    why = f" The host could not write its journal: {error}." if error else ""
+    return JobExpired(f"The host did not come to it before its deadline: nothing was changed.{why}")
+
+
+def _given_up(entry: Entry) -> JobInterrupted:
+    return JobInterrupted(
+        f"The agent broke off {MOST_RUNS} times in {entry.verb} and does not try again: see what is left of it"
+        f" ({entry.lane}).",
+        lane=entry.lane,
+    )
+
+
+def _not_known(entry: Entry) -> JobInterrupted:
+    return JobInterrupted(
+        f"The agent was replaced by one that does not know {entry.verb}, after it had been accepted: see what is"
+        f" left of it ({entry.lane}).",
+        lane=entry.lane,
+    )

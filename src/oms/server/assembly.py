@@ -71,6 +71,8 @@ async def assembled(
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await house.fleet.close()
+        await work.close()
         audit.close()
 
 

@@ -39,6 +39,7 @@ class Fleet:
         self._greetings: dict[str, asyncio.Task[None]] = {}
         self._names: dict[str, Host] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._closed = False
         caller.wire.on_presence(self._presence)
         caller.wire.on_event(self._event)
         for host_id in caller.wire.connected_hosts():
@@ -67,6 +68,14 @@ class Fleet:
         self._greeted.discard(host.id)
         self._reads.changed(host.id)
 
+    async def close(self) -> None:
+        """Greet and note nothing more: the store is about to be closed."""
+        self._closed = True
+        left = [*self._greetings.values(), *self._tasks]
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+
     async def _ready(self, host: Host) -> None:
         greeting = self._greetings.get(host.id)
         if greeting is not None and host.id not in self._greeted:
@@ -77,6 +86,8 @@ class Fleet:
             )
 
     def _presence(self, host_id: str, connected: bool, reason: str) -> None:
+        if self._closed:
+            return
         log.info("host", id=host_id, connected=connected, reason=reason)
         self._greeted.discard(host_id)
         self._reads.changed(host_id)
@@ -116,6 +127,8 @@ class Fleet:
     async def _event(self, host_id: str, topic: str, payload: bytes) -> None:
         """A host tells something: only ever about itself, and nothing is answered to it."""
         try:
+            if self._closed:
+                return
             if topic == "job":
                 await self._jobs.heard(host_id, _states.decode(payload))
             elif topic == "facts" and len(payload) <= FACTS_AT_MOST_BYTES:

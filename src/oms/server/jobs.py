@@ -157,6 +157,13 @@ class Jobs:
             if job.host_id in connected and old_enough:
                 self._background(self._settle(job))
 
+    async def close(self) -> None:
+        """Send and settle nothing more; what is open is taken up by the next start."""
+        left = tuple(self._tasks)
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+
     # --- inside
 
     async def _deliver(self, job: Job, op: HostOperation[Any], *, first: bool = True) -> None:

@@ -19,7 +19,6 @@ MIB = 1024 * 1024
 SHOWN = 200  # characters of a program's words in an error
 # Programs speak to us in English, whatever language the host was set up in: we read what they say.
 ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
-PIECE = 65536
 
 
 class Completed(msgspec.Struct, frozen=True):
@@ -64,33 +63,57 @@ async def run(
     `timeout` in seconds; `limit` in bytes, for stdout and stderr each; `environment` is added to the usual one.
     Raises ProgramMissing, ProgramTimeout, OutputTooLong. Cancelled, it kills the program first.
     """
-    process = await _start(argv, environment or {})
-    assert process.stdout is not None
-    assert process.stderr is not None
-    stdout, stderr = bytearray(), bytearray()
+    transport, said = await _start(argv, limit, environment or {})
     try:
         async with asyncio.timeout(timeout):
-            await asyncio.gather(_read(process.stdout, stdout, limit), _read(process.stderr, stderr, limit))
-            await process.wait()
+            await asyncio.shield(said.ended)
     except TimeoutError:
         late = ProgramTimeout(f"{argv[0]} did not end within {timeout:g} s and was killed", program=argv[0])
-        late.so_far = bytes(stdout)
+        late.so_far = bytes(said.stdout)
         raise late from None
     except _TooLong:
         raise OutputTooLong(f"{argv[0]} wrote more than {limit} bytes and was killed", program=argv[0]) from None
     finally:
-        await _end(process)
-    assert process.returncode is not None
-    return Completed(process.returncode, bytes(stdout), bytes(stderr))
+        await _end(transport, said)
+    exit_status = transport.get_returncode()
+    assert exit_status is not None
+    return Completed(exit_status, bytes(said.stdout), bytes(said.stderr))
 
 
 class _TooLong(Exception):
     pass
 
 
-async def _start(argv: Sequence[str], environment: dict[str, str]) -> asyncio.subprocess.Process:
+class _Listener(asyncio.SubprocessProtocol):
+    """Gathers what a program says. `ended`: it and its output have come to an end, or there is too much of it."""
+
+    def __init__(self, limit: int) -> None:
+        loop = asyncio.get_running_loop()
+        self.stdout, self.stderr = bytearray(), bytearray()
+        self.ended: asyncio.Future[None] = loop.create_future()
+        self.exited: asyncio.Future[None] = loop.create_future()
+        self._limit = limit
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:
+        into = self.stdout if fd == 1 else self.stderr
+        into += data
+        if len(into) > self._limit and not self.ended.done():
+            self.ended.set_exception(_TooLong())
+
+    def process_exited(self) -> None:
+        self.exited.set_result(None)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - its name is asyncio's
+        if not self.ended.done():
+            self.ended.set_result(None)
+
+
+async def _start(
+    argv: Sequence[str], limit: int, environment: dict[str, str]
+) -> tuple[asyncio.SubprocessTransport, _Listener]:
     try:
-        return await asyncio.create_subprocess_exec(
+        return await asyncio.get_running_loop().subprocess_exec(
+            lambda: _Listener(limit),
             *argv,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -105,15 +128,9 @@ async def _start(argv: Sequence[str], environment: dict[str, str]) -> asyncio.su
         ) from error
 
 
-async def _read(stream: asyncio.StreamReader, into: bytearray, limit: int) -> None:
-    while piece := await stream.read(PIECE):
-        into += piece
-        if len(into) > limit:
-            raise _TooLong
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    """Kill what is left of the group, children that outlived their parent included, and collect the parent."""
+async def _end(transport: asyncio.SubprocessTransport, said: _Listener) -> None:
+    """Kill what is left of the group, children that outlived their parent too; wait until the parent is gone."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
-    await asyncio.shield(process.wait())
+        os.killpg(transport.get_pid(), signal.SIGKILL)
+    await asyncio.shield(said.exited)
+    transport.close()

@@ -1,0 +1,100 @@
+"""Programs run by argument list, within limits, and leave nothing behind."""
+
+import asyncio
+import os
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from oms.agent.host.process import OutputTooLong, ProgramMissing, ProgramTimeout, run
+
+
+async def test_what_a_program_said_and_how_it_ended() -> None:
+    done = await run(
+        [sys.executable, "-c", "import sys; print('out'); print('err', file=sys.stderr); sys.exit(3)"], timeout=20
+    )
+    assert (done.exit, done.stdout, done.stderr) == (3, b"out\n", b"err\n")
+    assert done.words == "err"
+
+
+async def test_arguments_arrive_as_they_are() -> None:
+    hostile = "$(touch /tmp/x); `id` \n 'a' \"b\" *"
+    done = await run([sys.executable, "-c", "import sys; sys.stdout.write(sys.argv[1])", hostile], timeout=20)
+    assert done.stdout.decode() == hostile
+
+
+async def test_there_is_no_input_and_nothing_of_our_own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMS_SECRET", "told")
+    done = await run(
+        [sys.executable, "-c", "import os, sys; print(sys.stdin.read(), dict(os.environ), os.getcwd())"],
+        timeout=20,
+    )
+    assert b"OMS_SECRET" not in done.stdout
+    assert b"C.UTF-8" in done.stdout
+    assert done.stdout.endswith(b" /\n")
+
+
+async def test_a_program_that_is_not_there_is_said_to_be_missing() -> None:
+    with pytest.raises(ProgramMissing, match="no-such-program cannot be run"):
+        await run(["no-such-program"], timeout=5)
+
+
+async def test_a_late_program_is_killed_with_its_children_and_its_words_so_far_are_kept(tmp_path: Path) -> None:
+    pid_file = tmp_path / "pid"
+    script = (
+        "import subprocess, sys, time\n"
+        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\n"
+        f"open({str(pid_file)!r}, 'w').write(str(child.pid))\n"
+        "print('so far', flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    with pytest.raises(ProgramTimeout) as late:
+        await run([sys.executable, "-c", script], timeout=2)
+    assert late.value.so_far == b"so far\n"
+    await gone(int(pid_file.read_text()))
+
+
+async def test_children_that_outlive_their_parent_are_ended(tmp_path: Path) -> None:
+    script = (
+        "import subprocess, sys\n"
+        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'],"
+        " stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)\n"
+        "print(child.pid)\n"
+    )
+    done = await run([sys.executable, "-c", script], timeout=20)
+    await gone(int(done.stdout))
+
+
+async def test_endless_output_is_cut_off() -> None:
+    begun = time.monotonic()
+    with pytest.raises(OutputTooLong, match="more than 100000 bytes"):
+        await run(["yes"], timeout=20, limit=100_000)
+    assert time.monotonic() - begun < 10
+
+
+async def test_a_cancelled_run_kills_its_program(tmp_path: Path) -> None:
+    pid_file = tmp_path / "pid"
+    script = f"import os, time; open({str(pid_file)!r}, 'w').write(str(os.getpid())); time.sleep(60)"
+    task = asyncio.create_task(run([sys.executable, "-c", script], timeout=60))
+    while not (pid_file.exists() and pid_file.read_text()):  # noqa: ASYNC110 - the program is another process
+        await asyncio.sleep(0.02)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await gone(int(pid_file.read_text()))
+
+
+async def gone(pid: int) -> None:
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline:
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except FileNotFoundError:
+            return
+        if state == "Z":  # dead; whoever adopted it collects it in his own time
+            return
+        await asyncio.sleep(0.02)
+    os.kill(pid, 9)
+    raise AssertionError(f"process {pid} was left behind")

@@ -134,9 +134,14 @@ def check_host_id(host_id: str) -> str:
     return host_id
 
 
+def is_verb(text: str) -> bool:
+    """Whether the text can be a verb or a topic: one or two words, as in `kvmservices.list_vms`."""
+    return _TOKENS.fullmatch(text) is not None
+
+
 def check_verb(verb: str) -> str:
-    """The verb (or topic) itself when it is one or two words, as in `kvmservices.list_vms`."""
-    if not _TOKENS.fullmatch(verb):
+    """The verb (or topic) itself when it is one."""
+    if not is_verb(verb):
         raise ValueError(f"verb {verb!r}: one or two words of a-z, 0-9 and _ with one dot between are needed")
     return verb
 

@@ -31,6 +31,8 @@ SERVER_QUICK = LinkTiming(
 AGENT_QUICK = LinkTiming(
     first_delay=0.1, longest_delay=0.4, connect_timeout=1.0, round_trip_every=0.3, round_trip_timeout=0.5
 )
+AGENT_SLOW = LinkTiming(first_delay=600, longest_delay=600)
+"""Does not come back by itself within a test."""
 
 
 def free_port() -> int:
@@ -98,7 +100,11 @@ class Rig:
     async def end_nats(self) -> None:
         if self.supervisor.pid is not None:
             os.kill(self.supervisor.pid, signal.SIGCONT)
-        await self.supervisor.stop(keep=False)
+        pid = self.supervisor.pid
+        await self.supervisor.stop(keep=True)
+        if pid is not None:  # a polite end would wait 5 s for connections that nobody decides about any more
+            os.kill(pid, signal.SIGKILL)
+            await asyncio.to_thread(os.waitpid, pid, 0)
 
     def credentials(self, identity: Identity) -> Credentials:
         return Credentials(ca_file=self.pki.bus_ca, cert_file=identity.cert, key_file=identity.key)

@@ -228,7 +228,7 @@ async def connect(server: str, credentials: Credentials, *, name: str, timeout: 
     if not client.is_connected:
         # nats-server sent a PING while it still asks OMS about us, and nats-py took that for its answer.
         await discard(client)
-        raise Silence("nats-server has not decided about this connection within 2 s")
+        raise Silence("nats-server has not decided about this connection")
     client.watch()
     return client
 

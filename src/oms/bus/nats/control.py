@@ -53,20 +53,25 @@ class Control:
             self._server_gone,
         )
 
-    async def resync(self, api: SysApi, *, check_all: bool) -> None:
-        """Make `hosts` what the nats-servers say. `check_all`: ask the database about the known ones, too, because
-        a revocation may have been missed. Raises BUS_ERRORS; then nothing has changed.
+    async def resync(self, api: SysApi, *, anew: bool) -> None:
+        """Make `hosts` what the nats-servers say. Raises BUS_ERRORS; then nothing has changed.
+
+        `anew`: our connection is new, so we may have missed a revocation (ask the database about the known hosts,
+        too) and the question who somebody is (send those who still wait away; they come again, and we hear it).
         """
         before = dict(self.hosts)
         servers, complete = await api.servers()
-        listed = [pair for server in servers for pair in await api.connections(server)]
+        listings = [await api.connections(server) for server in servers]
+        listed = [pair for listing in listings for pair in listing.hosts]
         live = {(host, seen.key) for host, seen in listed}
+        if anew:
+            await asyncio.gather(*(self._kick(api, one.key) for listing in listings for one in listing.undecided))
         for host, known in before.items():
             certain = complete or known.server_id in servers
             if certain and (host, known.key) not in live:
                 self._gone(host, known.key, "no longer connected")
         for host, seen in listed:
-            self._see(api, host, seen, again=check_all)
+            self._see(api, host, seen, again=anew)
 
     async def cut_off(self, api: SysApi, host_id: str) -> bool:
         """End every connection of the host; True when all nats-servers say that none is left."""
@@ -77,7 +82,7 @@ class Control:
             for pause_s in _CUT_OFF_PAUSES_S:
                 await asyncio.sleep(pause_s)
                 servers, complete = await api.servers()
-                left = [seen for server in servers for _, seen in await api.connections(server, host_id)]
+                left = [seen for server in servers for _, seen in (await api.connections(server, host_id)).hosts]
                 if not left and complete:
                     self._forget(host_id)
                     return True

@@ -38,10 +38,15 @@ class LinkTiming:
 
 
 AGENT_TIMING = LinkTiming()
-"""For hosts by the thousand; an agent on the server's own machine wants a `first_delay` of 0.2."""
+"""For hosts by the thousand."""
+
+NEAR_TIMING = LinkTiming(
+    first_delay=0.2, longest_delay=2.0, connect_timeout=5.0, round_trip_every=3.0, round_trip_timeout=5.0
+)
+"""For an agent on the server's own machine."""
 
 SERVER_TIMING = LinkTiming(
-    first_delay=0.05, longest_delay=0.25, connect_timeout=5.0, round_trip_every=3.0, round_trip_timeout=5.0
+    first_delay=0.05, longest_delay=0.1, connect_timeout=5.0, round_trip_every=3.0, round_trip_timeout=5.0
 )
 """OMS must be back before its hosts: it is OMS that lets them in. A hung nats-server is noticed within 8 s."""
 

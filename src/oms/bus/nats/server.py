@@ -36,6 +36,7 @@ from oms.bus.wire import (
     check_host_id,
     check_size,
     check_verb,
+    is_verb,
 )
 
 log = structlog.get_logger("oms.bus.nats")
@@ -207,7 +208,7 @@ class NatsServerWire(ServerWire):
             pause_s = _RESYNC_EVERY_S
             try:
                 if self._api is not None:
-                    await self._control.resync(self._api, check_all=anew)
+                    await self._control.resync(self._api, anew=anew)
                     self._ready.set()
                     anew = False
             except BUS_ERRORS as error:
@@ -237,7 +238,7 @@ class NatsServerWire(ServerWire):
     def _receive_event(self, subject: str, _reply: str, _headers: bytes, payload: bytes) -> None:
         # The reply subject of an event is whatever the host wrote: never answer it.
         host_id, topic = subjects.split_event(subject)
-        if host_id and len(payload) <= MAX_EVENT_BYTES:
+        if host_id and is_verb(topic) and len(payload) <= MAX_EVENT_BYTES:
             self._lanes.put(host_id, topic, payload)
 
     async def _handle_event(self, host_id: str, topic: str, payload: bytes) -> None:

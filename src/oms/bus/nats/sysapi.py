@@ -6,7 +6,8 @@ Works with one nats-server and with a cluster: events and the roll call reach ev
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import NamedTuple
 
 import msgspec
 import nats.errors
@@ -23,6 +24,8 @@ _ROLL_CALL_S = 1.0
 _ASK_S = 10.0  # 10,000 connections are listed in a quarter of a second
 _KICK_S = 2.0
 _PAGE = 4096  # connections; each page sorts all of them anew in nats-server
+
+_DECISION = timedelta(milliseconds=10)
 
 BUS_ERRORS = (TimeoutError, nats.errors.Error, OSError)
 """What any question may raise: no answer, or no connection any more."""
@@ -52,6 +55,15 @@ class Connection:
         return (self.started, self.cid) > (other.started, other.cid)
 
 
+class Listing(NamedTuple):
+    """What a nats-server says about its connections."""
+
+    hosts: list[tuple[str, Connection]]
+    """(host id, connection)."""
+    undecided: list[Connection]
+    """Those that wait for somebody to say who they are, longer than it takes."""
+
+
 class _ServerId(msgspec.Struct):
     id: str
 
@@ -79,6 +91,7 @@ class _Listed(msgspec.Struct):
 
 
 class _Connz(msgspec.Struct):
+    now: datetime
     total: int = 0
     connections: list[_Listed] = []
 
@@ -170,23 +183,24 @@ class SysApi:
             self._roll_calls.discard(roll_call)
         return roll_call.servers, roll_call.all_here.is_set()
 
-    async def connections(self, server_id: str, host_id: str = "") -> list[tuple[str, Connection]]:
-        """(host id, connection) of every host on one nats-server, or of one host. Raises BUS_ERRORS."""
-        wanted = {"auth": True, "acc": BUS_ACCOUNT, "limit": _PAGE} | ({"user": host_id} if host_id else {})
-        found: list[tuple[str, Connection]] = []
+    async def connections(self, server_id: str, host_id: str = "") -> Listing:
+        """The connections of all hosts on one nats-server, or of one host. Raises BUS_ERRORS."""
+        wanted = {"auth": True, "limit": _PAGE} | ({"user": host_id} if host_id else {})
+        listing = Listing([], [])
         offset = 0
         while True:
             ask = msgspec.json.encode({**wanted, "offset": offset})
             answer = await self._client.request(f"$SYS.REQ.SERVER.{server_id}.CONNZ", ask, timeout=_ASK_S)
             page = _connz.decode(answer.data).data
-            found += [
-                (seen.authorized_user, Connection(server_id, seen.cid, seen.start, seen.ip, seen.name))
-                for seen in page.connections
-                if is_host_id(seen.authorized_user)
-            ]
+            for seen in page.connections:
+                connection = Connection(server_id, seen.cid, seen.start, seen.ip, seen.name)
+                if is_host_id(seen.authorized_user):
+                    listing.hosts.append((seen.authorized_user, connection))
+                elif not seen.authorized_user and page.now - seen.start > _DECISION:
+                    listing.undecided.append(connection)
             offset += _PAGE
             if host_id or offset >= page.total:  # `total` counts everybody even when one host was asked for
-                return found
+                return listing
 
     async def kick(self, key: Key) -> None:
         """End one connection; nothing happens when it is gone already. Raises BUS_ERRORS.

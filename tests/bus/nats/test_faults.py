@@ -1,0 +1,254 @@
+"""What holds when the bus, or the way to it, breaks."""
+
+import asyncio
+import signal
+import time
+
+import pytest
+
+from oms.bus.nats.callout import Admission
+from oms.bus.nats.client import connect
+from oms.bus.wire import HostAway, NoAnswer, Refused, WireDown
+from tests.bus.nats.rig import AGENT_SLOW, H1, H2, SERVER_QUICK, Rig, eventually
+
+
+async def test_nats_server_killed_and_both_ends_are_back_in_two_seconds(rig: Rig) -> None:
+    oms = await rig.oms()
+    await rig.agent(H1)
+    two = await rig.agent(H2)
+    await eventually(lambda: oms.connected_hosts() == {H1, H2})
+    rig.presence.clear()
+    rig.signal_nats(signal.SIGKILL)
+    await eventually(lambda: not two.connected)
+    with pytest.raises(WireDown):
+        await oms.request(H1, "go", b"", 5)
+    with pytest.raises(WireDown):
+        await two.publish("hello", b"")
+
+    def back() -> bool:
+        return {(H1, True), (H2, True)} <= {told[:2] for told in rig.presence}
+
+    took = await eventually(back)
+    assert took < 2
+    assert await oms.request(H1, "go", b"", 2) == b"go "
+    assert await oms.request(H2, "go", b"", 2) == b"go "
+    assert oms.connected_hosts() == {H1, H2}
+    assert rig.supervisor.restarts == 1
+    # Each new connection is told as one: what a host said meanwhile is lost, and OMS has to ask.
+    for host in (H1, H2):
+        assert [told[1] for told in rig.presence if told[0] == host] == [False, True]
+
+
+async def test_a_host_that_does_not_come_back_with_a_new_nats_server_is_away(rig: Rig) -> None:
+    oms = await rig.oms()
+    await rig.agent(H1)
+    two = await rig.agent(H2)
+    await eventually(lambda: oms.connected_hosts() == {H1, H2})
+    rig.signal_nats(signal.SIGKILL)
+    await two.close()
+    await eventually(lambda: oms.connected_hosts() == {H1})
+    with pytest.raises(HostAway):
+        await oms.request(H2, "go", b"", 2)
+
+
+async def test_an_answer_that_is_ready_while_the_bus_is_away_arrives(rig: Rig) -> None:
+    async def slow(_verb: str, _payload: bytes) -> bytes:
+        await asyncio.sleep(0.15)
+        return b"done"
+
+    oms = await rig.oms()
+    agent = await rig.agent(H1, slow)
+    asking = asyncio.create_task(oms.request(H1, "go", b"", 10))
+    await asyncio.sleep(0.05)
+    rig.signal_nats(signal.SIGKILL)
+    await eventually(lambda: not agent.connected)
+    assert await asking == b"done"
+
+
+async def test_a_hung_nats_server_is_noticed_and_left_and_found_again(rig: Rig) -> None:
+    oms = await rig.oms()
+    agent = await rig.agent(H1)
+    await eventually(lambda: oms.connected_hosts() == {H1})
+    rig.signal_nats(signal.SIGSTOP)
+    states: list[bool] = []
+    agent.on_state(states.append)
+    begin = time.monotonic()
+    await eventually(lambda: False in states)
+    assert time.monotonic() - begin < 2  # 0.3 s to the next round trip, 0.5 s of patience
+    with pytest.raises(WireDown):
+        await oms.request(H1, "go", b"", 5)
+    rig.signal_nats(signal.SIGCONT)
+    await eventually(lambda: agent.connected)
+    await eventually(lambda: oms.connected_hosts() == {H1})
+    for _ in range(3):
+        assert await oms.request(H1, "go", b"", 2) == b"go "
+
+
+async def test_an_answer_given_while_nats_server_hangs_arrives(rig: Rig) -> None:
+    """It is written into a connection that is given up later: it has to be sent again on the next one."""
+    got = asyncio.Event()
+
+    async def slow(_verb: str, _payload: bytes) -> bytes:
+        got.set()
+        await asyncio.sleep(0.2)
+        return b"done"
+
+    oms = await rig.oms()
+    agent = await rig.agent(H1, slow)
+    asking = asyncio.create_task(oms.request(H1, "go", b"", 20))
+    await got.wait()
+    rig.signal_nats(signal.SIGSTOP)
+    await eventually(lambda: not agent.connected)
+    rig.signal_nats(signal.SIGKILL)
+    assert await asking == b"done"
+
+
+async def test_a_hung_nats_server_can_be_replaced(rig: Rig) -> None:
+    oms = await rig.oms(on_hung=rig.supervisor.replace, hung_after_s=0.5)
+    await rig.agent(H1)
+    await eventually(lambda: oms.connected_hosts() == {H1})
+    hung = rig.supervisor.pid
+    rig.presence.clear()
+    rig.signal_nats(signal.SIGSTOP)
+    await eventually(lambda: (H1, True, "connect") in rig.presence, within=15)
+    assert rig.supervisor.pid != hung
+    assert await oms.request(H1, "go", b"", 2) == b"go "
+
+
+async def test_no_connection_is_silence_only_when_nobody_answers(rig: Rig) -> None:
+    """A nats-server that is down must not look like one that hangs: it would be replaced again and again."""
+    hung: list[float] = []
+
+    async def on_hung() -> None:
+        hung.append(time.monotonic())
+
+    await rig.oms(on_hung=on_hung, hung_after_s=0.1)
+    await rig.supervisor.stop(keep=False)
+    await asyncio.sleep(1.5)
+    assert hung == []
+
+
+async def test_an_expired_token_is_followed_by_a_new_connection(rig: Rig) -> None:
+    oms = await rig.oms(longest_admission_s=2.9)  # 2.03 s at least, and whole seconds only
+    agent = await rig.agent(H1)
+    states: list[bool] = []
+    agent.on_state(states.append)
+    assert states == [True]
+    lookups = rig.lookups
+    await eventually(lambda: states[1:] == [False, True])
+    assert rig.lookups == lookups + 1
+    await eventually(lambda: oms.connected_hosts() == {H1})
+    assert await oms.request(H1, "go", b"", 2) == b"go "
+
+
+async def test_nobody_is_let_in_beyond_the_end_of_the_certificate(rig: Rig) -> None:
+    await rig.oms()
+    identity = rig.sign(H1)
+    soon = asyncio.get_running_loop().time() + 2
+    ends = identity.expires.fromtimestamp(time.time() + 2, identity.expires.tzinfo)
+    rig.signed[identity.fingerprint] = Admission(H1, ends)
+    refused: list[Refused] = []
+    agent = await rig.agent(H1, identity=identity, on_refused=refused.append)
+    await eventually(lambda: bool(refused))
+    assert asyncio.get_running_loop().time() >= soon - 1
+    assert not agent.connected
+
+
+async def test_an_unanswered_callout_ends_nothing_for_good(rig: Rig) -> None:
+    """nats-server says PING while it waits for OMS, which nats-py takes for a yes; the no comes later."""
+    stuck = asyncio.Event()
+
+    async def lookup(fingerprint: str) -> Admission | None:
+        await stuck.wait()
+        return await rig.lookup(fingerprint)
+
+    oms = await rig.oms(lookup=lookup)
+    agent = await rig.agent(H1, wait=False, timing=SERVER_QUICK)
+    await asyncio.sleep(2.5)
+    assert not agent.connected
+    stuck.set()
+    await eventually(lambda: agent.connected)
+    assert await oms.request(H1, "go", b"", 2) == b"go "
+
+
+async def test_a_connection_that_waits_for_the_decision_is_not_taken_for_one(rig: Rig) -> None:
+    async def lookup(_fingerprint: str) -> Admission | None:
+        await asyncio.Event().wait()
+        return None
+
+    await rig.oms(lookup=lookup)
+    identity = rig.sign(H1)
+    with pytest.raises(Exception, match="has not decided"):
+        await connect(rig.address, rig.credentials(identity), name="x", timeout=10)
+
+
+async def test_a_database_that_fails_lets_nobody_in_and_says_so(rig: Rig) -> None:
+    broken = True
+
+    async def lookup(fingerprint: str) -> Admission | None:
+        if broken:
+            raise OSError("disk full")
+        return await rig.lookup(fingerprint)
+
+    await rig.oms(lookup=lookup)
+    refused: list[Refused] = []
+    agent = await rig.agent(H1, wait=False, on_refused=refused.append)
+    await eventually(lambda: bool(refused))
+    assert not agent.connected
+    assert "OMS could not decide" in (rig.run_dir / "nats.log").read_text()
+    broken = False
+    await eventually(lambda: agent.connected)
+
+
+async def test_hosts_come_in_only_when_oms_can_hear_them(rig: Rig) -> None:
+    """Otherwise the answers they kept would be sent to nobody."""
+    oms = await rig.oms()
+    agent = await rig.agent(H1)
+    bus_first: list[bool] = []
+    agent.on_state(lambda connected: bus_first.append(oms._bus.client is not None) if connected else None)
+    for _ in range(3):
+        rig.signal_nats(signal.SIGKILL)
+        await eventually(lambda: not agent.connected)
+        await eventually(lambda: agent.connected)
+    assert bus_first == [True] * 4
+
+
+async def test_oms_leaves_and_comes_back_and_the_hosts_notice_nothing(rig: Rig) -> None:
+    first = await rig.oms()
+    agent = await rig.agent(H1)
+    states: list[bool] = []
+    agent.on_state(states.append)
+    await first.close()
+    second = await rig.oms()
+    assert await second.request(H1, "go", b"", 2) == b"go "
+    assert states == [True]
+
+
+async def test_a_host_with_a_stopped_agent_times_out_alone(rig: Rig) -> None:
+    async def stuck(_verb: str, _payload: bytes) -> bytes:
+        await asyncio.Event().wait()
+        return b""
+
+    oms = await rig.oms()
+    await rig.agent(H1, stuck)
+    await rig.agent(H2)
+    await eventually(lambda: oms.connected_hosts() == {H1, H2})
+    waiting = [asyncio.create_task(oms.request(H1, "go", b"", 1)) for _ in range(20)]
+    begin = time.monotonic()
+    for _ in range(20):
+        assert await oms.request(H2, "go", b"", 1) == b"go "
+    assert time.monotonic() - begin < 0.5
+    assert all(isinstance(end, NoAnswer) for end in await asyncio.gather(*waiting, return_exceptions=True))
+
+
+async def test_renew_connects_at_once_with_the_new_certificate(rig: Rig) -> None:
+    oms = await rig.oms()
+    refused: list[Refused] = []
+    identity = rig.pki.host("unsigned")
+    agent = await rig.agent(H1, identity=identity, wait=False, on_refused=refused.append, timing=AGENT_SLOW)
+    await eventually(lambda: bool(refused))
+    rig.signed[identity.fingerprint] = Admission(H1, identity.expires)
+    agent.renew()
+    took = await eventually(lambda: agent.connected)
+    assert took < 1
+    await eventually(lambda: oms.connected_hosts() == {H1})

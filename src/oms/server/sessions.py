@@ -8,14 +8,18 @@ import hashlib
 import secrets
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 
 import msgspec
+import structlog
+from sqlalchemy import Connection
 
-from oms.contract.errors import AuthError
+from oms.contract.errors import AuthError, OmsError
 from oms.server.rules.sessions import SESSID, Lifetime, alive
 from oms.server.store import Store, now, sessions
 from oms.server.store.sessions import Session
 
+log = structlog.get_logger("oms.sessions")
 BELIEVE_SECONDS = 1.0
 SAVE_USE_SECONDS = 30.0
 MOST_REMEMBERED = 20_000
@@ -51,12 +55,12 @@ class Sessions:
         known = await self._look_up(digest(sessid))
         moment = time.monotonic()
         if not alive(self._lifetime, known.created, known.used, moment):
-            await self.end(sessid)
+            await self._expire(known.session.digest)
             raise AuthError(NOT_VALID)
         known.used = moment
         if moment - known.saved > min(SAVE_USE_SECONDS, self._lifetime.idle / 4):
             known.saved = moment
-            await self._store.write(lambda tx: sessions.touch(tx, known.session.digest, now()))
+            await self._note(lambda tx: sessions.touch(tx, known.session.digest, now()))
         return known.session
 
     async def _look_up(self, key: str) -> _Known:
@@ -66,6 +70,8 @@ class Sessions:
             return known
         session = await self._store.read(lambda tx: sessions.find(tx, key))
         if session is None or not alive(self._lifetime, session.created, session.used, now()):
+            if session is not None:
+                await self._expire(key)
             self._known.pop(key, None)
             raise AuthError(NOT_VALID)
         if known is None:
@@ -76,6 +82,18 @@ class Sessions:
         while len(self._known) > MOST_REMEMBERED:
             self._known.popitem(last=False)
         return known
+
+    async def _expire(self, key: str) -> None:
+        """Once refused, refused for ever: a clock that is set back later must find nothing to revive."""
+        self._known.pop(key, None)
+        await self._note(lambda tx: sessions.end(tx, key))
+
+    async def _note(self, change: Callable[[Connection], object]) -> None:
+        """Write down what is nice to have written; the caller's answer does not hang on it."""
+        try:
+            await self._store.write(change)
+        except OmsError as failure:
+            log.warning("session not noted", failure=failure.message)
 
     async def end(self, sessid: object) -> bool:
         """End a session now; False where there is none."""

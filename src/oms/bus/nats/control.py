@@ -41,6 +41,8 @@ class Control:
         """`on_connected(host_id, connection)`, `on_gone(host_id, connection, reason)`."""
         self.hosts: dict[str, Connection] = {}
         self._is_signed, self._on_connected, self._on_gone = is_signed, on_connected, on_gone
+        self.seen_servers: set[str] = set()
+        """For each new SysApi: the nats-servers that were there."""
         self._checking: set[Key] = set()
         self._gate = asyncio.Semaphore(_CHECKS_AT_ONCE)
         self._tasks: set[asyncio.Task[None]] = set()

@@ -176,7 +176,7 @@ class NatsServerWire(ServerWire):
         await client.listen(subjects.ALL_EVENTS, self._receive_event)
 
     async def _open_sys(self, client: BusClient) -> None:
-        self._api = SysApi(client)
+        self._api = SysApi(client, self._control.seen_servers)
         await self._control.subscribe(self._api)
         await self._callout.subscribe(client)
 

@@ -126,7 +126,7 @@ def _translated(failure: door.WireError, timeout: float) -> OmsError:
 def _result(answer: bytes, op: HostOperation[Any]) -> Raw:
     try:
         reply = _replies.decode(answer)
-    except msgspec.MsgspecError as bad:
+    except (msgspec.MsgspecError, RecursionError) as bad:
         raise _nonsense(op) from bad
     if reply.error is not None:
         raise unpack(reply.error)

@@ -67,6 +67,7 @@ class Reads:
             question.next = task = asyncio.create_task(self._put(key, question, ask, question.running))
         else:
             task = question.next
+        task.add_done_callback(_looked_at)
         return await asyncio.shield(task)
 
     async def _put(
@@ -117,6 +118,12 @@ class Reads:
         self._changes[host_id] = self._changes.get(host_id, 0) + 1
         for key in tuple(self._by_host.pop(host_id, ())):
             self._bytes -= _size(key, self._recorded.pop(key))
+
+
+def _looked_at(task: "asyncio.Task[Recorded]") -> None:
+    """A question that failed after all who asked it had left is nobody's surprise."""
+    if not task.cancelled():
+        task.exception()
 
 
 def _size(key: Key, recorded: Recorded) -> int:

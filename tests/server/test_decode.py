@@ -185,6 +185,7 @@ def test_parameters_are_a_list_or_an_object(params: object) -> None:
         (StartVm, ["S", 10**4000, "h1", "vm1"], "cache_timeout", "1000", "whole seconds, 0 or more"),
         (StartVm, [7, 0, "h1", "vm1"], "SESSID", "7", "the session id"),
         (ListVms, ["S", 0, "h1", "x"], "stats_argument", '"x"', "a statistic"),
+        (ListVms, ["S", 0, "h1", "\ud800"], "stats_argument", '"\\ud800"', "a statistic"),
         (SignRequests, ["S", 0, "h1"], "hostname_list", '"h1"', "at least one"),
         (SignRequests, ["S", 0, []], "hostname_list", "[]", "at least one"),
         (SignRequests, ["S", 0, [1]], "hostname_list", "[1]", "host names"),

@@ -5,7 +5,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from oms.contract.errors import ApplicationError
+from oms.contract.errors import ApplicationError, FuncManError
 from oms.contract.operation import Permission, ServerOperation, Service, operation
 from oms.contract.types import Hostname, TagName
 
@@ -20,6 +20,12 @@ HostList = Annotated[
     Meta(min_length=1, max_length=1000, description="host names, at least one", examples=[["funcclient"]]),
 ]
 """Names as the caller wrote them: each is compared literally with those known, none is a pattern."""
+
+
+class RequestRefused(FuncManError):
+    """A request cannot be signed as things stand: two keys want its name, or the name is signed already."""
+
+    reason = "request_refused"
 
 
 class UnknownSignRequestsError(ApplicationError):
@@ -120,7 +126,7 @@ class ListRequests(ServerOperation[list[HostName]], frozen=True):
     Permission.ADMIN,
     timeout=60,
     changes=True,
-    raises=(UnknownSignRequestsError, SSHKeyCreateError, SSHKeyAddError),
+    raises=(UnknownSignRequestsError, SSHKeyCreateError, SSHKeyAddError, RequestRefused),
 )
 class SignRequests(ServerOperation[list[HostName]], frozen=True):
     """Sign the given hosts' requests; answers those whose type could not be found.

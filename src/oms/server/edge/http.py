@@ -104,7 +104,7 @@ class Edge:
 
     def _ours(self, host: str) -> bool:
         name = host.rpartition(":")[0] if not host.endswith("]") and ":" in host else host
-        return name in self._names or name.startswith("[") or name.replace(".", "").isdigit()
+        return name in self._names or name.startswith("[") or (name.isascii() and name.replace(".", "").isdigit())
 
     async def _calls(
         self, verb: str, scope: Scope, receive: Receive, address: str, foreign: bool

@@ -12,6 +12,7 @@ from oms.contract.func import (
     HostDescription,
     HostName,
     Removal,
+    RequestRefused,
     SignedHost,
     UnknownRemoveRequestError,
     UnknownRemoveSignedError,
@@ -26,12 +27,6 @@ from oms.server.store.jobs import moment
 
 handlers = Table()
 _facts = msgspec.json.Decoder(HostFacts)
-
-
-class RequestRefused(FuncManError):
-    """A request cannot be signed as things stand."""
-
-    reason = "request_refused"
 
 
 @handlers.handles(api.ListRequests)

@@ -48,6 +48,8 @@ class HostDouble:
         self.refuses: dict[str, OmsError] = {}
         self.says: dict[str, bytes] = {}
         """Verbs with the raw bytes that are answered instead."""
+        self.journal_first = False
+        """Whether what is answered with raw bytes is done all the same."""
         self.tells = True
         """Whether events are sent."""
         self.queue_open = asyncio.Event()
@@ -66,9 +68,11 @@ class HostDouble:
             self.asked[verb] += 1
             if verb in self.deaf:
                 await asyncio.Event().wait()
-            if verb in self.says:
+            if verb in self.says and not self.journal_first:
                 return self.says[verb]
             answer = await honest(verb, payload)
+            if verb in self.says:
+                return self.says[verb]
             if verb in self.mute:
                 await asyncio.Event().wait()
             return answer

@@ -102,7 +102,10 @@ class Fleet:
     async def _greet(self, host_id: str) -> None:
         welcome = await self._welcome(host_id)
         self._greeted.add(host_id)
-        await self._jobs.greeted(host_id, welcome.jobs)
+        try:
+            await self._jobs.greeted(host_id, welcome.jobs)
+        except OmsError as failure:
+            log.warning("jobs not settled at the greeting", id=host_id, failure=failure.message)
         await self._seen(host_id, welcome.facts)
 
     async def _welcome(self, host_id: str) -> Welcome:
@@ -131,7 +134,7 @@ class Fleet:
                 return
             if topic == "job":
                 await self._jobs.heard(host_id, _states.decode(payload))
-            elif topic == "facts" and len(payload) <= FACTS_AT_MOST_BYTES:
+            elif topic == "facts":
                 await self._seen(host_id, _facts.decode(payload))
         except msgspec.MsgspecError:
             log.warning("event not understood", id=host_id, topic=topic[:64])
@@ -139,11 +142,16 @@ class Fleet:
             log.warning("event not kept", id=host_id, topic=topic[:64], failure=failure.message)
 
     async def _seen(self, host_id: str, facts: HostFacts | None) -> None:
+        text = msgspec.json.encode(facts).decode() if facts else ""
+        if len(text) > FACTS_AT_MOST_BYTES:
+            log.warning("facts too long to be kept", id=host_id, bytes=len(text))
+            return
+
         def write(tx: Connection) -> None:
             if facts is None:
                 hosts.seen(tx, host_id)
             elif hosts.by_id(tx, host_id):
-                hosts.seen(tx, host_id, msgspec.json.encode(facts).decode())
+                hosts.seen(tx, host_id, text)
                 hosts.put_tags(tx, host_id, 2, automatic_tags(facts))
 
         try:

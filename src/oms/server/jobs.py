@@ -26,6 +26,7 @@ from oms.contract.errors import (
     JobExpired,
     JobInterrupted,
     NoSuchTask,
+    NotSupported,
     OmsError,
     pack,
     unpack,
@@ -33,6 +34,7 @@ from oms.contract.errors import (
 from oms.contract.internal import AskJobs, CancelJob, JobState
 from oms.contract.operation import HostOperation
 from oms.contract.registry import BY_WIRE
+from oms.server import told
 from oms.server.store import Store, jobs, now
 from oms.server.store.hosts import Host
 from oms.server.store.jobs import ENDED, Job
@@ -41,6 +43,8 @@ log = structlog.get_logger("oms.jobs")
 MOST_UNFINISHED = 256
 """Of one host."""
 ASK_AGAIN_SECONDS = 3.0
+CERTAIN = (HostUnavailable, HostBusy, NotSupported)
+"""Refusals after which a host has certainly not written a job down."""
 EXPIRY_SLACK_SECONDS = 5.0
 """After a deadline the agent refuses for certain; the slack is for the clocks' disagreement."""
 
@@ -82,7 +86,7 @@ class Jobs:
         ended = self._ended.setdefault(job.id, asyncio.get_running_loop().create_future())
         current = await self._store.read(lambda tx: jobs.by_id(tx, job.id))
         if current is not None and current.state in ENDED:
-            self._ended.pop(job.id, None)
+            self._tell(current)  # whoever began to wait before the end was written may stand on the same future
             return current
         done, _ = await asyncio.wait((ended,), timeout=wait)
         if done:
@@ -124,7 +128,7 @@ class Jobs:
         if job is None or job.host_id != host_id or job.state in ENDED:
             return
         if state.state in ENDED:
-            await self._end(job, **_ended(job, state))
+            await self._end(job, **told.ended(job, state))
         elif state.state in ("queued", "running"):
             await self._note(job, state)
 
@@ -139,7 +143,7 @@ class Jobs:
         """A host was removed: what became of its open jobs will not be known."""
         gone = JobInterrupted("The host was removed while this job was open: how it ended is not known.")
         for job in await self._store.read(lambda tx: jobs.unfinished(tx, host_id)):
-            await self._end(job, state="failed", error=_json(pack(gone)))
+            await self._fail(job, gone)
 
     async def watch(self) -> None:
         """Runs for ever: asks again for what stays open, and closes what can never begin any more."""
@@ -153,8 +157,8 @@ class Jobs:
     async def _ask_again(self) -> None:
         connected = self._caller.wire.connected_hosts()
         for job in await self._store.read(jobs.unfinished):
-            old_enough = now() - job.created > ASK_AGAIN_SECONDS
-            if job.host_id in connected and old_enough:
+            fresh = 0 <= self._caller.now() - job.created < ASK_AGAIN_SECONDS
+            if job.host_id in connected and not fresh:
                 self._background(self._settle(job))
 
     async def close(self) -> None:
@@ -173,13 +177,22 @@ class Jobs:
             state = await self._caller.send_job(job.host_id, op, job.id, job.deadline)
         except FuncMethodTimeoutError:
             return
-        except HostUnavailable as away:
-            if first:
-                await self._end(job, state="failed", error=_json(pack(away)))
+        except JobExpired as late:
+            await self._fail(job, late)
         except OmsError as refusal:
-            await self._end(job, state="failed", error=_json(pack(refusal)))
+            if first and (isinstance(refusal, CERTAIN) or not await self._may_be_there(job)):
+                await self._fail(job, refusal)
         else:
             await self.heard(job.host_id, state)
+
+    async def _may_be_there(self, job: Job) -> bool:
+        """Whether a host that gave no proper answer may have written the job down all the same."""
+        try:
+            (state,) = await self._caller.ask(job.host_id, AskJobs((job.id,)))
+        except (OmsError, ValueError):
+            return True
+        await self.heard(job.host_id, state)
+        return state.state != "unknown"
 
     async def _settle(self, job: Job) -> None:
         """Ask the host what became of a job; one that it never heard of is sent again, or is over."""
@@ -189,28 +202,49 @@ class Jobs:
             return
         if state.state != "unknown":
             await self.heard(job.host_id, state)
+        elif job.state != "queued":
+            lost = "The host had this job and does not know of it any more: how it ended is not known."
+            await self._fail(job, JobInterrupted(lost))
         elif self._caller.now() > job.deadline + EXPIRY_SLACK_SECONDS:
-            late = JobExpired("The host did not get this in time: it was not begun and will not be.")
-            await self._end(job, state="failed", error=_json(pack(late)))
+            await self._fail(
+                job, JobExpired("The host did not get this in time: it was not begun and will not be.")
+            )
         elif self._caller.now() < job.deadline and job.op:
             await self._deliver(job, decode(job.op, BY_WIRE[job.method]), first=False)
 
     async def _note(self, job: Job, state: JobState) -> None:
-        stage = "running" if state.state == "running" else "sent"
+        stage = "running" if "running" in (state.state, job.state) else "sent"
+        progress = max(0, min(100, state.progress))
+        if (stage, progress) == (job.state, job.progress):
+            return
         started = job.started or (now() if stage == "running" else 0)
-        values = {"state": stage, "progress": state.progress, "started": started}
+        values = {"state": stage, "progress": progress, "started": started}
         await self._store.write(lambda tx: jobs.change(tx, job.id, **values))
+
+    async def _fail(self, job: Job, error: OmsError) -> None:
+        await self._end(job, state="failed", error=_json(pack(error)))
 
     async def _end(self, job: Job, **values: Any) -> None:
         """Write an end down, then tell those who wait."""
         ended = await self._store.write(lambda tx: jobs.change(tx, job.id, **values))
         self._changed(job.host_id)
-        waiting = self._ended.pop(job.id, None)
-        if waiting is not None and ended is not None and not waiting.done():
+        if ended is not None:
+            self._tell(ended)
+
+    def _tell(self, ended: Job) -> None:
+        waiting = self._ended.pop(ended.id, None)
+        if waiting is not None and not waiting.done():
             waiting.set_result(ended)
 
+    async def _or_later(self, work: Coroutine[Any, Any, None]) -> None:
+        """What cannot be written down now is settled when the job is asked for again."""
+        try:
+            await work
+        except OmsError as failure:
+            log.warning("job not settled", failure=failure.message)
+
     def _background(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
+        task = asyncio.create_task(self._or_later(work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -231,18 +265,6 @@ def _job(op: HostOperation[Any], host: Host, owner: str, moment: float) -> Job:
         created=moment,
         deadline=moment + facts.timeout,
     )
-
-
-def _ended(job: Job, state: JobState) -> dict[str, Any]:
-    values: dict[str, Any] = {"state": state.state, "started": job.started or now()}
-    if state.notes:
-        values["notes"] = _json(state.notes)
-    if state.state == "done":
-        values["result"] = state.result
-        values["progress"] = 100
-    else:
-        values["error"] = _json(state.error or pack(JobCancelled("The job was cancelled before it began.")))
-    return values
 
 
 def result(job: Job) -> msgspec.Raw:

@@ -4,6 +4,7 @@ import re
 
 from oms.contract.internal import HostFacts
 
+MOST_HYPERVISORS = 8
 DEFAULT_TYPES = ("OpenNode", "KVM", "OpenVZ", "physical")
 _BY_HYPERVISORS = {
     frozenset({"kvm", "openvz"}): "OpenNode",
@@ -19,7 +20,7 @@ def host_type(facts: HostFacts) -> str:
 
 def automatic_tags(facts: HostFacts) -> tuple[str, ...]:
     """Hypervisors, architecture and distribution as tags. Facts are an agent's words: each is made a legal tag."""
-    words = (*facts.hypervisors, facts.architecture, facts.distribution)
+    words = (*facts.hypervisors[:MOST_HYPERVISORS], facts.architecture, facts.distribution)
     return tuple(tag for word in words if (tag := _legal(word)))
 
 

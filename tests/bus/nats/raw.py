@@ -52,6 +52,15 @@ class Raw:
                 return lines if line else [*lines, b"closed"]
             lines.append(line.strip())
 
+    async def flood(self, message: bytes, times: int) -> None:
+        """Send one message over and over, as fast as it goes."""
+        try:
+            for _ in range(times):
+                self._writer.write(message)
+                await self._writer.drain()
+        except ConnectionError:
+            pass
+
 
 def pub(subject: str | bytes, payload: bytes = b"x", reply: str = "") -> bytes:
     name = subject if isinstance(subject, bytes) else subject.encode()

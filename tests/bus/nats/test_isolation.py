@@ -8,6 +8,7 @@ import pytest
 
 from oms.bus.nats import subjects
 from oms.bus.nats.client import LinkFailed, connect
+from oms.bus.nats.link import SERVER_TIMING
 from oms.bus.wire import AnswerTooLarge, HostAway, NoAnswer, Refused
 from tests.bus.nats.raw import Raw, pub, sub
 from tests.bus.nats.rig import H1, H2, Rig, eventually
@@ -283,6 +284,29 @@ async def test_strange_answers_are_one_host_s_failure(rig: Rig, headers: bytes, 
         with pytest.raises(meaning):
             await oms.request(H1, "go", b"", 3)
         answering.cancel()
+
+
+@pytest.mark.parametrize("road", [f"oms.event.{H1}.a", f"oms.event.{H1}.\x0b", f"oms.reply.{H1}.x.1"])
+@pytest.mark.parametrize("size", [0, 1024 * 1024])
+async def test_a_host_that_floods_is_sent_away(rig: Rig, road: str, size: int) -> None:
+    """... before the others feel it: nats-server would drop OMS's connection when it cannot keep up."""
+    oms = await rig.oms(timing=SERVER_TIMING)
+    await rig.agent(H2)
+    await eventually(lambda: oms.connected_hosts() == {H2})
+    client = oms._bus.client
+    async with Raw(rig, rig.sign(H1)) as raw:
+        assert await raw.greet() == []
+        await eventually(lambda: oms.connected_hosts() == {H1, H2})
+        server = oms._requests._token  # it stands in each request, so a host knows it
+        message = pub(road.replace(".x.", f".{server}."), bytes(size))
+        flooding = asyncio.create_task(raw.flood(message, 2500 if size == 0 else 60))
+        while not flooding.done():
+            assert await oms.request(H2, "go", b"", 5) == b"go "
+        await flooding
+        await eventually(lambda: oms.connected_hosts() == {H2})
+    assert oms._bus.client is client
+    with pytest.raises(Refused):
+        await connect(rig.address, rig.credentials(rig.sign(H1)), name="x", timeout=2)
 
 
 async def test_a_request_that_wants_no_answer_from_us_is_not_run(rig: Rig) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from oms.bus.nats import subjects
 from oms.bus.nats.lanes import Lanes
+from oms.bus.nats.meter import Meter
 from oms.bus.nats.outbox import Outbox
 from oms.bus.nats.permissions import host_permissions
 from oms.bus.nats.requests import Requests
@@ -67,6 +68,22 @@ def test_the_oldest_answers_go_when_there_are_too_many_bytes() -> None:
     assert kept(outbox) == [b"cccc", b"dddd"]
     outbox.put("s", b"e" * 50, None)  # one that is too large alone is sent all the same
     assert kept(outbox) == [b"e" * 50]
+
+
+def test_a_host_that_sends_too_much_is_told_once_in_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr("oms.bus.nats.meter.time.monotonic", lambda: now)
+    told: list[str] = []
+    meter = Meter(told.append, most_messages=3, most_bytes=100)
+    assert [meter.allows(H1, 1) for _ in range(5)] == [True, True, True, False, False]
+    assert [meter.allows(H2, 60), meter.allows(H2, 60)] == [True, False]
+    assert told == [H1, H2]
+    now += 1.5
+    assert meter.allows(H1, 1)
+    assert not meter.allows(H1, 200)
+    assert told == [H1, H2, H1]
+    meter.forget(H1)
+    assert meter.allows(H1, 1)
 
 
 async def test_a_full_lane_drops_the_newest_and_other_hosts_go_on() -> None:

@@ -96,7 +96,12 @@ class Callout:
         self._longest_s, self._patience_s = longest_s, patience_s
         self._gate = asyncio.Semaphore(at_once)
         self._ready = ready
+        self._shunned: dict[str, float] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+
+    def shun(self, host_id: str, seconds: float) -> None:
+        """Let a host in again only after this time, whatever the database says."""
+        self._shunned[host_id] = time.monotonic() + seconds
 
     async def subscribe(self, client: BusClient) -> None:
         """Answer on this SYS connection from now on."""
@@ -148,6 +153,9 @@ class Callout:
         if admission is None:
             raise Rejected(f"certificate {fingerprint} is not signed here, or is revoked")
         host_id = check_host_id(admission.host_id)
+        if self._shunned.get(host_id, 0) > time.monotonic():
+            raise Rejected(f"host {host_id} floods the bus and has to wait")
+        self._shunned.pop(host_id, None)
         permissions = {**host_permissions(host_id), "type": "user", "version": 2}
         expires = self._expiry(admission.expires)
         return self._issuer.sign(question.user_nkey, permissions, name=host_id, aud=BUS_ACCOUNT, exp=expires)

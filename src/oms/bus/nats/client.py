@@ -5,7 +5,7 @@ Reconnecting is not done here and not left to nats-py (it gives up for good on a
 
 - A message may not break the reader. nats-py decodes subjects and headers while it reads, and splits lines at any
   white space: one strange byte from one host would end the connection that serves all hosts. `_Reader` reads lines
-  exactly as nats-server writes them, and `_process_msg` drops what cannot be read.
+  exactly as nats-server writes them, and `_process_msg` takes any bytes.
 - Messages go to their handler at once, without a queue and a task between: a request's way back is short.
 - `lost` is set however the connection ends: nats-py does not always call its callbacks.
 - A hung peer would hold `close` for 30 s of TLS good-byes: `discard` aborts (`oms.bus.nats.transport`).
@@ -134,8 +134,6 @@ class BusClient(nats.aio.client.Client):
         self._transport = self._stream = TlsTransport()
         self._handlers: dict[int, MessageHandler] = {}
         self.lost = asyncio.Event()
-        self.dropped = 0
-        """Messages that could not be read."""
 
     async def listen(self, subject: str, handler: MessageHandler, queue: str = "") -> None:
         """Hand every message on `subject` to `handler`."""
@@ -147,14 +145,12 @@ class BusClient(nats.aio.client.Client):
         if handler is None:  # nats-py's own: answers to `request`
             await super()._process_msg(sid, subject, reply, data, headers)
             return
+        # A host may write any bytes where our own agents write ASCII: they become signs that match nothing.
+        name = subject.decode("ascii", "replace")
         try:
-            handler(subject.decode("ascii"), reply.decode("ascii"), headers, data)
-        except UnicodeDecodeError:
-            self.dropped += 1
-            if self.dropped == 1:  # once per connection: a hostile host could fill the log
-                log.warning("a message with an unreadable subject was dropped", subject=repr(subject))
+            handler(name, reply.decode("ascii", "replace"), headers, data)
         except Exception:
-            log.exception("the handler of a message broke", subject=subject.decode("ascii", "replace"))
+            log.exception("the handler of a message broke", subject=name)
 
     async def barrier(self, timeout: float) -> None:
         """Return when nats-server has acted on all that was sent before. Raises TimeoutError or nats' Error.

@@ -93,6 +93,12 @@ class Control:
             log.warning("cutting a host off failed", host_id=host_id, error=str(error))
         return False
 
+    async def send_away(self, api: SysApi, host_id: str) -> None:
+        """End the connection of a host that is signed, because of how it behaves."""
+        known = self.hosts.get(host_id)
+        if known is not None:
+            await self._kick(api, known.key)
+
     async def close(self) -> None:
         """Drop what is in hand."""
         tasks = tuple(self._tasks)

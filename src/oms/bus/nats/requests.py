@@ -7,6 +7,7 @@ it, and nats-server lets no other host publish there. Late, doubled and forged a
 import asyncio
 import itertools
 import secrets
+from collections.abc import Callable
 
 import nats.errors
 
@@ -24,7 +25,9 @@ class Nobody(Exception):
 class Requests:
     """What is in flight, by reply subject."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_stray: Callable[[str, int], object] = lambda _host_id, _size: None) -> None:
+        """`on_stray(host_id, size)` hears of answers that nobody waits for."""
+        self._on_stray = on_stray
         self._token = secrets.token_hex(8)  # new with each start: answers to an earlier OMS are not ours
         self._numbers = itertools.count(1)
         self._waiting: dict[str, Waiting] = {}
@@ -93,6 +96,7 @@ class Requests:
     def _receive(self, subject: str, _reply: str, headers: bytes, payload: bytes) -> None:
         waiting = self._waiting.get(subject)
         if waiting is None or waiting.done():
+            self._on_stray(subjects.host_of_reply(subject), len(payload))
             return
         if not headers:
             waiting.set_result(payload)

@@ -22,6 +22,7 @@ from oms.bus.nats.client import BusClient, Credentials, Silence
 from oms.bus.nats.control import Control, IsSigned
 from oms.bus.nats.lanes import Lanes
 from oms.bus.nats.link import SERVER_TIMING, Link, LinkTiming
+from oms.bus.nats.meter import Meter
 from oms.bus.nats.nkey import Issuer
 from oms.bus.nats.requests import Nobody, Requests
 from oms.bus.nats.sysapi import BUS_ERRORS, Connection, SysApi
@@ -45,6 +46,7 @@ _SETTLING_S = 2.0
 _RESYNC_EVERY_S = 60.0
 _RESYNC_AGAIN_S = 1.0
 _SYS_WAIT_S = 1.0
+_SHUN_S = 60.0
 
 
 async def _nothing() -> None:
@@ -79,7 +81,8 @@ class NatsServerWire(ServerWire):
         self._event_handlers: list[EventHandler] = []
         self._grace_s = answer_grace_s
         self._on_hung, self._hung_after_s, self._silent_since = on_hung, hung_after_s, 0.0
-        self._requests = Requests()
+        self._meter = Meter(self._flooded)
+        self._requests = Requests(self._meter.allows)
         self._lanes = Lanes(self._handle_event)
         self._control = Control(is_signed, self._host_connected, self._host_gone)
         self._connected_at: dict[str, float] = {}
@@ -225,6 +228,7 @@ class NatsServerWire(ServerWire):
 
     def _host_gone(self, host_id: str, connection: Connection, reason: str) -> None:
         self._connected_at.pop(host_id, None)
+        self._meter.forget(host_id)
         self._requests.strand(host_id, connection.instance, self._grace_s)
         self._tell(host_id, False, reason)
 
@@ -238,8 +242,15 @@ class NatsServerWire(ServerWire):
     def _receive_event(self, subject: str, _reply: str, _headers: bytes, payload: bytes) -> None:
         # The reply subject of an event is whatever the host wrote: never answer it.
         host_id, topic = subjects.split_event(subject)
-        if host_id and is_verb(topic) and len(payload) <= MAX_EVENT_BYTES:
+        allowed = bool(host_id) and self._meter.allows(host_id, len(payload))
+        if allowed and is_verb(topic) and len(payload) <= MAX_EVENT_BYTES:
             self._lanes.put(host_id, topic, payload)
+
+    def _flooded(self, host_id: str) -> None:
+        log.error("a host floods the bus and is sent away", host_id=host_id, seconds=_SHUN_S)
+        self._callout.shun(host_id, _SHUN_S)
+        if self._api is not None:
+            self._spawn(self._control.send_away(self._api, host_id))
 
     async def _handle_event(self, host_id: str, topic: str, payload: bytes) -> None:
         for handler in self._event_handlers:

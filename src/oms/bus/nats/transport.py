@@ -10,7 +10,8 @@ from urllib.parse import ParseResult
 
 from nats.aio.transport import Transport
 
-_READ_AHEAD = 1024 * 1024  # bytes; answers are up to 4 MB, and the default of 64 KB makes many small steps
+_READ_AHEAD = 1024 * 1024  # bytes kept for us; answers are up to 4 MB
+_BITE = 64 * 1024  # bytes handled in one go: a flood of small messages must not hold the loop for long
 
 
 class TlsTransport(Transport):
@@ -54,7 +55,10 @@ class TlsTransport(Transport):
     async def read(self, buffer_size: int) -> bytes:  # noqa: ARG002 - a read takes what is there
         """What has arrived; b"" at the end."""
         assert self._reader is not None
-        return await self._reader.read(_READ_AHEAD)
+        data = await self._reader.read(_BITE)
+        if len(data) == _BITE:
+            await asyncio.sleep(0)  # more is there already, and reading it would let nobody else run
+        return data
 
     async def readline(self) -> bytes:
         """One line of the greeting."""

@@ -84,7 +84,7 @@ def disk_use(stats: Stats, live: Definition) -> DiskUse | None:
     disks = {disk.target for disk in live.disks if disk.device in {"disk", "lun"}}
     used = size = 0
     for block in _each(stats, "block"):
-        if block.get("name") in disks and "backingIndex" not in block:
+        if block.get("name") in disks:
             used += _written(block)
             size += block.get("capacity", 0)
     return DiskUse(used_kb=used // 1024, size_kb=size // 1024) if size else None

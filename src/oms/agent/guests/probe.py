@@ -27,11 +27,13 @@ class Probe(msgspec.Struct, frozen=True):
     reason: str
 
 
-async def probe_domain_type(kernels: Iterable[Path], qemu_binary: str, *, kvm: Path = KVM) -> Probe:
+async def probe_domain_type(
+    kernels: Iterable[Path], qemu_binary: str, *, kvm: Path = KVM, seconds: float = BOOT_SECONDS
+) -> Probe:
     """Boot the first of `kernels` (images, as in /boot/vmlinuz*) that is there, by hardware, and listen for its
     voice.
 
-    Takes 1 to 2 s where it works, up to 8 s where not. Never raises for what it finds: emulation works everywhere.
+    Takes 1 to 2 s where it works, `seconds` where not. Never raises for what it finds: emulation works everywhere.
     """
     if not kvm.is_char_device():
         return Probe(
@@ -41,12 +43,12 @@ async def probe_domain_type(kernels: Iterable[Path], qemu_binary: str, *, kvm: P
     if kernel is None:
         return Probe("qemu", f"there is no kernel image to prove with that {kvm} works; {FORCE}")
     try:
-        works = await boots(kernel, qemu_binary, "kvm")
+        works = await boots(kernel, qemu_binary, "kvm", seconds)
     except ProgramError as error:
         return Probe("qemu", error.message)
     if works:
         return Probe("kvm", f"{kernel} came up under {kvm}")
-    return Probe("qemu", f"{kernel} did not come up under {kvm} within {BOOT_SECONDS:g} s; {FORCE}")
+    return Probe("qemu", f"{kernel} did not come up under {kvm} within {seconds:g} s; {FORCE}")
 
 
 async def boots(kernel: Path, qemu_binary: str, accelerator: str, seconds: float = BOOT_SECONDS) -> bool:

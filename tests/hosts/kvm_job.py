@@ -1,0 +1,81 @@
+"""A job as the agent's journal keeps it, in memory, which can break off at any point as a crash would."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from oms.agent.context import Host, Storage
+from oms.agent.guests import Machines
+
+
+class Crash(BaseException):
+    """The agent ends here. No handler can catch it by accident."""
+
+
+class RehearsedJob:
+    """`break_at`: the number of the step at which the agent crashes; None: it lives.
+
+    Writing a record has two steps, just before it is on disk and just after."""
+
+    def __init__(self, records: dict[str, str] | None = None, break_at: int | None = None) -> None:
+        self.id = "0123456789abcdef0123456789abcdef"
+        self.resumed = records is not None
+        self.records = {} if records is None else records
+        self.notes: dict[str, str] = {}
+        self.percents: list[int] = []
+        self.steps = 0
+        self._break_at = break_at
+
+    def step(self) -> None:
+        """One more point at which the agent may crash."""
+        self.steps += 1
+        if self.steps == self._break_at:
+            raise Crash
+
+    def recall(self, key: str) -> Any:
+        return json.loads(self.records[key]) if key in self.records else None
+
+    async def record(self, key: str, value: Any) -> None:
+        self.step()
+        self.records[key] = json.dumps(value)
+        self.step()
+
+    def progress(self, percent: int) -> None:
+        self.step()
+        self.percents.append(percent)
+
+    def note(self, key: str, text: str) -> None:
+        self.notes[key] = text
+
+
+class CrashyMachines:
+    """The given machines; before and after each change of them the agent may crash."""
+
+    CHANGES = frozenset({"start", "stop", "resume", "undefine", "redefine", "set_live_vcpus", "set_live_memory"})
+
+    def __init__(self, machines: Machines, job: RehearsedJob) -> None:
+        self._machines = machines
+        self._job = job
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._machines, name)
+        if name not in self.CHANGES:
+            return method
+
+        async def crashy(*args: Any, **kwargs: Any) -> Any:
+            self._job.step()
+            answer = await method(*args, **kwargs)
+            self._job.step()
+            return answer
+
+        return crashy
+
+
+def host(machines: Machines | None, images: Path, job: RehearsedJob | None = None) -> Host:
+    """A host as handlers are given it."""
+    return Host(storage=Storage(images=images), machines=machines, job=job or RehearsedJob())
+
+
+def crashy_host(machines: Machines, images: Path, job: RehearsedJob) -> Host:
+    """A host whose agent may crash at every step of its job and around every change of a machine."""
+    return Host(storage=Storage(images=images), machines=CrashyMachines(machines, job), job=job)

@@ -1,0 +1,177 @@
+"""Settings of real machines: refused together with nothing done, or accepted and in force where they can be."""
+
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import libvirt
+import pytest
+
+from oms.agent.guests.libvirt import LibvirtMachines
+from oms.agent.kvm.handlers import parse_vm_settings, update_vm_settings
+from oms.contract import kvm
+from oms.contract.errors import FuncManError, NoSuchMachine
+from tests.hosts.conftest import MakeDomain
+from tests.hosts.guests import Guest
+from tests.hosts.kvm_job import Crash, RehearsedJob, crashy_host, host
+from tests.hosts.kvm_machines import connected, emptied, small_xml
+from tests.hosts.libvirtd import PrivateLibvirtd
+
+INACTIVE = libvirt.VIR_DOMAIN_XML_INACTIVE
+NOW = "changed now"
+
+
+@pytest.fixture
+def outside(libvirtd: PrivateLibvirtd) -> Iterator[libvirt.virConnect]:
+    with emptied(libvirtd.uri) as connection:
+        yield connection
+
+
+@pytest.fixture
+async def machines(libvirtd: PrivateLibvirtd) -> AsyncIterator[LibvirtMachines]:
+    async with connected(libvirtd.uri) as port:
+        yield port
+
+
+def update(**settings: str | int) -> kvm.UpdateVmSettings:
+    return kvm.UpdateVmSettings("m", settings)
+
+
+async def notes_of(op: kvm.UpdateVmSettings, machines: LibvirtMachines, images: Path) -> dict[str, str]:
+    """The notes of an update that must be accepted."""
+    job = RehearsedJob()
+    assert await update_vm_settings(op, host(machines, images, job)) == {}
+    return job.notes
+
+
+async def test_a_machine_that_is_off_has_its_new_settings_at_once(
+    outside: libvirt.virConnect, machines: LibvirtMachines, tmp_path: Path
+) -> None:
+    outside.defineXML(small_xml("m"))
+    assert await notes_of(update(vcpu="2", memory=64), machines, tmp_path) == {"memory": NOW, "vcpu": NOW}
+    settings = await parse_vm_settings(kvm.ParseVmSettings("m"), host(machines, tmp_path))
+    assert (settings.vcpu, settings.memory) == ("2", "64")
+
+
+async def test_one_refused_setting_refuses_all_and_nothing_is_changed(
+    outside: libvirt.virConnect, machines: LibvirtMachines, tmp_path: Path
+) -> None:
+    domain = outside.defineXML(small_xml("m"))
+    before = domain.XMLDesc(0)
+    refused = await update_vm_settings(update(memory="64", vcpu="99", colour="red"), host(machines, tmp_path))
+    assert refused.keys() == {"vcpu", "colour"}
+    assert refused["vcpu"].startswith("CPU count must be between 1 and ")
+    assert domain.XMLDesc(0) == before
+    assert await update_vm_settings(update(), host(machines, tmp_path)) == {}
+    assert domain.XMLDesc(0) == before
+    with pytest.raises(NoSuchMachine):
+        await update_vm_settings(kvm.UpdateVmSettings("nobody", {"memory": 64}), host(machines, tmp_path))
+
+
+async def test_what_libvirt_refuses_is_an_error_and_nothing_is_changed(
+    outside: libvirt.virConnect, machines: LibvirtMachines, tmp_path: Path
+) -> None:
+    """Memory and CPUs go in one definition: this one libvirt refuses because of the CPUs alone."""
+    pinned = "<vcpu>1</vcpu><cputune><vcpusched vcpus='0' scheduler='fifo' priority='1'/></cputune>"
+    domain = outside.defineXML(small_xml("m", vcpus=pinned))
+    broken = domain.XMLDesc(0).replace("</domain>", "<launchSecurity type='nonsense'/></domain>")
+    assert broken
+    before = domain.XMLDesc(0)
+    with pytest.raises(FuncManError, match="libvirt refused"):
+        # No host has so many, and the rules would refuse it: straight to the port.
+        await machines.redefine(domain.UUIDString(), vcpus=100_000, memory_kb=65536)
+    assert domain.XMLDesc(0) == before
+
+
+async def test_passwords_in_a_definition_survive(
+    outside: libvirt.virConnect, machines: LibvirtMachines, tmp_path: Path
+) -> None:
+    domain = outside.defineXML(small_xml("m", devices="<graphics type='vnc' port='-1' passwd='geheim'/>"))
+    await notes_of(update(memory=64), machines, tmp_path)
+    assert "passwd='geheim'" in domain.XMLDesc(libvirt.VIR_DOMAIN_XML_SECURE)
+
+
+async def test_a_booted_guest_gives_memory_back_while_it_runs(
+    make_domain: MakeDomain, machines: LibvirtMachines, tmp_path: Path
+) -> None:
+    guest = make_domain("m", memory_mb=192)
+    guest.start_and_wait()
+    assert await notes_of(update(memory="128"), machines, tmp_path) == {"memory": NOW}
+    wait_for_memory(guest, 128)
+    assert await notes_of(update(memory="160"), machines, tmp_path) == {"memory": NOW}
+    wait_for_memory(guest, 160)
+    notes = await notes_of(update(memory="256"), machines, tmp_path)
+    assert notes == {"memory": "changed at the next start, because it was started with at most 192 MB"}
+    assert guest.domain.info()[2] == 160 * 1024
+    settings = await parse_vm_settings(kvm.ParseVmSettings("m"), host(machines, tmp_path))
+    assert settings.memory == "256"
+
+
+async def test_cpus_are_added_while_it_runs_and_taken_away_at_the_next_start(
+    outside: libvirt.virConnect, machines: LibvirtMachines, tmp_path: Path
+) -> None:
+    domain = outside.defineXML(small_xml("m", vcpus="<vcpu current='1'>2</vcpu>"))
+    domain.create()
+    assert await notes_of(update(vcpu=2), machines, tmp_path) == {"vcpu": NOW}
+    assert domain.vcpusFlags(libvirt.VIR_DOMAIN_VCPU_LIVE) == 2
+    notes = await notes_of(update(vcpu=1), machines, tmp_path)
+    assert notes == {"vcpu": "changed at the next start, because CPUs cannot be taken from a running machine"}
+    assert domain.vcpusFlags(libvirt.VIR_DOMAIN_VCPU_LIVE) == 2
+    assert domain.vcpusFlags(libvirt.VIR_DOMAIN_VCPU_CONFIG) == 1
+
+
+async def test_more_cpus_than_it_was_started_with_wait_for_the_next_start(
+    outside: libvirt.virConnect, machines: LibvirtMachines, tmp_path: Path
+) -> None:
+    domain = outside.defineXML(small_xml("m"))
+    domain.create()
+    notes = await notes_of(update(vcpu=2), machines, tmp_path)
+    assert notes == {"vcpu": "changed at the next start, because it was started with at most 1 CPUs"}
+    domain.destroy()
+    domain.create()
+    assert domain.vcpusFlags(libvirt.VIR_DOMAIN_VCPU_LIVE) == 2
+
+
+async def test_a_machine_that_is_not_kept_takes_only_what_it_can_take_now(
+    outside: libvirt.virConnect, machines: LibvirtMachines, tmp_path: Path
+) -> None:
+    domain = outside.createXML(small_xml("m", vcpus="<vcpu current='1'>2</vcpu>"))
+    refused = await update_vm_settings(update(memory=64, vcpu=2), host(machines, tmp_path))
+    assert refused.keys() == {"memory"}
+    assert "at most 32 MB" in refused["memory"]
+    assert domain.vcpusFlags(libvirt.VIR_DOMAIN_VCPU_LIVE) == 1
+    assert await notes_of(update(vcpu=2), machines, tmp_path) == {"vcpu": NOW}
+    assert domain.vcpusFlags(libvirt.VIR_DOMAIN_VCPU_LIVE) == 2
+
+
+async def test_an_update_may_be_broken_off_anywhere_and_is_finished_by_the_next_run(
+    outside: libvirt.virConnect, machines: LibvirtMachines, tmp_path: Path
+) -> None:
+    op = update(vcpu=2, memory=48)
+    for point in range(1, 20):
+        domain = outside.defineXML(small_xml("m", memory_mb=64, vcpus="<vcpu current='1'>2</vcpu>"))
+        domain.create()
+        job = RehearsedJob(break_at=point)
+        try:
+            assert await update_vm_settings(op, crashy_host(machines, tmp_path, job)) == {}
+        except Crash:
+            job = RehearsedJob(job.records)
+            assert await update_vm_settings(op, host(machines, tmp_path, job)) == {}
+        assert job.notes == {"memory": NOW, "vcpu": NOW}
+        assert domain.vcpusFlags(libvirt.VIR_DOMAIN_VCPU_LIVE) == 2
+        assert domain.vcpusFlags(libvirt.VIR_DOMAIN_VCPU_CONFIG) == 2
+        settings = await parse_vm_settings(kvm.ParseVmSettings("m"), host(machines, tmp_path))
+        assert (settings.vcpu, settings.memory) == ("2", "48")
+        domain.destroy()
+        domain.undefine()
+        if job.steps < point and not job.resumed:
+            break
+    assert point == 2 + 3 * 2 + 1  # one record, three changes, and the last that breaks nothing
+
+
+def wait_for_memory(guest: Guest, memory_mb: int) -> None:
+    """The guest follows in its own time."""
+    deadline = time.monotonic() + 10
+    while guest.domain.info()[2] != memory_mb * 1024:
+        assert time.monotonic() < deadline, guest.domain.info()
+        time.sleep(0.05)

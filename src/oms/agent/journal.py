@@ -6,6 +6,7 @@ only root can read the file, and when a job has ended its operation and records 
 """
 
 import asyncio
+import contextlib
 import os
 import sqlite3
 import time
@@ -54,6 +55,8 @@ CREATE TABLE records (
     value TEXT NOT NULL,
     PRIMARY KEY (job, key)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE failures (count INTEGER NOT NULL) STRICT;
+INSERT INTO failures VALUES (0);
 """
 
 
@@ -135,8 +138,25 @@ class Journal:
 
     async def add(self, entry: Entry) -> None:
         """Write a job down."""
-        await self._do(lambda: self._database.execute(_INSERT, _row(entry)))
+        row = _row(entry)
+
+        def write() -> None:
+            try:
+                self._database.execute(_INSERT, row)
+            except sqlite3.Error:
+                self._overwrite()
+                raise
+
+        await self._do(write)
         self.size += 1
+
+    def _overwrite(self) -> None:
+        """Undo on the disk what was written but could not be synced: a crash would bring it back, and a job that
+        was refused would run. Neither way needs a sync to do that: the first writes something else in its place,
+        the second cuts off a file that holds nothing else."""
+        for sql in ("UPDATE failures SET count = count + 1", "PRAGMA wal_checkpoint(TRUNCATE)"):
+            with contextlib.suppress(sqlite3.Error):
+                self._database.execute(sql).fetchall()
 
     async def begin(self, job: str, started: float) -> int:
         """From here on the job may have acted; answers how often it was begun, this time included."""

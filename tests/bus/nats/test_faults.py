@@ -3,13 +3,14 @@
 import asyncio
 import signal
 import time
+from dataclasses import replace
 
 import pytest
 
 from oms.bus.nats.callout import Admission
 from oms.bus.nats.client import connect
 from oms.bus.wire import HostAway, NoAnswer, Refused, WireDown
-from tests.bus.nats.rig import AGENT_SLOW, H1, H2, SERVER_QUICK, Rig, eventually
+from tests.bus.nats.rig import AGENT_QUICK, AGENT_SLOW, H1, H2, SERVER_QUICK, Rig, eventually
 
 
 async def test_nats_server_killed_and_both_ends_are_back_in_two_seconds(rig: Rig) -> None:
@@ -169,6 +170,15 @@ async def test_an_unanswered_callout_ends_nothing_for_good(rig: Rig) -> None:
     stuck.set()
     await eventually(lambda: agent.connected)
     assert await oms.request(H1, "go", b"", 2) == b"go "
+
+
+async def test_a_host_that_was_there_before_oms_does_not_wait_in_vain(rig: Rig) -> None:
+    """Nobody heard nats-server's question about it: it would be kept waiting until nats-server gives up."""
+    agent = await rig.agent(H1, wait=False, timing=replace(AGENT_QUICK, connect_timeout=10))
+    await asyncio.sleep(0.3)
+    await rig.oms()
+    took = await eventually(lambda: agent.connected)
+    assert took < 1
 
 
 async def test_a_connection_that_waits_for_the_decision_is_not_taken_for_one(rig: Rig) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from oms.bus.nats import subjects
 from oms.bus.nats.lanes import Lanes
+from oms.bus.nats.link import AGENT_TIMING, NEAR_TIMING, SERVER_TIMING
 from oms.bus.nats.meter import Meter
 from oms.bus.nats.outbox import Outbox
 from oms.bus.nats.permissions import host_permissions
@@ -40,7 +41,7 @@ def kept(outbox: Outbox) -> list[bytes]:
 
 
 def test_an_answer_is_kept_until_two_round_trips_have_passed() -> None:
-    outbox = Outbox(keep_s=30, most_bytes=1000)
+    outbox = Outbox(keep_s=30, most_bytes=1000, most_answers=100)
     outbox.put("s", b"1", None)
     outbox.round_trip()
     outbox.put("s", b"2", None)
@@ -51,7 +52,7 @@ def test_an_answer_is_kept_until_two_round_trips_have_passed() -> None:
 
 
 def test_answers_that_nobody_waits_for_any_more_are_not_sent() -> None:
-    outbox = Outbox(keep_s=0.01, most_bytes=1000)
+    outbox = Outbox(keep_s=0.01, most_bytes=1000, most_answers=100)
     outbox.put("s", b"1", None)
     time.sleep(0.02)
     outbox.put("s", b"2", None)
@@ -59,7 +60,7 @@ def test_answers_that_nobody_waits_for_any_more_are_not_sent() -> None:
 
 
 def test_the_oldest_answers_go_when_there_are_too_many_bytes() -> None:
-    outbox = Outbox(keep_s=30, most_bytes=10)
+    outbox = Outbox(keep_s=30, most_bytes=10, most_answers=100)
     for payload in (b"aaaa", b"bbbb", b"cccc"):
         outbox.put("s", payload, None)
     assert kept(outbox) == [b"bbbb", b"cccc"]
@@ -68,6 +69,19 @@ def test_the_oldest_answers_go_when_there_are_too_many_bytes() -> None:
     assert kept(outbox) == [b"cccc", b"dddd"]
     outbox.put("s", b"e" * 50, None)  # one that is too large alone is sent all the same
     assert kept(outbox) == [b"e" * 50]
+
+
+def test_the_oldest_answers_go_when_there_are_too_many() -> None:
+    outbox = Outbox(keep_s=30, most_bytes=1000, most_answers=2)
+    for payload in (b"1", b"2", b"3"):
+        outbox.put("s", payload, None)
+    assert kept(outbox) == [b"2", b"3"]
+
+
+def test_a_hung_nats_server_is_noticed_in_time() -> None:
+    assert SERVER_TIMING.round_trip_every + SERVER_TIMING.round_trip_timeout <= 10
+    assert NEAR_TIMING.round_trip_every + NEAR_TIMING.round_trip_timeout <= 10
+    assert AGENT_TIMING.round_trip_every + AGENT_TIMING.round_trip_timeout <= 25
 
 
 def test_a_host_that_sends_too_much_is_told_once_in_a_second(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -254,3 +254,25 @@ async def test_an_agent_serves_before_it_starts(rig: Rig) -> None:
     agent = await rig.agent(H1, wait=False)
     with pytest.raises(RuntimeError, match="serves already"):
         agent.serve(echo)
+
+
+async def test_handlers_that_break_end_nothing(rig: Rig) -> None:
+    def broken(*_told: object) -> None:
+        raise KeyError("a bug")
+
+    oms = await rig.oms()
+    oms.on_presence(broken)
+    oms.on_event(broken)
+    agent = await rig.agent(H1, wait=False, on_refused=broken, identity=rig.pki.host("unsigned"))
+    agent.on_state(broken)
+    await asyncio.sleep(0.3)  # refused, more than once
+    rig.sign(H1)
+    agent = await rig.agent(H1)
+    with pytest.raises(KeyError):
+        agent.on_state(broken)
+    await agent.publish("hello", b"")
+    await eventually(lambda: rig.events == [(H1, "hello", b"")])
+    agent.renew()
+    await eventually(lambda: len(rig.presence) == 3)
+    assert await oms.request(H1, "go", b"", 2) == b"go "
+    assert [told[:2] for told in rig.presence] == [(H1, True), (H1, False), (H1, True)]

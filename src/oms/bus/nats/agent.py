@@ -8,11 +8,10 @@ import asyncio
 import secrets
 from collections.abc import Callable
 
-import nats.errors
 import structlog
 
 from oms.bus.nats import answers, subjects
-from oms.bus.nats.client import BusClient, Credentials
+from oms.bus.nats.client import BUS_ERRORS, BusClient, Credentials
 from oms.bus.nats.link import AGENT_TIMING, Link, LinkTiming
 from oms.bus.nats.outbox import Answer, Outbox
 from oms.bus.wire import (
@@ -31,6 +30,7 @@ from oms.bus.wire import (
 log = structlog.get_logger("oms.bus.nats")
 
 _OUTBOX_BYTES = 16 * 1024 * 1024
+_OUTBOX_ANSWERS = 4096
 
 
 class NatsAgentWire(AgentWire):
@@ -59,7 +59,7 @@ class NatsAgentWire(AgentWire):
         self._tasks: set[asyncio.Task[None]] = set()
         # Where answers go: a request may come, and be answered, before the link calls its connection good.
         self._line: BusClient | None = None
-        self._outbox = Outbox(keep_s=keep_answers_s, most_bytes=_OUTBOX_BYTES)
+        self._outbox = Outbox(keep_s=keep_answers_s, most_bytes=_OUTBOX_BYTES, most_answers=_OUTBOX_ANSWERS)
         self._link = Link(
             servers,
             credentials,
@@ -105,7 +105,7 @@ class NatsAgentWire(AgentWire):
             raise WireDown(f"host {self.host_id} has no connection to the bus")
         try:
             await client.publish(subjects.event(self.host_id, topic), payload)
-        except (nats.errors.Error, OSError) as error:
+        except BUS_ERRORS as error:
             raise WireDown(f"host {self.host_id} has just lost the bus: {error}") from error
 
     def on_state(self, handler: StateHandler) -> None:
@@ -130,11 +130,17 @@ class NatsAgentWire(AgentWire):
 
     def _changed(self, connected: bool) -> None:
         for handler in self._on_state:
-            handler(connected)
+            try:
+                handler(connected)
+            except Exception:
+                log.exception("a state handler broke")
 
     def _failed(self, error: Exception) -> None:
         if isinstance(error, Refused):
-            self._on_refused(error)
+            try:
+                self._on_refused(error)
+            except Exception:
+                log.exception("the handler of a refusal broke")
 
     def _receive(self, subject: str, reply: str, _headers: bytes, payload: bytes) -> None:
         """Begin a request. What wants no answer where we may answer is no request of OMS's."""
@@ -177,5 +183,5 @@ async def _post(client: BusClient, answer: Answer) -> None:
     """Send an answer; when the connection ends just now, the next one sends it again."""
     try:
         await client.publish(answer.subject, answer.payload, headers=answer.headers)
-    except (nats.errors.Error, OSError) as error:
+    except BUS_ERRORS as error:
         log.info("an answer waits for the next connection", error=str(error))

@@ -7,6 +7,7 @@ looks at a certificate again after the handshake; the agent connects anew and is
 """
 
 import asyncio
+import contextlib
 import hashlib
 import random
 import ssl
@@ -19,7 +20,7 @@ import msgspec
 import structlog
 
 from oms.bus.nats import nkey
-from oms.bus.nats.client import BusClient
+from oms.bus.nats.client import BUS_ERRORS, BusClient
 from oms.bus.nats.config import BUS_ACCOUNT
 from oms.bus.nats.permissions import host_permissions
 from oms.bus.wire import check_host_id
@@ -107,7 +108,8 @@ class Callout:
         """Answer on this SYS connection from now on."""
 
         def ask(_subject: str, reply: str, _headers: bytes, payload: bytes) -> None:
-            task = asyncio.create_task(self._answer(client, reply, payload))
+            question = _claims.decode(nkey.payload_of(payload)).nats
+            task = asyncio.create_task(self._answer(client, reply, question))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
@@ -120,8 +122,7 @@ class Callout:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _answer(self, client: BusClient, reply: str, payload: bytes) -> None:
-        question = _claims.decode(nkey.payload_of(payload)).nats
+    async def _answer(self, client: BusClient, reply: str, question: _Question) -> None:
         body: nkey.Claims = {"type": "authorization_response", "version": 2}
         try:
             async with self._gate, asyncio.timeout(self._patience_s):
@@ -138,7 +139,7 @@ class Callout:
         if "error" in body:
             log.warning("connection to the bus refused", address=question.client_info.host, reason=body["error"])
         answer = self._issuer.sign(question.user_nkey, body, aud=question.server_id.id)
-        if client.is_connected:
+        with contextlib.suppress(*BUS_ERRORS):  # then nats-server asks anew, or is gone
             await client.publish(reply, answer.encode())
 
     async def _user(self, question: _Question) -> str:

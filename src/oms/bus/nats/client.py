@@ -31,6 +31,9 @@ log = structlog.get_logger("oms.bus.nats")
 MessageHandler = Callable[[str, str, bytes, bytes], None]
 """(subject, reply subject or "", raw headers or b"", payload); must not block."""
 
+BUS_ERRORS = (TimeoutError, nats.errors.Error, OSError)
+"""What anything sent may raise: no answer, or no connection any more."""
+
 _MAX_LINE = 1024 * 1024  # the longest line nats-server writes is INFO with the addresses of a large cluster
 
 
@@ -214,7 +217,7 @@ async def connect(server: str, credentials: Credentials, *, name: str, timeout: 
                 error_cb=note,
                 skip_subject_validation=True,  # ours are made of checked parts only
             )
-    except (TimeoutError, nats.errors.Error, OSError) as error:
+    except BUS_ERRORS as error:
         await discard(client)
         cause = errors[-1] if errors and isinstance(error, nats.errors.NoServersError) else error
         raise named(cause, server) from error

@@ -17,7 +17,8 @@ from typing import Any
 
 import structlog
 
-from oms.bus.nats.sysapi import BUS_ERRORS, Connection, Key, SysApi
+from oms.bus.nats.client import BUS_ERRORS
+from oms.bus.nats.sysapi import Connection, Key, SysApi
 from oms.bus.wire import is_host_id
 
 log = structlog.get_logger("oms.bus.nats")

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import nats.errors
 import structlog
 
-from oms.bus.nats.client import BusClient, Credentials, LinkFailed, Silence, connect, discard, named
+from oms.bus.nats.client import BUS_ERRORS, BusClient, Credentials, LinkFailed, Silence, connect, discard, named
 from oms.bus.wire import Refused
 
 log = structlog.get_logger("oms.bus.nats")
@@ -150,7 +150,7 @@ class Link:
         try:
             await self._on_up(client)
             await client.barrier(self._timing.round_trip_timeout)
-        except (TimeoutError, nats.errors.Error, OSError) as error:
+        except BUS_ERRORS as error:
             raise named(error, server) from error
         self.client = client
         self.connected.set()

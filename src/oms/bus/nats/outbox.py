@@ -20,10 +20,10 @@ class Answer(NamedTuple):
 
 
 class Outbox:
-    """Bounded in time and in bytes: the oldest are given up first."""
+    """Bounded in time, bytes and number: the oldest are given up first."""
 
-    def __init__(self, *, keep_s: float, most_bytes: int) -> None:
-        self._keep_s, self._most_bytes = keep_s, most_bytes
+    def __init__(self, *, keep_s: float, most_bytes: int, most_answers: int) -> None:
+        self._keep_s, self._most_bytes, self._most_answers = keep_s, most_bytes, most_answers
         self._aging: deque[Answer] = deque()
         self._fresh: deque[Answer] = deque()
         self._bytes = 0
@@ -33,9 +33,13 @@ class Outbox:
         answer = Answer(subject, payload, headers, time.monotonic() + self._keep_s)
         self._fresh.append(answer)
         self._bytes += len(payload)
-        while self._bytes > self._most_bytes and (self._aging or len(self._fresh) > 1):
+        while self._is_too_full():
             self._bytes -= len((self._aging or self._fresh).popleft().payload)
         return answer
+
+    def _is_too_full(self) -> bool:
+        number = len(self._aging) + len(self._fresh)
+        return number > 1 and (self._bytes > self._most_bytes or number > self._most_answers)
 
     def round_trip(self) -> None:
         """nats-server has answered: what was there at the last time is delivered."""

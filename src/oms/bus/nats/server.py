@@ -18,14 +18,14 @@ import structlog
 
 from oms.bus.nats import subjects
 from oms.bus.nats.callout import Callout, Lookup
-from oms.bus.nats.client import BusClient, Credentials, Silence
+from oms.bus.nats.client import BUS_ERRORS, BusClient, Credentials, Silence
 from oms.bus.nats.control import Control, IsSigned
 from oms.bus.nats.lanes import Lanes
 from oms.bus.nats.link import SERVER_TIMING, Link, LinkTiming
 from oms.bus.nats.meter import Meter
 from oms.bus.nats.nkey import Issuer
 from oms.bus.nats.requests import Nobody, Requests
-from oms.bus.nats.sysapi import BUS_ERRORS, Connection, SysApi
+from oms.bus.nats.sysapi import Connection, SysApi
 from oms.bus.wire import (
     MAX_EVENT_BYTES,
     EventHandler,
@@ -199,7 +199,13 @@ class NatsServerWire(ServerWire):
         if now - self._silent_since >= self._hung_after_s:
             self._silent_since = now
             log.error("nats-server takes connections and says nothing: it hangs")
-            self._spawn(self._on_hung())
+            self._spawn(self._tell_hung())
+
+    async def _tell_hung(self) -> None:
+        try:
+            await self._on_hung()
+        except Exception:
+            log.exception("replacing a nats-server that hangs broke")
 
     async def _keep_presence(self) -> None:
         """Resync after each new SYS connection (asking the database about all hosts), and every minute."""
@@ -217,6 +223,8 @@ class NatsServerWire(ServerWire):
             except BUS_ERRORS as error:
                 log.warning("could not ask who is connected to the bus", error=str(error))
                 pause_s = _RESYNC_AGAIN_S
+            except Exception:
+                log.exception("asking who is connected to the bus broke")
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause_s):
                     await self._resync.wait()

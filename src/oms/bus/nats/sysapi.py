@@ -27,9 +27,6 @@ _PAGE = 4096  # connections; each page sorts all of them anew in nats-server
 
 _DECISION = timedelta(milliseconds=10)
 
-BUS_ERRORS = (TimeoutError, nats.errors.Error, OSError)
-"""What any question may raise: no answer, or no connection any more."""
-
 Key = tuple[str, int]
 """(id of the nats-server, number of the connection there)."""
 

@@ -12,6 +12,7 @@ from oms.contract.kvm import StartVm, StopVm, UpdateVmSettings
 from oms.contract.operation import Operation
 from oms.server.store import jobs, now
 from oms.server.store.jobs import Job
+from tests.server import clock as clocks
 from tests.server.double import Does, HostDouble
 from tests.server.rig import Oms, Person, answering, eventually
 
@@ -419,7 +420,7 @@ async def test_open_jobs_are_asked_for_though_the_servers_clock_was_set_back(
 ) -> None:
     host = await oms.sign_in_double("h1", stopping())
     job = await open_job(oms, await oms.as_operator(), host)
-    monkeypatch.setattr("oms.server.jobs.now", lambda: now() - 86_400)
+    clocks.put(monkeypatch, "oms.server.store").set_back(86_400)
     host.tells = False
     host.queue_open.set()
     await until(oms, job, "done")

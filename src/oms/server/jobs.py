@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 import structlog
+from sqlalchemy import Connection
 
 from oms.bus.call import Caller, decode, encode
 from oms.contract.errors import (
@@ -35,7 +36,7 @@ from oms.contract.internal import AskJobs, CancelJob, JobState
 from oms.contract.operation import HostOperation
 from oms.contract.registry import BY_WIRE
 from oms.server import told
-from oms.server.store import Store, jobs, now
+from oms.server.store import Store, jobs
 from oms.server.store.hosts import Host
 from oms.server.store.jobs import ENDED, Job
 
@@ -73,7 +74,7 @@ class Jobs:
             self._background(self._deliver(job, op))
         return kept
 
-    def _begin(self, tx: Any, job: Job) -> Job:
+    def _begin(self, tx: Connection, job: Job) -> Job:
         kept = jobs.begin(tx, job)
         if kept.id == job.id and jobs.count_unfinished(tx, job.host_id) > MOST_UNFINISHED:
             raise HostBusy(
@@ -213,13 +214,15 @@ class Jobs:
             await self._deliver(job, decode(job.op, BY_WIRE[job.method]), first=False)
 
     async def _note(self, job: Job, state: JobState) -> None:
-        stage = "running" if "running" in (state.state, job.state) else "sent"
-        progress = max(0, min(100, state.progress))
-        if (stage, progress) == (job.state, job.progress):
+        if not told.underway(job, state):
             return
-        started = job.started or (now() if stage == "running" else 0)
-        values = {"state": stage, "progress": progress, "started": started}
-        await self._store.write(lambda tx: jobs.change(tx, job.id, **values))
+
+        def note(tx: Connection) -> None:
+            current = jobs.by_id(tx, job.id)  # an event and an answer may come side by side: the later one decides
+            if current and (values := told.underway(current, state)):
+                jobs.change(tx, job.id, **values)
+
+        await self._store.write(note)
 
     async def _fail(self, job: Job, error: OmsError) -> None:
         await self._end(job, state="failed", error=_json(pack(error)))

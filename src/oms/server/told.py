@@ -1,4 +1,4 @@
-"""What a host tells of a job's end, as it may be written down: its words go into callers' answers as they are."""
+"""What a host tells of a job, as it may be written down: its words go into callers' answers as they are."""
 
 from typing import Any
 
@@ -10,6 +10,16 @@ from oms.contract.internal import JobState
 from oms.contract.registry import BY_WIRE
 from oms.server.store import now
 from oms.server.store.jobs import Job
+
+
+def underway(job: Job, state: JobState) -> dict[str, Any]:
+    """The columns of a job that is on its way, as far as they change; a job never goes back to waiting."""
+    stage = "running" if "running" in (state.state, job.state) else "sent"
+    progress = max(job.progress, min(100, state.progress))
+    if (stage, progress) == (job.state, job.progress):
+        return {}
+    started = job.started or (now() if stage == "running" else 0)
+    return {"state": stage, "progress": progress, "started": started}
 
 
 def ended(job: Job, state: JobState) -> dict[str, Any]:

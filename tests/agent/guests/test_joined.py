@@ -41,6 +41,17 @@ async def test_who_asks_during_an_asking_gets_the_next_and_shares_it() -> None:
     assert await joined() == 3
 
 
+async def test_who_asks_in_the_same_turn_shares_although_it_takes_a_task_to_ask() -> None:
+    source = Source()
+    source.gate.set()
+    joined = Joined(source.ask)
+
+    async def by_a_task() -> int:
+        return await asyncio.create_task(joined())
+
+    assert await asyncio.gather(joined(), by_a_task()) == [1, 1]
+
+
 async def test_an_asker_who_leaves_does_not_take_the_answer_from_the_others() -> None:
     source = Source()
     joined = Joined(source.ask)

@@ -1,6 +1,6 @@
 """The port to the hypervisors: what the agent asks of virtual machines, whoever runs them.
 
-Everything here is plain data and one Protocol. A hypervisor is one module beside this one that keeps it
+Everything here is plain data and one Protocol. A hypervisor is one package beside this module that keeps it
 (`libvirt`), and says in `Capabilities` what it cannot do, so that handlers ask data and never a kind.
 
 A machine is named by its UUID everywhere but in `find`: names are given anew to other machines, UUIDs are not.

@@ -29,6 +29,7 @@ class Joined(Generic[T]):
     async def _after(self, before: "asyncio.Task[T] | None") -> T:
         if before is not None and not before.done():
             await asyncio.wait([before])
+        await asyncio.sleep(0)  # whoever asks in the same turn of the event loop belongs to it
         self._under_way, self._next = self._next, None
         return await self._ask()
 

@@ -1,7 +1,7 @@
 """Virtual machines through libvirt: the port's methods, laid on three lines.
 
 Three, so that what hangs in one of them holds up nothing else: questions, measurements (which wait for the
-machines themselves), changes. What is asked of libvirt on them stands in `libvirt_calls` and `libvirt_use`.
+machines themselves), changes. What is asked of libvirt on them stands in `calls` and `use`.
 """
 
 import asyncio
@@ -16,10 +16,10 @@ import structlog
 from msgspec.structs import replace
 
 from oms.agent.guests import Capabilities, Capacity, Change, DomainType, Machine, MachineState, Stat, Use
-from oms.agent.guests import libvirt_calls as calls
 from oms.agent.guests.joined import Joined
-from oms.agent.guests.libvirt_line import Line
-from oms.agent.guests.libvirt_use import Meter
+from oms.agent.guests.libvirt import calls
+from oms.agent.guests.libvirt.line import Line
+from oms.agent.guests.libvirt.use import Meter
 from oms.agent.guests.load import CpuLoad
 from oms.agent.host.memory import available_memory_kb
 from oms.agent.host.neighbours import addresses

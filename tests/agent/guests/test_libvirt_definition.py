@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oms.agent.guests import Disk, Nic
-from oms.agent.guests.libvirt_xml import BadDefinition, definition, parse, with_settings
+from oms.agent.guests.libvirt.definition import BadDefinition, definition, parse, with_settings
 
 MIB = 1024
 PLAIN = "<domain type='qemu'><name>a</name><memory unit='MiB'>512</memory><vcpu>2</vcpu><devices/></domain>"

@@ -2,7 +2,7 @@
 
 libvirtd may be killed, restarted, or hang. A line notices (a closed socket at once, silence by keep-alive within
 `QUIET_SECONDS`), fails what is asked meanwhile at once, and comes back by itself. libvirt's own errors become the
-contract's here, by their codes; nothing beyond this module and `libvirt` sees one.
+contract's here, by their codes; nothing outside this package sees one.
 """
 
 import asyncio

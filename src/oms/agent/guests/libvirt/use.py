@@ -12,7 +12,7 @@ from typing import Any
 import libvirt
 
 from oms.agent.guests import Definition, DiskUse, MemoryUse, NetworkUse, Stat, Use
-from oms.agent.guests.libvirt_xml import BadDefinition, definition
+from oms.agent.guests.libvirt.definition import BadDefinition, definition
 
 Stats = dict[str, Any]
 

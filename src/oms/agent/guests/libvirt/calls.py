@@ -15,7 +15,7 @@ from typing import Any, Final
 import libvirt
 
 from oms.agent.guests import Definition, DomainType, Machine, MachineState, State
-from oms.agent.guests.libvirt_xml import BadDefinition, definition, with_settings
+from oms.agent.guests.libvirt.definition import BadDefinition, definition, with_settings
 from oms.contract.errors import FuncManError, NoSuchMachine
 
 STATES: Final[dict[int, State]] = {

@@ -1,0 +1,9 @@
+"""Virtual machines through libvirt, and the only place that knows it.
+
+`machines` is the port's methods; `line` keeps the connections; `calls` and `use` are what is asked on them; and
+`definition` reads and changes libvirt's XML.
+"""
+
+from oms.agent.guests.libvirt.machines import LibvirtMachines
+
+__all__ = ["LibvirtMachines"]

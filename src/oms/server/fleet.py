@@ -136,7 +136,7 @@ class Fleet:
                 await self._jobs.heard(host_id, _states.decode(payload))
             elif topic == "facts":
                 await self._seen(host_id, _facts.decode(payload))
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, RecursionError):
             log.warning("event not understood", id=host_id, topic=topic[:64])
         except OmsError as failure:
             log.warning("event not kept", id=host_id, topic=topic[:64], failure=failure.message)

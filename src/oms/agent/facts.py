@@ -1,0 +1,122 @@
+"""What this host is, told to OMS whenever it changes and, as a sign of life, at intervals.
+
+The number of machines follows the hypervisor's own events; libvirt is not asked by the clock.
+"""
+
+import asyncio
+import contextlib
+import os
+import platform
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import structlog
+
+from oms import __version__
+from oms.agent.guests import Change, Machines
+from oms.contract.errors import OmsError
+from oms.contract.internal import HostFacts
+from oms.contract.operation import HostOperation
+
+log = structlog.get_logger("oms.agent")
+GATHER_SECONDS = 0.3
+"""Changes come in swarms: so long they are gathered before the machines are counted."""
+HEARTBEAT_SECONDS = 20.0
+AGAIN_SECONDS = 10.0
+"""After the hypervisor did not answer: it may not say when it is back."""
+
+
+class Facts:
+    """The facts of this host as they are now."""
+
+    def __init__(self, machines: Machines | None, tell: Callable[[HostFacts], None]) -> None:
+        """`machines` is None where no hypervisor can run; `tell` publishes."""
+        self._machines, self._tell = machines, tell
+        self._now = of_this_host(machines)
+        self._names: dict[str, str] = {}
+        self._changed = asyncio.Event()
+        self._changed.set()
+
+    def now(self) -> HostFacts:
+        """The facts; the number of machines as of the last change."""
+        return self._now
+
+    def target(self, op: HostOperation[object]) -> str:
+        """What an operation changes, under one name: a machine may be called by its name or its UUID."""
+        name = str(getattr(op, op.facts.target)) if op.facts.target else ""
+        return f"{op.facts.service.name}/{self._names.get(name.lower(), name)}"
+
+    async def run(self) -> None:
+        """Watch and tell, for ever."""
+        end = self._machines.on_change(self._hear) if self._machines else lambda: None
+        loop = asyncio.get_running_loop()
+        alive_until = loop.time() + HEARTBEAT_SECONDS
+        try:
+            while True:
+                if await self._looked() or loop.time() >= alive_until:
+                    self._tell(self._now)
+                    alive_until = loop.time() + HEARTBEAT_SECONDS
+                await self._rest(alive_until)
+        finally:
+            end()
+
+    def _hear(self, _change: Change) -> None:
+        self._changed.set()
+
+    async def _looked(self) -> bool:
+        """Count the machines if something happened to them; answers whether the facts are others now."""
+        before = self._now
+        if self._machines is not None and self._changed.is_set():
+            self._changed.clear()
+            await self._count(self._machines)
+        return self._now != before
+
+    async def _count(self, machines: Machines) -> None:
+        try:
+            states = await machines.states()
+        except OmsError as error:
+            log.warning("the machines cannot be counted", why=error.message)
+            asyncio.get_running_loop().call_later(AGAIN_SECONDS, self._changed.set)
+            return
+        self._names = {machine.uuid.lower(): machine.name for machine in states}
+        self._now = msgspec.structs.replace(self._now, vmcount=len(states))
+
+    async def _rest(self, until: float) -> None:
+        """Until something has changed, or the time has come."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(until):
+                await self._changed.wait() if self._machines else await asyncio.Event().wait()
+                await asyncio.sleep(GATHER_SECONDS)
+
+
+def of_this_host(machines: Machines | None, proc: Path = Path("/proc")) -> HostFacts:
+    """What is known without asking the hypervisor."""
+    system = os.uname()
+    return HostFacts(
+        version=__version__,
+        hypervisors=("kvm",) if machines else (),
+        kvm_domain_type=machines.capabilities.domain_type if machines else "",
+        architecture=system.machine,
+        distribution=_distribution(),
+        kernel=system.release,
+        cpus=os.cpu_count() or 0,
+        memory_mb=_memory_mb(proc),
+    )
+
+
+def _distribution() -> str:
+    """As in `Debian GNU/Linux 12`; the system's bare name where it does not say."""
+    try:
+        release = platform.freedesktop_os_release()
+    except OSError:
+        return os.uname().sysname
+    return " ".join(filter(None, (release.get("NAME", ""), release.get("VERSION_ID", ""))))
+
+
+def _memory_mb(proc: Path) -> int:
+    try:
+        lines = (proc / "meminfo").read_text().splitlines()
+        return next(int(line.split()[1]) // 1024 for line in lines if line.startswith("MemTotal:"))
+    except (OSError, StopIteration, ValueError, IndexError):
+        return 0

@@ -1,0 +1,121 @@
+"""Facts follow the hypervisor's events, and are told when they change and now and then."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from oms.agent import facts
+from oms.agent.facts import Facts, of_this_host
+from oms.agent.guests import Capabilities, Change, Machines, MachineState
+from oms.contract.errors import HypervisorUnavailable
+from oms.contract.internal import HostFacts
+from oms.contract.kvm import StopVm
+from tests.agent.rig import Sweep, until
+
+UUID = "0f0e0d0c-0000-4000-8000-00000000000A"
+
+
+class Few:
+    """So much of `Machines` as facts need."""
+
+    def __init__(self) -> None:
+        self.capabilities = Capabilities("qemu", live_memory=True, live_vcpus_up=True, live_vcpus_down=False)
+        self.there: list[MachineState] = []
+        self.asked = 0
+        self.away = False
+        self.listeners: list[Callable[[Change], None]] = []
+
+    async def states(self) -> list[MachineState]:
+        self.asked += 1
+        if self.away:
+            raise HypervisorUnavailable("libvirtd is away")
+        return self.there
+
+    def on_change(self, callback: Callable[[Change], None]) -> Callable[[], None]:
+        self.listeners.append(callback)
+        return lambda: self.listeners.remove(callback)
+
+    def put(self, *names: str) -> None:
+        self.there = [MachineState(UUID, name, "running", 1, 1, 1, 1) for name in names]
+        self.happen()
+
+    def happen(self) -> None:
+        for listener in self.listeners:
+            listener(Change("", "", "anything"))
+
+
+@pytest.fixture
+async def watched() -> Any:
+    few, told = Few(), list[HostFacts]()
+    watch = Facts(cast("Machines", few), told.append)
+    task = asyncio.create_task(watch.run())
+    await until(lambda: few.asked == 1)
+    yield SimpleNamespace(few=few, told=told, facts=watch)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert few.listeners == []
+
+
+async def test_a_new_machine_is_told_soon_and_a_swarm_of_events_once(watched: Any) -> None:
+    began = time.monotonic()
+    for _ in range(100):
+        watched.few.put("a", "b")
+    await until(lambda: watched.told)
+    assert time.monotonic() - began < 0.5
+    assert [told.vmcount for told in watched.told] == [2]
+    assert watched.few.asked == 2
+    assert watched.facts.now().vmcount == 2
+
+
+async def test_events_that_change_no_fact_are_not_told(watched: Any) -> None:
+    watched.few.happen()
+    await until(lambda: watched.few.asked == 2)
+    await asyncio.sleep(0.05)
+    assert watched.told == []
+
+
+async def test_a_sign_of_life_comes_without_asking_the_hypervisor(
+    watched: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(facts, "HEARTBEAT_SECONDS", 0.05)
+    watched.few.put("a")
+    await until(lambda: len(watched.told) >= 4)
+    assert watched.few.asked == 2
+
+
+async def test_while_the_hypervisor_is_away_the_last_number_stays(
+    watched: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(facts, "AGAIN_SECONDS", 0.1)
+    watched.few.put("a")
+    await until(lambda: watched.told)
+    watched.few.away = True
+    watched.few.put("a", "b")
+    await until(lambda: watched.few.asked >= 4)
+    assert watched.facts.now().vmcount == 1
+    watched.few.away = False
+    await until(lambda: watched.facts.now().vmcount == 2)
+
+
+async def test_a_machine_is_one_target_by_name_and_by_uuid(watched: Any) -> None:
+    watched.few.put("web")
+    await until(lambda: watched.told)
+    by_name = watched.facts.target(StopVm("web"))
+    assert by_name == watched.facts.target(StopVm(UUID)) == watched.facts.target(StopVm(UUID.lower()))
+    assert by_name != watched.facts.target(StopVm("other"))
+    assert watched.facts.target(Sweep()) == "testservices/"
+
+
+def test_this_host_is_described() -> None:
+    here = of_this_host(None)
+    assert here.hypervisors == ()
+    assert here.cpus > 0
+    assert here.memory_mb > 64
+    assert here.architecture
+    assert here.kernel
+    assert here.distribution
+    assert of_this_host(cast("Machines", Few())).kvm_domain_type == "qemu"

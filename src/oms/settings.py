@@ -27,17 +27,18 @@ def load(
     file: Path | None = None,
     section: str = "",
     environment: Mapping[str, str] | None = None,
-    prefix: str = "OMS_",
+    prefixes: tuple[str, ...] = ("OMS_",),
 ) -> T:
     """The settings of a process. A flag that is None was not given. Raises SettingsError.
 
-    `section`: the table of the TOML file that is read; other tables belong to other processes.
+    `section`: the table of the TOML file that is read; other tables belong to other processes. `prefixes`: of
+    environment variables, the more special last.
     """
     environment = os.environ if environment is None else environment
     values: dict[str, Any] = {}
     for where, found in (
         (str(file), _from_file(file, section)),
-        ("the environment", _from_environment(kind, environment, prefix)),
+        ("the environment", _from_environment(kind, environment, prefixes)),
         ("the command line", {name: value for name, value in flags.items() if value is not None}),
     ):
         for name, value in found.items():
@@ -60,9 +61,15 @@ def _from_file(file: Path | None, section: str) -> dict[str, Any]:
     return table
 
 
-def _from_environment(kind: type[msgspec.Struct], environment: Mapping[str, str], prefix: str) -> dict[str, str]:
-    names = {f"{prefix}{name.upper()}": name for name in kind.__struct_fields__}
-    return {names[key]: value for key, value in environment.items() if key in names}
+def _from_environment(
+    kind: type[msgspec.Struct], environment: Mapping[str, str], prefixes: tuple[str, ...]
+) -> dict[str, str]:
+    found = {}
+    for prefix in prefixes:
+        for name in kind.__struct_fields__:
+            if (value := environment.get(f"{prefix}{name.upper()}")) is not None:
+                found[name] = value
+    return found
 
 
 def _convert(kind: type[msgspec.Struct], name: str, value: Any, where: str) -> Any:

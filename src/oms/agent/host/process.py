@@ -134,3 +134,40 @@ async def _end(transport: asyncio.SubprocessTransport, said: _Listener) -> None:
         os.killpg(transport.get_pid(), signal.SIGKILL)
     await asyncio.shield(said.exited)
     transport.close()
+
+
+class Daemon:
+    """A program that runs for as long as we do, and is started again when it ends by itself."""
+
+    def __init__(self, argv: Sequence[str]) -> None:
+        self._argv = argv
+        self._keeping: asyncio.Task[None] | None = None
+
+    def begin(self) -> None:
+        """Start it."""
+        self._keeping = asyncio.create_task(self._keep())
+
+    async def _keep(self) -> None:
+        while True:
+            process = await asyncio.create_subprocess_exec(
+                *self._argv,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                cwd="/",
+                env=ENVIRONMENT,
+                start_new_session=True,
+            )
+            try:
+                await process.wait()
+            finally:
+                if process.returncode is None:
+                    process.terminate()
+                    await process.wait()
+            await asyncio.sleep(1)
+
+    async def end(self) -> None:
+        """End it, and wait until it has ended."""
+        if self._keeping is not None:
+            self._keeping.cancel()
+            await asyncio.gather(self._keeping, return_exceptions=True)

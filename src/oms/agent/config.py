@@ -1,0 +1,76 @@
+"""The agent's settings, all in one place, each with a default. Only `main` sees them whole."""
+
+import re
+import socket
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+
+from oms.bus import enrolment
+from oms.settings import SettingsError
+
+Seconds = Annotated[float, msgspec.Meta(ge=0)]
+
+
+class AgentConfig(msgspec.Struct, frozen=True):
+    """Times are seconds."""
+
+    server: str = ""
+    """OMS's address, as in https://oms.example.org:8000."""
+    ca_sha256: str = ""
+    """The fingerprint of OMS's CA, as OMS printed it. This or `ca_file` is needed for the first contact."""
+    ca_file: Path | None = None
+    """OMS's CA itself (PEM), brought here by other means."""
+    name: str = ""
+    """The name under which this host asks; its own host name by default."""
+    data: Path = Path("/var/lib/oms")
+    """Where everything that lasts lives: `agent/` is this process's own."""
+    images: Path | None = None
+    """Where disk images are; `storage/images` in the data directory by default. Only what lies here is deleted
+    with a machine."""
+    libvirt_uri: str = "qemu:///system"
+    domain_type: Literal["auto", "kvm", "qemu"] = "auto"
+    """How machines are run; `auto` tries whether the processor really can."""
+    libvirtd: Literal["auto", "never"] = "auto"
+    """Whether to start libvirtd where it is not running."""
+    authorized_keys: str = "/root/.ssh/authorized_keys"
+    """Where OMS's key for consoles is put; empty: nowhere."""
+    rejoin_after: Seconds = 120
+    """How long after it was removed a host asks again."""
+    reconnect_delay: Annotated[float, msgspec.Meta(gt=0)] = 5
+    """The first wait after a lost connection is a random part of this."""
+    log_format: Literal["console", "json"] = "json"
+
+    @property
+    def home(self) -> Path:
+        """The agent's own directory."""
+        return self.data / "agent"
+
+    @property
+    def images_directory(self) -> Path:
+        """Where disk images are."""
+        return self.images or self.data / "storage" / "images"
+
+    def host_name(self) -> str:
+        """The name to ask under. Raises SettingsError where this machine's own will not do."""
+        name = (self.name or socket.gethostname()).lower()
+        try:
+            return enrolment.hostname(name)
+        except enrolment.Refusal as refusal:
+            raise SettingsError(f"name: {refusal.reason} Give one with --name.") from refusal
+
+
+def checked(config: AgentConfig) -> AgentConfig:
+    """The same, if it can work. Raises SettingsError."""
+    if not re.fullmatch(r"https://(?:\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+)(?::[0-9]{1,5})?/?", config.server):
+        raise SettingsError(f"server is {config.server!r}: legal is https://NAME:PORT, OMS's address.")
+    if config.ca_sha256 and not re.fullmatch(r"[0-9a-f]{64}", plain(config.ca_sha256)):
+        raise SettingsError("ca_sha256 is 64 hexadecimal digits, as OMS printed them at its start.")
+    config.host_name()
+    return config
+
+
+def plain(fingerprint: str) -> str:
+    """A fingerprint without the colons, blanks and capitals that people write it with."""
+    return re.sub(r"[:\s]", "", fingerprint).lower()

@@ -1,0 +1,128 @@
+"""Who this host is to OMS: its key, and the place it was given. Files that are whole or not there.
+
+ca.pem                the CA by which OMS is known, pinned at the first contact
+current -> a-…        key, certificate and the rest of one place, changed in one step
+next-key.pem          the key of a renewal that is under way, so that it can be asked for again
+"""
+
+import secrets
+import shutil
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from oms.agent.host import durable
+from oms.bus import enrolment
+from oms.bus.enrolment import EnrolAnswer
+
+
+class Place(msgspec.Struct, frozen=True):
+    """What OMS told when it let this host in."""
+
+    host_id: str
+    bus: str
+    """host:port."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """The files of a host's identity."""
+
+    home: Path
+
+    @property
+    def ca(self) -> Path:
+        """The pinned CA."""
+        return self.home / "ca.pem"
+
+    @property
+    def key(self) -> Path:
+        """The present key, waiting or signed."""
+        return self.home / "key.pem"
+
+    @property
+    def certificate(self) -> Path:
+        """The present certificate."""
+        return self.home / "current" / "certificate.pem"
+
+    @property
+    def signed_key(self) -> Path:
+        """The key of the present certificate."""
+        return self.home / "current" / "key.pem"
+
+    @property
+    def server_ca(self) -> Path:
+        """The CA of the bus."""
+        return self.home / "current" / "server-ca.pem"
+
+    @property
+    def next_key(self) -> Path:
+        """The key of a renewal that is under way."""
+        return self.home / "next-key.pem"
+
+    def make_key(self) -> bytes:
+        """The key to ask with, made if there is none."""
+        if not self.key.exists():
+            durable.write_whole(self.key, enrolment.make_key())
+        return self.key.read_bytes()
+
+    def make_next_key(self) -> bytes:
+        """The key to renew with, made if there is none."""
+        if not self.next_key.exists():
+            durable.write_whole(self.next_key, enrolment.make_key())
+        return self.next_key.read_bytes()
+
+    def place(self) -> Place | None:
+        """The place, or None where this host was not let in yet."""
+        try:
+            return msgspec.json.decode((self.home / "current" / "place.json").read_bytes(), type=Place)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def life(self) -> tuple[datetime, datetime]:
+        """Begin and end of the present certificate."""
+        certificate = enrolment.read_certificate(self.certificate.read_text())
+        return certificate.not_valid_before_utc, certificate.not_valid_after_utc
+
+    def take(self, answer: EnrolAnswer, key: bytes) -> Place:
+        """Keep what OMS gave, in one step. Raises Refusal for an answer that is not whole or not for this key."""
+        if not (answer.host_id and answer.certificate and answer.server_ca and answer.bus_url):
+            raise enrolment.Refusal("OMS's answer is not whole: see that server and agent are of like versions.")
+        certificate = enrolment.read_certificate(answer.certificate)
+        if enrolment.public_der(certificate.public_key()) != enrolment.public_key(key):  # type: ignore[arg-type]
+            raise enrolment.Refusal("OMS answered with a certificate for another key.")
+        place = Place(answer.host_id, answer.bus_url.removeprefix("tls://"))
+        aside = self.home / f"a-{secrets.token_hex(4)}"
+        aside.mkdir(mode=0o700)
+        for name, content in (
+            ("certificate.pem", answer.certificate.encode()),
+            ("key.pem", key),
+            ("server-ca.pem", answer.server_ca.encode()),
+            ("place.json", msgspec.json.encode(place)),
+        ):
+            durable.write_whole(aside / name, content)
+        durable.point(self.home / "current", aside.name)
+        durable.write_whole(self.key, key)
+        self.next_key.unlink(missing_ok=True)
+        self._tidy(aside.name)
+        return place
+
+    def throw_away(self) -> None:
+        """Forget key and certificate: this host was removed, and will ask with a new key."""
+        (self.home / "current").unlink(missing_ok=True)
+        self.key.unlink(missing_ok=True)
+        self.next_key.unlink(missing_ok=True)
+        self._tidy("")
+
+    def _tidy(self, keep: str) -> None:
+        for old in self.home.glob("a-*"):
+            if old.name != keep:
+                shutil.rmtree(old)
+        durable.sync_directory(self.home)
+
+
+def now() -> datetime:
+    """The host's time."""
+    return datetime.now(UTC)

@@ -58,9 +58,9 @@ def up(
     tls_ca: TlsCa = None,
 ) -> None:
     """Serve this very machine: server, bus, signer and agent, in one foreground process tree."""
-    from oms.cli import up as command
+    from oms.cli.up import run
 
-    command.run(
+    run(
         config,
         data=data,
         listen=listen,

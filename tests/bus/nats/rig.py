@@ -127,8 +127,8 @@ class Rig:
         self.signed[identity.fingerprint] = Admission(host_id, identity.expires)
         return identity
 
-    async def oms(self, **changes: Any) -> NatsServerWire:
-        """OMS's end, ready."""
+    async def oms(self, *, wait: bool = True, **changes: Any) -> NatsServerWire:
+        """OMS's end, ready unless `wait` is False."""
         settings: dict[str, Any] = {
             "sys": self.credentials(self.pki.sys),
             "bus": self.credentials(self.pki.calls),
@@ -142,7 +142,8 @@ class Rig:
         wire.on_event(lambda *told: self.events.append(told))
         wire.start()
         self.stack.push_async_callback(wire.close)
-        await asyncio.wait_for(wire.wait_ready(), 10)
+        if wait:
+            await asyncio.wait_for(wire.wait_ready(), 10)
         return wire
 
     async def agent(

@@ -251,8 +251,8 @@ async def test_a_disk_that_fails_for_a_while_delays_and_refuses_but_changes_no_o
 ) -> None:
     marks, log = tmp_path / "marks", tmp_path / "log"
     marks.touch()
-    # The first nine syncs make the journal; then every third fails, whatever it is for: arrival, begin or end.
-    inject = f"inject=fdatasync,fsync:error={error}:when=10+3"
+    # The first nine syncs make the journal; then every fourth fails, whatever it is for: arrival, begin or end.
+    inject = f"inject=fdatasync,fsync:error={error}:when=10+4"
     before = ("strace", "-f", "-qq", "-e", "trace=fdatasync,fsync", "-e", inject, "-o", "/dev/null")
     async with doomed(tmp_path / "agent" / "journal.db", marks, before=before, log=log) as it:
         await it.ready()

@@ -15,6 +15,7 @@ from oms.agent.host.process import Daemon, run
 log = structlog.get_logger("oms.agent")
 SOCKET = Path("/run/libvirt/libvirt-sock")
 LIBVIRTD = "/usr/sbin/libvirtd"
+VIRTLOGD = "/usr/sbin/virtlogd"  # libvirtd hands each machine's output to it
 QEMU = "qemu-system-x86_64"
 PACKAGES = "apt-get install libvirt-daemon-system libvirt-daemon-driver-qemu qemu-system-x86 qemu-utils"
 WAIT_SECONDS = 15.0
@@ -25,7 +26,7 @@ class Hypervisor:
 
     def __init__(self, config: AgentConfig) -> None:
         self._config = config
-        self._daemon: Daemon | None = None
+        self._daemons: list[Daemon] = []
         self.machines: Machines | None = None
 
     async def begin(self) -> None:
@@ -58,8 +59,9 @@ class Hypervisor:
         if Path("/run/systemd/system").is_dir():
             await run(["systemctl", "start", "libvirtd.service"], timeout=60)
         else:
-            self._daemon = Daemon([LIBVIRTD])
-            self._daemon.begin()
+            self._daemons = [Daemon([program]) for program in (VIRTLOGD, LIBVIRTD) if Path(program).exists()]
+            for daemon in self._daemons:
+                daemon.begin()
         for _ in range(int(WAIT_SECONDS * 10)):
             if await answers(SOCKET):
                 return True
@@ -78,8 +80,8 @@ class Hypervisor:
         """Let go of libvirtd, and end it where it is ours; machines go on."""
         if self.machines is not None:
             await self.machines.close()
-        if self._daemon is not None:
-            await self._daemon.end()
+        for daemon in reversed(self._daemons):
+            await daemon.end()
 
 
 async def answers(socket: Path) -> bool:

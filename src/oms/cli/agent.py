@@ -16,9 +16,7 @@ from oms.settings import load
 app = typer.Typer(help="Run this host's agent.", invoke_without_command=True)
 
 Server = Annotated[str | None, typer.Option(metavar="URL", help="OMS's address, as in https://oms:8000.")]
-CaSha256 = Annotated[
-    str | None, typer.Option(metavar="HEX", help="The fingerprint that OMS printed.")
-]
+CaSha256 = Annotated[str | None, typer.Option(metavar="HEX", help="The fingerprint that OMS printed.")]
 CaFile = Annotated[Path | None, typer.Option(help="OMS's CA itself (PEM), instead of its fingerprint.")]
 Name = Annotated[str | None, typer.Option(help="The name to ask under; this machine's own by default.")]
 Data = Annotated[Path | None, typer.Option(help="Where everything that lasts lives.")]

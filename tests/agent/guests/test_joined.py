@@ -49,7 +49,7 @@ async def test_who_asks_in_the_same_turn_shares_although_it_takes_a_task_to_ask(
     async def by_a_task() -> int:
         return await asyncio.create_task(joined())
 
-    assert await asyncio.gather(joined(), by_a_task()) == [1, 1]
+    assert list(await asyncio.gather(joined(), by_a_task())) == [1, 1]
 
 
 async def test_an_asker_who_leaves_does_not_take_the_answer_from_the_others() -> None:

@@ -235,9 +235,10 @@ def _alive(connection: Any) -> bool:
 
 
 def translate(error: libvirt.libvirtError, *, alive: bool, changes: bool) -> OmsError:
-    """The contract's error for one of libvirt's, by its code and origin. `alive`: the connection still stands."""
-    code, origin = error.get_error_code(), error.get_error_domain()
-    if not alive or origin in {libvirt.VIR_FROM_RPC, libvirt.VIR_FROM_REMOTE}:
+    """The contract's error for one of libvirt's, by its code. `alive`: the connection still stands; then even an
+    error of a connection is libvirtd's answer, about its own connection to something else (virtlogd)."""
+    code = error.get_error_code()
+    if not alive:
         if changes:
             return HypervisorUnavailable(AWAY + NOT_KNOWN, outcome="unknown")
         return HypervisorUnavailable(AWAY + ASK_AGAIN)

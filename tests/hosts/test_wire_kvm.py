@@ -1,0 +1,254 @@
+"""The methods over the whole wire: HTTPS, server, bus, agent, a real libvirtd and real qemu."""
+
+import contextlib
+import http.client
+import json
+import os
+import signal
+import sqlite3
+import ssl
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import libvirt
+import pytest
+
+from tests.contract.document import METHODS
+from tests.hosts.guests import domain_xml
+from tests.hosts.libvirtd import PrivateLibvirtd
+from tests.hosts.stack import NAME, Caller, CallFailed, Stack
+
+pytestmark = pytest.mark.hosts
+WILD = "<img src=x onerror=1>"
+
+
+@pytest.fixture(scope="module")
+def oms(libvirtd: PrivateLibvirtd, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    with Stack(tmp_path_factory.mktemp("oms"), libvirtd.uri) as stack:
+        yield stack
+
+
+@pytest.fixture
+def caller(oms: Stack) -> Iterator[Caller]:
+    with contextlib.closing(oms.caller()) as made:
+        yield made
+
+
+@pytest.fixture
+def virt(libvirtd: PrivateLibvirtd) -> Iterator[Any]:
+    connection = libvirtd.connect()
+    yield connection
+    for domain in connection.listAllDomains():
+        with contextlib.suppress(libvirt.libvirtError):
+            if domain.isActive():
+                domain.destroy()
+            domain.undefine()
+    connection.close()
+
+
+def define(virt: Any, oms: Stack, name: str, disk: Path | None = None) -> Any:
+    xml = domain_xml(
+        name.replace("<", "&lt;"), memory_mb=64, vcpu=1, console=oms.directory / "console", disk=disk, image=None
+    )
+    return virt.defineXML(xml.replace("&amp;lt;", "&lt;"))
+
+
+def until(true: Callable[[], bool], seconds: float = 5) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def get(port: int, path: str) -> dict[str, Any]:
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=60, context=context)
+    with contextlib.closing(connection):
+        connection.request("GET", path)
+        answer: dict[str, Any] = json.loads(connection.getresponse().read())
+    return answer
+
+
+@pytest.mark.parametrize("encoded", [False, True])
+def test_the_address_of_2011_works_bare_and_percent_encoded(oms: Stack, caller: Caller, encoded: bool) -> None:
+    params = json.dumps([caller.sessid, 0, NAME, "cpu"], separators=(",", ":"))
+    shown = quote(params, safe="") if encoded else params
+    answer = get(oms.port, f"/?id=1&service=kvm&method=list_vms&params={shown}")
+    assert (answer["error"], answer["id"], answer["result"]["type"]) == (None, 1, "func")
+    assert answer["result"]["result"]["client"] == NAME
+
+
+def test_a_machine_starts_shows_its_state_and_stops(oms: Stack, caller: Caller, virt: Any) -> None:
+    domain = define(virt, oms, "openfiler")
+    assert caller.kvm("list_vms") == [
+        {"status": 0, "tags": [], "stats": {}, "name": "openfiler", "id": "openfiler"}
+    ]
+    assert caller.kvm("start_vm", "openfiler") == 0
+    assert domain.isActive()
+    assert caller.kvm("start_vm", "openfiler") == 0
+    status = caller.kvm("list_vms_status")["openfiler"]
+    assert list(status) == ["nrVirtCpu", "state", "maxMem", "cpuTime", "memory"]
+    assert (status["nrVirtCpu"], status["state"], status["maxMem"]) == (1, "running", "65536")
+    assert caller.kvm("list_vms", "memory")[0]["stats"]["memory"]["total"] == "65536"
+    assert caller.kvm("stop_vm", "openfiler") == 0
+    assert not domain.isActive()
+    assert caller.kvm("stop_vm", "openfiler") == 0
+
+
+def test_settings_are_refused_together_or_changed_together(oms: Stack, caller: Caller, virt: Any) -> None:
+    domain = define(virt, oms, "centos54")
+    before = domain.XMLDesc(0)
+    refused = caller.kvm("update_vm_settings", "centos54", {"memory": "48", "vcpu": "0", "colour": "red"})
+    assert set(refused) == {"vcpu", "colour"}
+    assert "between 1 and" in refused["vcpu"]
+    assert domain.XMLDesc(0) == before
+    assert caller.kvm("update_vm_settings", "centos54", {"memory": "48"}) == {}
+    settings = caller.kvm("parse_vm_settings", "centos54")
+    assert (settings["memory"], settings["vcpu"]) == ("48", "1")
+    assert set(caller.kvm("parse_system_min_max")) == {"max_vcpu", "min_vcpu", "min_memory", "max_memory"}
+
+
+def test_what_waits_for_the_next_start_stands_in_the_notes(oms: Stack, caller: Caller, virt: Any) -> None:
+    define(virt, oms, "centos54")
+    caller.kvm("start_vm", "centos54")
+    assert caller.kvm("update_vm_settings", "centos54", {"vcpu": "2"}) == {}
+    newest = caller.task("list_tasks")[0]
+    assert (newest["method"], newest["state"]) == ("kvmservices.update_vm_settings", "done")
+    assert "next start" in newest["notes"]["vcpu"]
+    assert caller.task("get_task", newest["id"]) == newest
+    assert caller.task("wait_task", newest["id"], 1) == newest
+
+
+def test_delete_takes_the_disks_in_our_storage_and_leaves_the_others(
+    oms: Stack, caller: Caller, virt: Any, tmp_path: Path
+) -> None:
+    ours, foreign = oms.images / "ours.img", tmp_path / "foreign.img"
+    for disk in (ours, foreign):
+        disk.write_bytes(b"\0" * 65536)
+    define(virt, oms, "one", ours)
+    define(virt, oms, "two", foreign)
+    assert (caller.kvm("delete_vm", "one"), caller.kvm("delete_vm", "two")) == (0, 0)
+    assert (ours.exists(), foreign.exists()) == (False, True)
+    assert caller.kvm("list_vms") == []
+
+
+def test_a_wild_name_is_listed_as_it_is_and_managed_by_uuid(oms: Stack, caller: Caller, virt: Any) -> None:
+    domain = define(virt, oms, WILD)
+    assert caller.kvm("list_vms")[0]["name"] == WILD
+    with pytest.raises(CallFailed, match="ParameterMismatch"):
+        caller.kvm("start_vm", WILD)
+    assert caller.kvm("start_vm", domain.UUIDString()) == 0
+    assert domain.isActive()
+
+
+def test_recorded_answers_are_marked_and_dropped_by_a_change(oms: Stack, caller: Caller, virt: Any) -> None:
+    define(virt, oms, "openfiler")
+
+    def ask(age: int) -> dict[str, Any]:
+        result: dict[str, Any] = caller.raw("kvm", "list_vms_status", caller.sessid, age, NAME)["result"]
+        return result
+
+    first, second = ask(0), ask(60)
+    assert (first["type"], second["type"]) == ("func", "tmp_cache")
+    assert second["as_of"] == first["as_of"]
+    caller.kvm("start_vm", "openfiler")
+    third = ask(60)
+    assert (third["type"], third["result"]["result"]["openfiler"]["state"]) == ("func", "running")
+
+
+@pytest.mark.parametrize(("machine", "name"), [("nobody", "FuncManError"), ("a;b", "ParameterMismatch")])
+def test_a_machine_that_is_not_there_is_named(caller: Caller, machine: str, name: str) -> None:
+    with pytest.raises(CallFailed) as failure:
+        caller.kvm("start_vm", machine)
+    assert failure.value.name == name
+    assert machine in str(failure.value)
+
+
+def test_an_unknown_host_is_named(caller: Caller) -> None:
+    with pytest.raises(CallFailed, match="No host node9 is signed here"):
+        caller.call("kvm", "list_vms", caller.sessid, 0, "node9")
+
+
+def test_the_number_of_machines_follows_within_seconds(oms: Stack, caller: Caller, virt: Any) -> None:
+    define(virt, oms, "outside")
+    until(lambda: caller.func("list_signed")[0]["vmcount"] == 1)
+    virt.lookupByName("outside").undefine()
+    until(lambda: caller.func("list_signed")[0]["vmcount"] == 0)
+
+
+def test_a_dead_agent_is_seen_within_seconds_and_comes_back(oms: Stack, caller: Caller) -> None:
+    oms.kill("agent")
+    until(lambda: caller.func("list_signed")[0]["status"] == 0)
+    with pytest.raises(CallFailed, match="is not connected"):
+        caller.kvm("list_vms")
+    oms.start("agent")
+    oms.wait_for_host(caller)
+    assert caller.func("list_signed")[0]["status"] == 1
+
+
+def test_a_session_survives_a_restart_of_the_server(oms: Stack, caller: Caller) -> None:
+    oms.kill("server")
+    oms.start("server")
+    oms.wait_for_server()
+    caller.close()
+    assert caller.call("authservices", "checksessid", caller.sessid) == 0
+    oms.wait_for_host(caller)
+
+
+def test_a_removed_host_is_cut_off_and_asks_again_with_a_new_key(oms: Stack, caller: Caller) -> None:
+    before = caller.func("describe_host", NAME)
+    assert caller.func("remove_signed", [NAME]) == {"failed_removals": []}
+    assert caller.func("list_signed") == []
+    with pytest.raises(CallFailed, match="UnknownRemoveSignedError"):
+        caller.func("remove_signed", [NAME])
+    oms.sign_in()
+    after = caller.func("describe_host", NAME)
+    assert after["key_sha256"] != before["key_sha256"]
+    assert after["id"] != before["id"]
+
+
+def test_a_stopped_agent_runs_what_it_was_told_once_when_it_wakes_in_time(
+    oms: Stack, caller: Caller, virt: Any
+) -> None:
+    domain = define(virt, oms, "sleepy")
+    os.kill(oms.pid("agent"), signal.SIGSTOP)
+    try:
+        time.sleep(0.2)
+        body = {"service": "kvm", "method": "start_vm", "id": 1, "params": [caller.sessid, 0, NAME, "sleepy"]}
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        connection = http.client.HTTPSConnection("127.0.0.1", oms.port, timeout=60, context=context)
+        connection.request("POST", "/", json.dumps(body))
+        time.sleep(2)
+        assert not domain.isActive()
+    finally:
+        os.kill(oms.pid("agent"), signal.SIGCONT)
+    assert json.loads(connection.getresponse().read())["error"] is None
+    connection.close()
+    assert domain.isActive()
+    with contextlib.closing(sqlite3.connect(oms.directory / "agent" / "journal.db")) as journal:
+        assert journal.execute("SELECT runs FROM jobs ORDER BY seq DESC LIMIT 1").fetchone() == (1,)
+
+
+def test_the_documents_own_examples_are_answered(oms: Stack, caller: Caller, virt: Any) -> None:
+    for name in ("openfiler", "openfiler2", "centos54"):
+        define(virt, oms, name)
+    asked = 0
+    for documented in METHODS:
+        if documented.service != "kvmservices":
+            continue
+        for query in documented.queries:
+            path = f"/?{query.lstrip('/?')}".replace('"SESSID"', f'"{caller.sessid}"')
+            answer = get(oms.port, path.replace("funcclient", NAME))
+            assert answer["error"] is None, (query, answer)
+            assert (answer["id"], list(answer["result"])[:2]) == (1, ["type", "result"])
+            assert list(answer["result"]["result"]) == ["client", "result"]
+            assert documented.answer is not None
+            shown = documented.answer["result"]["result"]["result"]
+            assert type(answer["result"]["result"]["result"]) is type(shown)
+            asked += 1
+    assert asked == 8

@@ -304,7 +304,7 @@ async def test_a_refusal_after_an_attempt_that_was_not_answered_proves_nothing(i
     assert await asking == {"client": "h1", "result": 0}
 
 
-@pytest.mark.parametrize("nonsense", [b"", b"null", b'{"result": 7}'])
+@pytest.mark.parametrize("nonsense", [b"", b"null", b'{"result": 7}', b'{"result":{"id":"\xff"}}'])
 async def test_an_answer_that_is_not_understood_is_no_proof_that_nothing_happened(
     impatient: None, oms: Oms, nonsense: bytes
 ) -> None:

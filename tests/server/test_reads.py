@@ -345,7 +345,8 @@ async def test_a_host_that_hangs_holds_up_neither_another_nor_the_changes_of_its
 async def test_an_answer_of_another_shape_is_the_hosts_failure_and_not_ours(oms: Oms) -> None:
     host = await oms.sign_in_double("h1", {ListVmsStatus: answering({})})
     viewer = await oms.as_viewer()
-    for nonsense in (b"", b"null", b"[]", b'{"result": 7}', b'{"result":' + b"[" * 5000, b"\xff", b"{}"):
+    deep, broken = b'{"result":' + b"[" * 5000, b'{"result":"\xff"}'
+    for nonsense in (b"", b"null", b"[]", b'{"result": 7}', b"\xff", b"{}", deep, broken):
         host.says["kvmservices.list_vms"] = nonsense
         error = await viewer.error("kvmservices.list_vms", 60, "h1")
         assert error.name == "FuncManError"

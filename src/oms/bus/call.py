@@ -53,6 +53,8 @@ class Reply(msgspec.Struct, frozen=True, omit_defaults=True):
     error: WireError | None = None
 
 
+UNREADABLE = (ValueError, RecursionError)
+"""What decoding raises for what is not as declared: msgspec's own errors, broken UTF-8, bottomless nesting."""
 _encoder = msgspec.json.Encoder(enc_hook=encode_secret)
 _requests = msgspec.json.Decoder(Request)
 _replies = msgspec.json.Decoder(Reply)
@@ -126,7 +128,7 @@ def _translated(failure: door.WireError, timeout: float) -> OmsError:
 def _result(answer: bytes, op: HostOperation[Any]) -> Raw:
     try:
         reply = _replies.decode(answer)
-    except (msgspec.MsgspecError, RecursionError) as bad:
+    except UNREADABLE as bad:
         raise _nonsense(op) from bad
     if reply.error is not None:
         raise unpack(reply.error)
@@ -138,7 +140,7 @@ def _result(answer: bytes, op: HostOperation[Any]) -> Raw:
 def _checked(kind: Any, raw: Raw, op: HostOperation[Any]) -> Raw:
     try:
         _decoder(kind).decode(raw)
-    except (msgspec.MsgspecError, RecursionError) as bad:
+    except UNREADABLE as bad:
         raise _nonsense(op) from bad
     return raw
 
@@ -179,7 +181,7 @@ def _understand(
     try:
         request = _requests.decode(payload)
         return request, _decoder(kind).decode(request.op)
-    except (msgspec.MsgspecError, RecursionError) as bad:
+    except UNREADABLE as bad:
         raise FuncManError(f"The host's agent ({version}) did not understand this call of {verb}.") from bad
 
 

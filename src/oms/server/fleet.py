@@ -13,7 +13,7 @@ import msgspec
 import structlog
 from sqlalchemy import Connection
 
-from oms.bus.call import Caller
+from oms.bus.call import UNREADABLE, Caller
 from oms.contract.errors import HostUnavailable, OmsError
 from oms.contract.internal import Hello, HostFacts, JobState, Welcome
 from oms.server.jobs import Jobs
@@ -136,7 +136,7 @@ class Fleet:
                 await self._jobs.heard(host_id, _states.decode(payload))
             elif topic == "facts":
                 await self._seen(host_id, _facts.decode(payload))
-        except (msgspec.MsgspecError, RecursionError):
+        except UNREADABLE:
             log.warning("event not understood", id=host_id, topic=topic[:64])
         except OmsError as failure:
             log.warning("event not kept", id=host_id, topic=topic[:64], failure=failure.message)

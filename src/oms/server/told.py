@@ -2,9 +2,7 @@
 
 from typing import Any
 
-import msgspec
-
-from oms.bus.call import decode, encode
+from oms.bus.call import UNREADABLE, decode, encode
 from oms.contract.errors import FuncManError, JobCancelled, pack
 from oms.contract.internal import JobState
 from oms.contract.registry import BY_WIRE
@@ -42,7 +40,7 @@ def _is_result(job: Job, text: str) -> bool:
     """Whether a host's words are JSON of the declared type: they go into callers' answers as they are."""
     try:
         decode(text, BY_WIRE[job.method].facts.result)
-    except (KeyError, msgspec.MsgspecError, RecursionError):
+    except (KeyError, *UNREADABLE):
         return False
     return True
 

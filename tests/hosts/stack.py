@@ -192,11 +192,10 @@ class Stack:
 
     def sign_in(self) -> None:
         """Sign the agent's request, and wait until it is connected and can be asked."""
-        caller = self.caller()
-        self._until(lambda: {"name": NAME} in caller.func("list_requests"), "the agent does not ask")
-        caller.func("sign_requests", [NAME])
-        self.wait_for_host(caller)
-        caller.close()
+        with contextlib.closing(self.caller()) as caller:
+            self._until(lambda: {"name": NAME} in caller.func("list_requests"), "the agent does not ask")
+            caller.func("sign_requests", [NAME])
+            self.wait_for_host(caller)
 
     def wait_for_host(self, caller: Caller, seconds: float = START_S) -> None:
         """Until the host answers."""

@@ -106,6 +106,15 @@ async def test_a_machine_that_is_not_kept_goes_too(
     assert left_in(images) == set()
 
 
+async def test_a_machine_that_somebody_starts_just_before_it_is_forgotten_does_not_live_on(
+    outside: libvirt.virConnect, machines: LibvirtMachines
+) -> None:
+    domain = outside.defineXML(small_xml("m"))
+    domain.create()
+    await machines.undefine(domain.UUIDString())
+    assert names(outside) == set()
+
+
 async def test_an_unknown_machine_is_no_success(machines: LibvirtMachines, images: Path) -> None:
     bystander = image(images / "m.img")
     with pytest.raises(NoSuchMachine, match="no machine 'm'"):

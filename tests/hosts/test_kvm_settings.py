@@ -3,10 +3,12 @@
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import libvirt
 import pytest
 
+from oms.agent.guests import Capacity, Machines
 from oms.agent.guests.libvirt import LibvirtMachines
 from oms.agent.kvm.handlers import parse_vm_settings, update_vm_settings
 from oms.contract import kvm
@@ -72,10 +74,7 @@ async def test_what_libvirt_refuses_is_an_error_and_nothing_is_changed(
     outside: libvirt.virConnect, machines: LibvirtMachines, tmp_path: Path
 ) -> None:
     """Memory and CPUs go in one definition: this one libvirt refuses because of the CPUs alone."""
-    pinned = "<vcpu>1</vcpu><cputune><vcpusched vcpus='0' scheduler='fifo' priority='1'/></cputune>"
-    domain = outside.defineXML(small_xml("m", vcpus=pinned))
-    broken = domain.XMLDesc(0).replace("</domain>", "<launchSecurity type='nonsense'/></domain>")
-    assert broken
+    domain = outside.defineXML(small_xml("m"))
     before = domain.XMLDesc(0)
     with pytest.raises(FuncManError, match="libvirt refused"):
         # No host has so many, and the rules would refuse it: straight to the port.
@@ -167,6 +166,34 @@ async def test_an_update_may_be_broken_off_anywhere_and_is_finished_by_the_next_
         if job.steps < point and not job.resumed:
             break
     assert point == 2 + 3 * 2 + 1  # one record, three changes, and the last that breaks nothing
+
+
+class Poorer:
+    """The given machines, on a host that has hardly anything left to give."""
+
+    def __init__(self, machines: LibvirtMachines) -> None:
+        self._machines = machines
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._machines, name)
+
+    async def capacity(self) -> Capacity:
+        return Capacity(cpus=1, max_vcpus=1, available_memory_kb=0)
+
+
+async def test_what_was_accepted_once_is_not_judged_again_when_the_job_goes_on(
+    outside: libvirt.virConnect, machines: LibvirtMachines, tmp_path: Path
+) -> None:
+    outside.defineXML(small_xml("m"))
+    op = update(vcpu=2, memory=64)
+    poorer = cast("Machines", Poorer(machines))
+    job = RehearsedJob(break_at=2)  # accepted, and written down, and nothing else
+    with pytest.raises(Crash):
+        await update_vm_settings(op, host(machines, tmp_path, job))
+    assert (await update_vm_settings(op, host(poorer, tmp_path))).keys() == {"vcpu", "memory"}
+    assert await update_vm_settings(op, host(poorer, tmp_path, RehearsedJob(job.records))) == {}
+    settings = await parse_vm_settings(kvm.ParseVmSettings("m"), host(machines, tmp_path))
+    assert (settings.vcpu, settings.memory) == ("2", "64")
 
 
 def wait_for_memory(guest: Guest, memory_mb: int) -> None:

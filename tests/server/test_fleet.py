@@ -3,12 +3,14 @@
 import asyncio
 import time
 
+import msgspec
 import pytest
 from structlog.testing import capture_logs
 
 from oms.contract.errors import HostUnavailable
 from oms.contract.internal import HostFacts
 from oms.contract.kvm import ListVmsStatus
+from oms.contract.types import TagName
 from oms.server.rules.hosttype import automatic_tags, host_type
 from oms.server.store import hosts
 from tests.server.double import FACTS, Does
@@ -223,6 +225,7 @@ def test_whatever_an_agent_says_becomes_legal_tags_and_few() -> None:
         distribution="../../etc",
     )
     tags = automatic_tags(facts)
-    assert tags[:2] == ("bkvmb", "x")
+    assert tags[:2] == ("b-kvm--b-", "x")
+    assert [msgspec.convert(tag, TagName) for tag in tags] == list(tags)
     assert tags[-2:] == ("x" * 63, "etc")
     assert len(tags) <= 10

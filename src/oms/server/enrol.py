@@ -3,6 +3,7 @@
 import secrets
 import time
 from collections import OrderedDict
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import msgspec
@@ -24,7 +25,7 @@ from oms.server.store.hosts import Host, Request, Signing
 log = structlog.get_logger("oms.enrol")
 MOST_WAITING = 1000
 MOST_NEW_A_MINUTE = 10
-"""From one address. A host that asks again with the same key is not counted."""
+"""New requests, and changed ones, from one address. A host that asks again in the same words is not counted."""
 REQUEST_LIVES_SECONDS = 24 * 3600
 
 
@@ -36,16 +37,27 @@ class Signer:
 
     async def sign(self, request: Request, user: str) -> str:
         """Let a host in; answers its type. Signs the very bytes that were reviewed, or nothing."""
-        facts = _facts(request.facts)
-        kind = host_type(facts)
+        (kind,) = await self.sign_all((request,), user)
+        return kind
+
+    async def sign_all(self, requests: Sequence[Request], user: str) -> list[str]:
+        """Let all these hosts in, or none; their types, in the same order."""
+        signings = [await self._signing(request, user) for request in requests]
+        await self._store.write(lambda tx: _let_in(tx, requests, signings))
+        for request in requests:
+            log.info("host signed", host=request.name, key=request.key_sha256, by=user)
+        return [signing.type for signing in signings]
+
+    async def _signing(self, request: Request, user: str) -> Signing:
+        """All that signing takes. A certificate that is thrown away lets nobody in: the bus asks the database."""
         try:
             private, public = sshkeys.new_pair(f"OMS for {request.name}")
         except ValueError as refused:
             raise SSHKeyCreateError(f"No SSH key can be made for {request.name}: {refused}") from refused
         issued = await self.issue(request.csr, request.csr_sha256)
-        signing = Signing(
+        return Signing(
             id=secrets.token_hex(16),
-            type=kind,
+            type=host_type(_facts(request.facts)),
             certificate=issued.certificate,
             certificate_sha256=issued.sha256,
             not_after=issued.not_after.timestamp(),
@@ -53,16 +65,6 @@ class Signer:
             ssh_public=public,
             signed_by=user,
         )
-        await self._store.write(lambda tx: self._let_in(tx, request, signing, facts))
-        log.info("host signed", host=request.name, key=request.key_sha256, by=user)
-        return kind
-
-    def _let_in(self, tx: Connection, request: Request, signing: Signing, facts: HostFacts) -> None:
-        if hosts.request_by_key(tx, request.key_sha256) is None:
-            raise SSHKeyAddError(f"The request of {request.name} is gone meanwhile: nothing was signed.")
-        hosts.sign(tx, request, signing)
-        hosts.put_tags(tx, signing.id, 1, (signing.type,))
-        hosts.put_tags(tx, signing.id, 2, automatic_tags(facts))
 
     async def issue(self, pem: str, sha256: str) -> Issued:
         """A host's certificate from the signer process. Raises FuncManError."""
@@ -97,8 +99,12 @@ class Enrolment:
             why = "This host was removed from OMS: throw the certificate and the key away, and ask with a new key."
             return EnrolAnswer(state="refused", key_sha256=reviewed.key_sha256, reason=why)
         if known is None or (known.csr_sha256, known.facts) != (request.csr_sha256, request.facts):
-            if known is None:
-                self._count(address)
+            if not self._may_write(address):
+                if known is not None:
+                    return EnrolAnswer(state="waiting", key_sha256=reviewed.key_sha256)
+                raise Refusal(
+                    f"More than {MOST_NEW_A_MINUTE} new requests a minute from {address}: try again later."
+                )
             await self._store.write(lambda tx: _take(tx, request))
             log.info("host asks", host=request.name, key=request.key_sha256, address=address)
         return EnrolAnswer(state="waiting", key_sha256=reviewed.key_sha256)
@@ -147,14 +153,24 @@ class Enrolment:
             bus_url=f"tls://{called}:{self._bus_port}",
         )
 
-    def _count(self, address: str) -> None:
+    def _may_write(self, address: str) -> bool:
+        """Whether that address may have something written down once more this minute."""
         moment = time.monotonic()
         recent = [at for at in self._recent.pop(address, []) if moment - at < 60]
-        self._recent[address] = [*recent, moment]
+        allowed = len(recent) < MOST_NEW_A_MINUTE
+        self._recent[address] = [*recent, moment] if allowed else recent
         while len(self._recent) > MOST_WAITING:
             self._recent.popitem(last=False)
-        if len(recent) >= MOST_NEW_A_MINUTE:
-            raise Refusal(f"More than {MOST_NEW_A_MINUTE} new requests a minute from {address}: try again later.")
+        return allowed
+
+
+def _let_in(tx: Connection, requests: Sequence[Request], signings: Sequence[Signing]) -> None:
+    for request, signing in zip(requests, signings, strict=True):
+        if hosts.request_by_key(tx, request.key_sha256) is None:
+            raise SSHKeyAddError(f"The request of {request.name} is gone meanwhile: nothing was signed.")
+        hosts.sign(tx, request, signing)
+        hosts.put_tags(tx, signing.id, 1, (signing.type,))
+        hosts.put_tags(tx, signing.id, 2, automatic_tags(_facts(request.facts)))
 
 
 def _standing(tx: Connection, key: str) -> tuple[Host | None, bool, Request | None]:

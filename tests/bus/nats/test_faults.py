@@ -68,6 +68,20 @@ async def test_an_answer_that_is_ready_while_the_bus_is_away_arrives(rig: Rig) -
     assert await asking == b"done"
 
 
+async def test_a_busy_host_that_sends_its_last_answers_again_is_no_flood(rig: Rig) -> None:
+    """All of them were taken already: many answers that nobody waits for, at once, from an honest agent."""
+    oms = await rig.oms()
+    agent = await rig.agent(H1, timing=replace(AGENT_QUICK, round_trip_every=60))
+    for _ in range(50):
+        await asyncio.gather(*(oms.request(H1, "go", bytes(2000), 5) for _ in range(60)))
+    rig.signal_nats(signal.SIGKILL)
+    await eventually(lambda: not agent.connected)
+    await eventually(lambda: agent.connected)
+    await asyncio.sleep(0.3)
+    assert agent.connected
+    assert await oms.request(H1, "go", b"", 2) == b"go "
+
+
 async def test_a_hung_nats_server_is_noticed_and_left_and_found_again(rig: Rig) -> None:
     oms = await rig.oms()
     agent = await rig.agent(H1)

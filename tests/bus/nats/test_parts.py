@@ -5,7 +5,8 @@ import time
 
 import pytest
 
-from oms.bus.nats import subjects
+from oms.bus.nats import agent, meter, subjects
+from oms.bus.nats.client import BusClient
 from oms.bus.nats.lanes import Lanes
 from oms.bus.nats.link import AGENT_TIMING, NEAR_TIMING, SERVER_TIMING
 from oms.bus.nats.meter import Meter
@@ -78,6 +79,11 @@ def test_the_oldest_answers_go_when_there_are_too_many() -> None:
     assert kept(outbox) == [b"2", b"3"]
 
 
+def test_what_an_honest_agent_sends_again_is_no_flood() -> None:
+    assert agent.OUTBOX_ANSWERS * 2 <= meter.MOST_MESSAGES
+    assert agent.OUTBOX_BYTES * 2 <= meter.MOST_BYTES
+
+
 def test_a_hung_nats_server_is_noticed_in_time() -> None:
     assert SERVER_TIMING.round_trip_every + SERVER_TIMING.round_trip_timeout <= 10
     assert NEAR_TIMING.round_trip_every + NEAR_TIMING.round_trip_timeout <= 10
@@ -134,6 +140,26 @@ def test_the_newer_connection_is_known_by_time_and_number() -> None:
     assert Connection("B", 1, now + timedelta(microseconds=1), "", "").is_newer_than(old)
     assert Connection("A", 6, now, "", "").is_newer_than(old)
     assert not old.is_newer_than(old)
+
+
+async def test_a_late_answer_is_no_stray_but_its_double_is() -> None:
+    strays: list[str] = []
+    requests = Requests(lambda host_id, _size: strays.append(host_id))
+    sent: list[str] = []
+
+    class Line(BusClient):
+        async def publish(
+            self, subject: str, payload: bytes = b"", reply: str = "", headers: dict[str, str] | None = None
+        ) -> None:
+            sent.append(reply)
+
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01):
+            await requests.ask(Line(), H1, "go", b"")
+    requests._receive(sent[0], "", b"", b"late")
+    assert strays == []
+    requests._receive(sent[0], "", b"", b"late")
+    assert strays == [H1]
 
 
 async def test_stranding_nothing_keeps_nothing() -> None:

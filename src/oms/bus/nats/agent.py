@@ -29,8 +29,10 @@ from oms.bus.wire import (
 
 log = structlog.get_logger("oms.bus.nats")
 
-_OUTBOX_BYTES = 16 * 1024 * 1024
-_OUTBOX_ANSWERS = 4096
+# After a broken line all that is kept is sent at once, most of it a second time: OMS must not take it for a flood
+# (`meter`). Twice the requests in hand is all that can be worth keeping.
+OUTBOX_BYTES = 16 * 1024 * 1024
+OUTBOX_ANSWERS = 512
 
 
 class NatsAgentWire(AgentWire):
@@ -59,7 +61,7 @@ class NatsAgentWire(AgentWire):
         self._tasks: set[asyncio.Task[None]] = set()
         # Where answers go: a request may come, and be answered, before the link calls its connection good.
         self._line: BusClient | None = None
-        self._outbox = Outbox(keep_s=keep_answers_s, most_bytes=_OUTBOX_BYTES, most_answers=_OUTBOX_ANSWERS)
+        self._outbox = Outbox(keep_s=keep_answers_s, most_bytes=OUTBOX_BYTES, most_answers=OUTBOX_ANSWERS)
         self._link = Link(
             servers,
             credentials,
@@ -147,7 +149,7 @@ class NatsAgentWire(AgentWire):
         if not reply.startswith(self._answers):
             return
         busy = self._in_hand >= self._max_in_hand
-        work = self._answer(reply, b"", answers.BUSY) if busy else self._run(subject, reply, payload)
+        work = self._decline(reply) if busy else self._run(subject, reply, payload)
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -172,6 +174,11 @@ class NatsAgentWire(AgentWire):
             log.error("an answer is larger than the bus carries", verb=verb, bytes=len(answer))
             return b"", answers.TOO_LARGE
         return answer, ""
+
+    async def _decline(self, reply: str) -> None:
+        """Say that there is too much in hand: not worth keeping, it would only push good answers out."""
+        if self._line is not None:
+            await _post(self._line, Answer(reply, b"", {answers.STATUS: answers.BUSY}, 0.0))
 
     async def _answer(self, reply: str, payload: bytes, status: str) -> None:
         answer = self._outbox.put(reply, payload, {answers.STATUS: status} if status else None)

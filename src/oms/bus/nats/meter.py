@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 
 WINDOW_S = 1.0
+MOST_MESSAGES = 2000
+MOST_BYTES = 32 * 1024 * 1024
 
 
 class _Window:
@@ -24,12 +26,12 @@ class Meter:
         self,
         on_excess: Callable[[str], None],
         *,
-        most_messages: int = 2000,
-        most_bytes: int = 32 * 1024 * 1024,
+        most_messages: int = MOST_MESSAGES,
+        most_bytes: int = MOST_BYTES,
     ) -> None:
         """`on_excess(host_id)` is called once in a window, when a host goes above either bound.
 
-        A working agent stays far below: a few events a second, and after an outage 16 MB of kept answers.
+        A working agent stays far below: a few events a second, and after a broken line what its outbox kept.
         """
         self._on_excess = on_excess
         self._most_messages, self._most_bytes = most_messages, most_bytes

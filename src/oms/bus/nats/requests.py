@@ -7,6 +7,7 @@ it, and nats-server lets no other host publish there. Late, doubled and forged a
 import asyncio
 import itertools
 import secrets
+from collections import deque
 from collections.abc import Callable
 
 import nats.errors
@@ -16,6 +17,9 @@ from oms.bus.nats.client import BusClient
 from oms.bus.wire import NoAnswer, WireDown
 
 Waiting = asyncio.Future[bytes]
+
+
+_LATE = 256
 
 
 class Nobody(Exception):
@@ -31,6 +35,7 @@ class Requests:
         self._token = secrets.token_hex(8)  # new with each start: answers to an earlier OMS are not ours
         self._numbers = itertools.count(1)
         self._waiting: dict[str, Waiting] = {}
+        self._late: deque[str] = deque(maxlen=_LATE)
         self._stranded: dict[str, tuple[str, list[Waiting], asyncio.TimerHandle]] = {}
 
     async def subscribe(self, client: BusClient) -> None:
@@ -49,6 +54,8 @@ class Requests:
             raise WireDown(f"the connection to the bus has just ended: {error}") from error
         finally:
             del self._waiting[reply]
+            if waiting.cancelled():
+                self._late.append(reply)
 
     def strand(self, host_id: str, instance: str, patience_s: float) -> None:
         """The host is away. Its agent may come back and still answer, so wait `patience_s` more."""
@@ -96,7 +103,10 @@ class Requests:
     def _receive(self, subject: str, _reply: str, headers: bytes, payload: bytes) -> None:
         waiting = self._waiting.get(subject)
         if waiting is None or waiting.done():
-            self._on_stray(subjects.host_of_reply(subject), len(payload))
+            if subject in self._late:  # we asked for it and gave up: no fault of the host's
+                self._late.remove(subject)
+            else:
+                self._on_stray(subjects.host_of_reply(subject), len(payload))
             return
         if not headers:
             waiting.set_result(payload)

@@ -42,8 +42,8 @@ async def sign_requests(op: api.SignRequests, desk: Desk) -> list[HostName]:
     names = tuple(dict.fromkeys(op.hostname_list))
     requests = await desk.house.store.read(lambda tx: _to_sign(tx, names))
     signer = Signer(desk.house.store, desk.house.signer, desk.house.certificate_days)
-    types = [(request.name, await signer.sign(request, desk.user)) for request in requests]
-    return [HostName(name) for name, kind in types if kind == "physical"]
+    types = await signer.sign_all(requests, desk.user)
+    return [HostName(name) for name, kind in zip(names, types, strict=True) if kind == "physical"]
 
 
 def _to_sign(tx: Connection, names: tuple[str, ...]) -> list[Request]:
@@ -105,12 +105,12 @@ async def remove_signed(op: api.RemoveSigned, desk: Desk) -> Removal:
         return [host for host in removed.values() if host is not None]
 
     gone = await desk.house.store.write(remove)
-    failed = []
     for host in gone:
         desk.house.fleet.forget(host)
+    # First of all the connections: whatever fails after this, none of them is there any more.
+    failed = [host.name for host in gone if not await desk.house.caller.wire.cut_off(host.id)]
+    for host in gone:
         await desk.house.jobs.abandoned(host.id)
-        if not await desk.house.caller.wire.cut_off(host.id):
-            failed.append(host.name)
     return Removal(failed)
 
 

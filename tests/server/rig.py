@@ -106,11 +106,11 @@ class Oms:
         self.sent: list[tuple[str, str]] = []
         """(host id, verb) of everything that was sent to hosts, greetings included."""
         self.hosts: list[HostAgent | HostDouble] = []
-        self._whole = contextlib.AsyncExitStack()
+        self._signer = contextlib.AsyncExitStack()
         self._server = contextlib.AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        await self._whole.enter_async_context(signing(self.folder / "signer", self.config.signer))
+        await self._signer.enter_async_context(signing(self.folder / "signer", self.config.signer))
         await self.start()
         return self
 
@@ -118,7 +118,7 @@ class Oms:
         for host in self.hosts:
             await host.close()
         await self.stop()
-        await self._whole.aclose()
+        await self.stop_signer()
 
     async def start(self) -> None:
         """Begin to serve: the next start of the same server."""
@@ -141,6 +141,10 @@ class Oms:
         """Serve no more; the hosts stay on the bus."""
         await self._server.aclose()
         self.bus.server = LocalServerWire(self.bus)
+
+    async def stop_signer(self) -> None:
+        """Let the signer end."""
+        await self._signer.aclose()
 
     async def restart(self) -> None:
         """A server that is started anew on the same data, while its hosts stay."""

@@ -163,7 +163,8 @@ class Impostor:
                 return line.split(b" ")[3].decode()
 
 
-async def test_forged_late_and_doubled_answers_are_nothing(rig: Rig) -> None:
+async def test_forged_late_and_doubled_answers_are_nothing(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("oms.bus.nats.meter.WINDOW_S", 600)
     oms = await rig.oms()
     gate = asyncio.Event()
 
@@ -197,7 +198,12 @@ async def test_forged_late_and_doubled_answers_are_nothing(rig: Rig) -> None:
         reply = await host.request()
         with pytest.raises(NoAnswer):
             await late
+        counted = oms._meter._windows[H1].messages  # the four forged ones and the double
         assert await raw.say(pub(reply, b"late")) == []
+        await oms._bus.client.barrier(2)  # type: ignore[union-attr]
+        assert oms._meter._windows[H1].messages == counted == 5  # OMS asked for it: no fault of the host's
+        assert await raw.say(pub(reply, b"late")) == []
+        await eventually(lambda: oms._meter._windows[H1].messages == 6)
         assert await oms.request(H2, "go", b"", 2) == b"honest"
 
 

@@ -6,7 +6,6 @@ import time
 import pytest
 
 from oms.bus.nats import agent, meter, subjects
-from oms.bus.nats.client import BusClient
 from oms.bus.nats.lanes import Lanes
 from oms.bus.nats.link import AGENT_TIMING, NEAR_TIMING, SERVER_TIMING
 from oms.bus.nats.meter import Meter
@@ -140,26 +139,6 @@ def test_the_newer_connection_is_known_by_time_and_number() -> None:
     assert Connection("B", 1, now + timedelta(microseconds=1), "", "").is_newer_than(old)
     assert Connection("A", 6, now, "", "").is_newer_than(old)
     assert not old.is_newer_than(old)
-
-
-async def test_a_late_answer_is_no_stray_but_its_double_is() -> None:
-    strays: list[str] = []
-    requests = Requests(lambda host_id, _size: strays.append(host_id))
-    sent: list[str] = []
-
-    class Line(BusClient):
-        async def publish(
-            self, subject: str, payload: bytes = b"", reply: str = "", headers: dict[str, str] | None = None
-        ) -> None:
-            sent.append(reply)
-
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.01):
-            await requests.ask(Line(), H1, "go", b"")
-    requests._receive(sent[0], "", b"", b"late")
-    assert strays == []
-    requests._receive(sent[0], "", b"", b"late")
-    assert strays == [H1]
 
 
 async def test_stranding_nothing_keeps_nothing() -> None:

@@ -60,6 +60,10 @@ class Events:
             except TimeoutError:
                 pass
 
+    async def flush(self) -> None:
+        """Publish what is left now."""
+        await self._tell_all()
+
     async def _tell_all(self) -> None:
         jobs, self._jobs = self._jobs, {}
         facts, self._facts = self._facts, None

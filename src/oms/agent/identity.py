@@ -5,17 +5,22 @@ current -> a-…        key, certificate and the rest of one place, changed in o
 next-key.pem          the key of a renewal that is under way, so that it can be asked for again
 """
 
+import hashlib
 import secrets
 import shutil
+import ssl
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 import msgspec
+from cryptography import x509
+from cryptography.x509.oid import NameOID
 
 from oms.agent.host import durable
 from oms.bus import enrolment
 from oms.bus.enrolment import EnrolAnswer
+from oms.bus.wire import check_host_id
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -24,6 +29,8 @@ class Place(msgspec.Struct, frozen=True):
     host_id: str
     bus: str
     """host:port."""
+    known_by: str = ""
+    """SHA-256 of the CA that was pinned then: the place is that OMS's."""
 
 
 @dataclass(frozen=True)
@@ -75,25 +82,47 @@ class Identity:
         return self.next_key.read_bytes()
 
     def place(self) -> Place | None:
-        """The place, or None where this host was not let in yet."""
+        """The place, or None where this host was not let in yet, or what it was given is not whole."""
         try:
-            return msgspec.json.decode((self.home / "current" / "place.json").read_bytes(), type=Place)
-        except (FileNotFoundError, NotADirectoryError):
+            key, certificate = self.signed_key.read_bytes(), self.certificate.read_text()
+            if not _fit(certificate, key) or not self.server_ca.exists():
+                return None
+            place = msgspec.json.decode((self.home / "current" / "place.json").read_bytes(), type=Place)
+        except (FileNotFoundError, NotADirectoryError, UnicodeError, msgspec.MsgspecError, enrolment.Refusal):
             return None
+        self._mend(key)
+        return place
+
+    def _mend(self, key: bytes) -> None:
+        """Finish a `take` that was broken off after its one step."""
+        if not self.key.exists() or self.key.read_bytes() != key:
+            durable.write_whole(self.key, key)
+        if self.next_key.exists() and self.next_key.read_bytes() == key:
+            self.next_key.unlink()
+
+    def name(self) -> str:
+        """The name in the present certificate."""
+        return str(self._parsed().subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value)
+
+    def pinned(self) -> str:
+        """The fingerprint of the pinned CA, "" where there is none. Raises ValueError where it is damaged."""
+        return sha256(self.ca.read_text()) if self.ca.exists() else ""
+
+    def _parsed(self) -> x509.Certificate:
+        return enrolment.read_certificate(self.certificate.read_text())
 
     def life(self) -> tuple[datetime, datetime]:
         """Begin and end of the present certificate."""
-        certificate = enrolment.read_certificate(self.certificate.read_text())
+        certificate = self._parsed()
         return certificate.not_valid_before_utc, certificate.not_valid_after_utc
 
     def take(self, answer: EnrolAnswer, key: bytes) -> Place:
         """Keep what OMS gave, in one step. Raises Refusal for an answer that is not whole or not for this key."""
         if not (answer.host_id and answer.certificate and answer.server_ca and answer.bus_url):
             raise enrolment.Refusal("OMS's answer is not whole: see that server and agent are of like versions.")
-        certificate = enrolment.read_certificate(answer.certificate)
-        if enrolment.public_der(certificate.public_key()) != enrolment.public_key(key):  # type: ignore[arg-type]
+        if not _fit(answer.certificate, key):
             raise enrolment.Refusal("OMS answered with a certificate for another key.")
-        place = Place(answer.host_id, answer.bus_url.removeprefix("tls://"))
+        place = Place(check_host_id(answer.host_id), answer.bus_url.removeprefix("tls://"), self.pinned())
         aside = self.home / f"a-{secrets.token_hex(4)}"
         aside.mkdir(mode=0o700)
         for name, content in (
@@ -111,9 +140,8 @@ class Identity:
 
     def throw_away(self) -> None:
         """Forget key and certificate: this host was removed, and will ask with a new key."""
-        (self.home / "current").unlink(missing_ok=True)
-        self.key.unlink(missing_ok=True)
-        self.next_key.unlink(missing_ok=True)
+        for file in (self.home / "current", self.key, self.next_key):
+            file.unlink(missing_ok=True)
         self._tidy("")
 
     def _tidy(self, keep: str) -> None:
@@ -123,6 +151,11 @@ class Identity:
         durable.sync_directory(self.home)
 
 
-def now() -> datetime:
-    """The host's time."""
-    return datetime.now(UTC)
+def sha256(pem: str) -> str:
+    """The fingerprint of a certificate: 64 lower-case hexadecimal digits. Raises ValueError where it is none."""
+    return hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem.strip())).hexdigest()
+
+
+def _fit(certificate: str, key: bytes) -> bool:
+    public = enrolment.read_certificate(certificate).public_key()
+    return isinstance(public, enrolment.PublicKey) and enrolment.public_der(public) == enrolment.public_key(key)

@@ -5,6 +5,7 @@ import contextlib
 import fcntl
 import signal
 from collections.abc import Coroutine, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from oms.agent import dispatch
 from oms.agent.clock import ServerClocks
 from oms.agent.config import AgentConfig
 from oms.agent.context import Host, Job, Storage
-from oms.agent.enrol import Enrolment, NotOurs
+from oms.agent.desk import NotOurs
+from oms.agent.enrol import Enrolment, wall_clock
 from oms.agent.events import Events
 from oms.agent.facts import Facts
 from oms.agent.host import authorized_keys, durable
@@ -24,9 +26,11 @@ from oms.agent.jobs import Jobs
 from oms.agent.journal import Journal, JournalError
 from oms.agent.kvm.handlers import handlers
 from oms.agent.libvirtd import Hypervisor
+from oms.bus.call import defect
 from oms.bus.nats.agent import NatsAgentWire
 from oms.bus.nats.client import Credentials
 from oms.bus.nats.link import AGENT_TIMING, LinkTiming
+from oms.bus.wire import RequestHandler
 from oms.contract.internal import Hello
 
 log = structlog.get_logger("oms.agent")
@@ -44,38 +48,32 @@ async def run(config: AgentConfig) -> None:
     told = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, told.set)
-    try:
+    with _said():
         durable.own_directory(config.home)
         durable.own_directory(config.images_directory, 0o711)
         with _alone(config.home):
-            await _until(told, Agent(config).serve())
-    except OSError as error:
-        raise CannotRun(f"{error.filename}: {error.strerror}. Run as root, or give another --data.") from error
-    except (NotOurs, JournalError) as error:
-        raise CannotRun(str(error)) from error
+            await Agent(config).live(told)
 
 
 async def enrol(config: AgentConfig) -> Place:
     """Ask to be let in, and wait; for setting a host up before its agent runs. Raises CannotRun."""
-    try:
+    with _said():
         durable.own_directory(config.home)
         with _alone(config.home):
             facts = Facts(None, lambda _facts: None)
             return await Enrolment(config, Identity(config.home), facts.now).enter()
+
+
+@contextlib.contextmanager
+def _said() -> Iterator[None]:
+    """Turn what the host or OMS is to blame for into words."""
+    try:
+        yield
     except OSError as error:
-        raise CannotRun(f"{error.filename}: {error.strerror}. Run as root, or give another --data.") from error
-    except NotOurs as error:
+        where = f"{error.filename}: " if error.filename else ""
+        raise CannotRun(f"{where}{error.strerror or error}. Run as root, or give another --data.") from error
+    except (NotOurs, JournalError) as error:
         raise CannotRun(str(error)) from error
-
-
-async def _until(told: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
-    serving, ending = asyncio.create_task(work), asyncio.create_task(told.wait())
-    await asyncio.wait((serving, ending), return_when=asyncio.FIRST_COMPLETED)
-    ending.cancel()
-    if not serving.done():
-        serving.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await serving
 
 
 @contextlib.contextmanager
@@ -96,7 +94,27 @@ class Agent:
         self._identity = Identity(config.home)
         self._clocks = ServerClocks()
         self._events = Events()
-        self._thrown_out = asyncio.Event()
+        self._jobs: Jobs | None = None
+        self._keys = asyncio.Lock()
+        self._beside: set[asyncio.Task[None]] = set()
+        self._broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def live(self, told: asyncio.Event) -> None:
+        """Serve until told to end. Raises CannotRun after a defect, and what `serve` raises."""
+        serving, ending = asyncio.create_task(self.serve()), asyncio.create_task(told.wait())
+        try:
+            await asyncio.wait((serving, ending, self._broken), return_when=asyncio.FIRST_COMPLETED)
+            if self._jobs is not None:
+                await self._jobs.stop(GRACE_SECONDS if told.is_set() else 0)
+                await self._events.flush()
+        finally:
+            ending.cancel()
+            serving.cancel()
+            await asyncio.gather(serving, ending, return_exceptions=True)
+        if self._broken.done():
+            self._broken.result()
+        if not serving.cancelled():
+            serving.result()
 
     async def serve(self) -> None:
         """Everything, for ever."""
@@ -107,69 +125,84 @@ class Agent:
             facts = Facts(hypervisor.machines, self._events.facts)
             journal = await Journal.open(self._config.home / "journal.db")
             parts.push_async_callback(journal.close)
-            storage = Storage(self._config.images_directory)
-
-            def surroundings(job: Job) -> Host:
-                return Host(storage, hypervisor.machines, job)
-
-            self._jobs = Jobs(
-                journal, handlers, surroundings, clocks=self._clocks, events=self._events, lane=facts.target
-            )
-            parts.push_async_callback(self._jobs.stop, GRACE_SECONDS)
-            await self._jobs.recover()
-            serve = dispatch.build(
-                handlers,
-                self._jobs,
-                surroundings=surroundings,
-                clocks=self._clocks,
-                facts=facts.now,
-                on_greeted=self._greeted,
-            )
-            await self._beside(parts, self._events.run(), facts.run())
-            enrolment = Enrolment(self._config, self._identity, facts.now)
+            serve = await self._prepared(parts, journal, facts, hypervisor)
+            self._while_in(parts, self._events.run(), facts.run())
+            enrolment = Enrolment(self._config, self._identity, facts.now, self._now)
             while True:
                 await self._member(enrolment, serve)
                 await asyncio.sleep(self._config.rejoin_after)
 
-    async def _beside(self, parts: contextlib.AsyncExitStack, *works: Coroutine[Any, Any, None]) -> None:
+    async def _prepared(
+        self, parts: contextlib.AsyncExitStack, journal: Journal, facts: Facts, hypervisor: Hypervisor
+    ) -> RequestHandler:
+        """The jobs, those of the last run taken up again, and the function that answers requests."""
+        storage = Storage(self._config.images_directory)
+
+        def surroundings(job: Job) -> Host:
+            return Host(storage, hypervisor.machines, job)
+
+        self._jobs = Jobs(
+            journal, handlers, surroundings, clocks=self._clocks, events=self._events, lane=facts.target
+        )
+        parts.push_async_callback(self._jobs.stop, 0)
+        await self._jobs.recover()
+        return dispatch.build(
+            handlers,
+            self._jobs,
+            surroundings=surroundings,
+            clocks=self._clocks,
+            facts=facts.now,
+            on_greeted=self._greeted,
+        )
+
+    def _while_in(self, parts: contextlib.AsyncExitStack, *works: Coroutine[Any, Any, None]) -> None:
+        """Have this done until `parts` end. Should it break, so does the agent: half of one is worse than none."""
         tasks = [asyncio.create_task(work) for work in works]
+        for task in tasks:
+            task.add_done_callback(self._look_at)
+            parts.push_async_callback(_ended, task)
 
-        async def end() -> None:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+    def _look_at(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (bug := task.exception()) is not None and not self._broken.done():
+            self._broken.set_exception(CannotRun(defect(bug, "agent").message))
 
-        parts.push_async_callback(end)
+    def _now(self) -> datetime:
+        """OMS's time where OMS has told it, else the host's."""
+        seconds = self._clocks.latest()
+        return wall_clock() if seconds is None else datetime.fromtimestamp(seconds, UTC)
 
-    async def _member(self, enrolment: Enrolment, serve: Any) -> None:
+    async def _member(self, enrolment: Enrolment, serve: RequestHandler) -> None:
         """Get in, and serve until thrown out."""
         place = await enrolment.enter()
-        self._thrown_out.clear()
-        refusals = asyncio.Event()
-        wire = self._wire(place, lambda _refused: refusals.set())
+        thrown_out, refused = asyncio.Event(), asyncio.Event()
+        wire = self._wire(place, lambda _refusal: refused.set())
         wire.serve(serve)
         wire.on_state(lambda connected: None if connected else self._clocks.disconnected())
         self._events.use(wire)
         async with contextlib.AsyncExitStack() as parts:
             parts.push_async_callback(wire.close)
+            parts.callback(self._events.use, None)
             wire.start()
-            await self._beside(
-                parts, enrolment.renew_in_time(wire.renew), self._look_into(refusals, enrolment, wire)
+            self._while_in(
+                parts,
+                enrolment.renew_in_time(wire.renew, thrown_out.set),
+                self._look_into(refused, thrown_out, enrolment, wire),
             )
-            await self._thrown_out.wait()
-            log.warning("this host was removed from OMS", asks_again_in_seconds=self._config.rejoin_after)
-            self._events.use(None)
-            self._forget(place)
+            await thrown_out.wait()
+        log.warning("this host is no longer signed at OMS", asks_again_in_seconds=self._config.rejoin_after)
+        await self._forget(place)
 
-    async def _look_into(self, refusals: asyncio.Event, enrolment: Enrolment, wire: NatsAgentWire) -> None:
+    async def _look_into(
+        self, refused: asyncio.Event, thrown_out: asyncio.Event, enrolment: Enrolment, wire: NatsAgentWire
+    ) -> None:
         """The bus says no to a host that was removed, and to any while OMS is away: ask OMS which it is."""
         while True:
-            await refusals.wait()
+            await refused.wait()
             if await enrolment.thrown_out():
-                self._thrown_out.set()
+                thrown_out.set()
                 return
             await asyncio.sleep(min(REFUSED_AGAIN_SECONDS, self._config.reconnect_delay))
-            refusals.clear()
+            refused.clear()
             wire.renew()
 
     def _wire(self, place: Place, on_refused: Any) -> NatsAgentWire:
@@ -189,19 +222,33 @@ class Agent:
         )
 
     def _greeted(self, hello: Hello) -> None:
-        place = self._identity.place()
-        if not (hello.authorized_key and self._config.authorized_keys and place):
-            return
-        try:
-            if authorized_keys.install(Path(self._config.authorized_keys), place.host_id, hello.authorized_key):
-                log.info("OMS's SSH key installed", file=self._config.authorized_keys)
-        except (OSError, KeyRefused) as failure:
-            log.warning("OMS's SSH key was not installed", why=str(failure))
+        if hello.authorized_key and self._config.authorized_keys:
+            task = asyncio.create_task(self._install(hello.authorized_key))
+            self._beside.add(task)
+            task.add_done_callback(self._beside.discard)
 
-    def _forget(self, place: Place) -> None:
-        if self._config.authorized_keys:
+    async def _install(self, key: str) -> None:
+        file = Path(self._config.authorized_keys)
+        async with self._keys:
+            if (place := self._identity.place()) is None:
+                return
+            try:
+                if await asyncio.to_thread(authorized_keys.install, file, place.host_id, key):
+                    log.info("OMS's SSH key installed", file=str(file))
+            except (OSError, KeyRefused) as failure:
+                log.warning("OMS's SSH key was not installed", why=str(failure))
+
+    async def _forget(self, place: Place) -> None:
+        async with self._keys:
+            self._identity.throw_away()
+            if not self._config.authorized_keys:
+                return
             try:
                 authorized_keys.remove(Path(self._config.authorized_keys), place.host_id)
             except OSError as failure:
                 log.warning("OMS's SSH key was not removed", why=str(failure))
-        self._identity.throw_away()
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

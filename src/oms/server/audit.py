@@ -11,7 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import structlog
 
+from oms.contract.errors import FuncManError
+
+log = structlog.get_logger("oms.audit")
 LONGEST_TEXT = 2048
 LARGEST_FILE_BYTES = 64 * 1024 * 1024
 FILES_KEPT = 4
@@ -42,27 +46,54 @@ class Audit:
         self._open()
 
     def _open(self) -> None:
-        self._file = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        self._file = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self._size = os.fstat(self._file).st_size
+        self._torn = False
 
     def write(self, line: Line) -> None:
-        """Add a line."""
-        self._size += os.write(self._file, self._encode(line) + b"\n")
+        """Add a line. Raises FuncManError where that cannot be done: nothing is answered without it."""
+        text = (b"\n" if self._torn else b"") + self._encode(line) + b"\n"
+        try:
+            written = os.write(self._file, text)
+        except OSError as failure:
+            raise _unwritable(failure.strerror) from failure
+        self._size += written
+        self._torn = written < len(text)
+        if self._torn:
+            raise _unwritable("No space left on device")
         if self._size > LARGEST_FILE_BYTES:
             self._turn_over()
 
     def _turn_over(self) -> None:
-        os.close(self._file)
+        full = self._file
+        try:
+            self._shift()
+            self._open()
+        except OSError as failure:
+            log.error("audit not turned over", failure=failure.strerror)  # noqa: TRY400 - no bug
+            self._size = 0  # try again after as much
+        else:
+            os.close(full)
+
+    def _shift(self) -> None:
         for number in range(FILES_KEPT - 1, 0, -1):
             older = self._path.with_name(f"{self._path.name}.{number}")
             if older.exists():
                 older.rename(self._path.with_name(f"{self._path.name}.{number + 1}"))
         self._path.rename(self._path.with_name(f"{self._path.name}.1"))
-        self._open()
 
     def close(self) -> None:
         """Close the file."""
         os.close(self._file)
+
+
+def _unwritable(why: str | None) -> FuncManError:
+    log.error("audit not written", failure=why)
+    return FuncManError(
+        "OMS cannot write down who asked what, and answers nothing without that. What was asked may have been "
+        "done. Make room on OMS's disk.",
+        cause="audit",
+    )
 
 
 def moment() -> str:
@@ -79,7 +110,11 @@ def _cut(value: Any) -> Any:
     if isinstance(value, str):
         return value if len(value) <= LONGEST_TEXT else value[:LONGEST_TEXT] + "…"
     if isinstance(value, dict):
-        return {_cut(key): "•••" if "passw" in str(key) else _cut(item) for key, item in list(value.items())[:64]}
+        return {_cut(key): _of(str(key), item) for key, item in list(value.items())[:64]}
     if isinstance(value, (list, tuple)):
         return [_cut(item) for item in value[:64]]
     return value
+
+
+def _of(key: str, item: Any) -> Any:
+    return "•••" if "passw" in key.lower() else _cut(item)

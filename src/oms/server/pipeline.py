@@ -5,6 +5,7 @@ find the operation → who calls → may he → decode → what OMS itself answe
                                                   → a change: a job, and its outcome
 """
 
+import asyncio
 import time
 from typing import Any
 
@@ -59,6 +60,9 @@ class Pipeline:
             return await self._answer(call, trace)
         except OmsError as error:
             trace.failed(error)
+            raise
+        except asyncio.CancelledError:
+            trace.line["outcome"] = "broken off"  # the server is being stopped
             raise
         except Exception:
             trace.line["outcome"] = "defect"

@@ -49,6 +49,7 @@ class Enrolment:
         self._desk = Desk(config, identity)
         self._wanted_name = config.host_name()
         self._renewing = asyncio.Lock()
+        self._request = (b"", "")
 
     async def enter(self) -> Place:
         """The place, at once where there is one; else ask and wait until somebody has signed.
@@ -87,9 +88,8 @@ class Enrolment:
     async def _asked(self) -> tuple[Place | None, str]:
         """The place if OMS gives one; else what to say about it."""
         key = self._identity.make_key()
-        csr = enrolment.make_csr(key, self._wanted_name)
         try:
-            answer = await self._ask_to_enter(csr)
+            answer = await self._ask_to_enter(self._csr(key))
             if answer.state == "signed":
                 return self._identity.take(answer, key), ""
         except (OutOfReach, Refusal, ValueError) as failure:
@@ -98,6 +98,12 @@ class Enrolment:
             self._identity.throw_away()
             return None, answer.reason or "refused"
         return None, f"to be signed there; this host's key is {answer.key_sha256}"
+
+    def _csr(self, key: bytes) -> str:
+        """The same request for the same key: what a person looks at must not change before it is signed."""
+        if self._request[0] != key:
+            self._request = (key, enrolment.make_csr(key, self._wanted_name))
+        return self._request[1]
 
     async def _ask_to_enter(self, csr: str) -> EnrolAnswer:
         return await self._desk.ask("/enrol", EnrolRequest(csr, msgspec.to_builtins(self._facts())))

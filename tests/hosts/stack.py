@@ -201,11 +201,10 @@ class Stack:
         """Until the host answers."""
 
         def answers() -> bool:
-            try:
+            with contextlib.suppress(CallFailed):
                 caller.kvm("list_vms_status")
-            except (CallFailed, OSError, http.client.HTTPException):
-                return False
-            return True
+                return True
+            return False
 
         self._until(answers, "the host does not answer", seconds)
 

@@ -1,0 +1,365 @@
+"""Every method in every way of writing a call, the 2011 document's own examples, and who may call what: over
+HTTPS, server, bus and agent, on a real libvirtd and real qemu."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import libvirt
+import pytest
+
+from oms.contract.operation import Permission
+from oms.contract.registry import BY_WIRE, OPERATIONS
+from tests.contract.document import METHODS, Documented
+from tests.hosts import wire
+from tests.hosts.conftest import MakeDomain
+from tests.hosts.guest_image import UP_MARKER
+from tests.hosts.kvm_machines import emptied, small_xml
+from tests.hosts.libvirtd import PrivateLibvirtd
+from tests.hosts.stack import NAME, PASSWORD, Caller, CallFailed, Stack
+
+pytestmark = pytest.mark.hosts
+Ask = Callable[[int, str, list[Any]], wire.Answer]
+USERS = {"violet": "viewer", "oscar": "operator", "ada": "admin"}
+each_dialect = pytest.mark.parametrize("ask", wire.DIALECTS, ids=lambda ask: ask.__name__)
+
+
+@pytest.fixture(scope="module")
+def oms(libvirtd: PrivateLibvirtd, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    with Stack(tmp_path_factory.mktemp("oms"), libvirtd.uri) as stack:
+        yield stack
+
+
+@pytest.fixture
+def caller(oms: Stack) -> Iterator[Caller]:
+    with contextlib.closing(oms.caller()) as made:
+        yield made
+
+
+@pytest.fixture
+def virt(libvirtd: PrivateLibvirtd) -> Iterator[libvirt.virConnect]:
+    with emptied(libvirtd.uri) as connection:
+        yield connection
+
+
+class Tour:
+    """Calls in one way of writing, each answer held to what is published; remembers what was called."""
+
+    def __init__(self, port: int, ask: Ask) -> None:
+        self.port, self.ask = port, ask
+        self.sessid = ""
+        self.asked: set[str] = set()
+
+    def call(self, name: str, *params: Any) -> Any:
+        kind = BY_WIRE[name]
+        front = {"SESSID": self.sessid, "cache_timeout": 0, "server_hostname": NAME}
+        shown = [front[param.name] for param in kind.facts.params if param.name in front and param in _front(name)]
+        self.asked.add(name)
+        return wire.unwrapped(kind, self.ask(self.port, name, [*shown, *params]))
+
+    def refused(self, name: str, *params: Any) -> CallFailed:
+        with pytest.raises(CallFailed) as failure:
+            self.call(name, *params)
+        return failure.value
+
+
+def _front(name: str) -> tuple[Any, ...]:
+    """What stands before a method's own parameters."""
+    kind = BY_WIRE[name]
+    return kind.facts.params[: len(kind.facts.params) - len(kind.__struct_fields__)]
+
+
+@each_dialect
+def test_every_method_answers_in_every_way_of_writing(oms: Stack, virt: libvirt.virConnect, ask: Ask) -> None:
+    domain = virt.defineXML(small_xml("openfiler", vcpus="<vcpu current='1'>2</vcpu>"))
+    tour = Tour(oms.port, ask)
+    tour.sessid = tour.call("authservices.authenticate", "admin", PASSWORD)
+    assert tour.call("authservices.checksessid") == 0
+    _tour_of_hosts(tour)
+    _tour_of_machines(tour, domain)
+    _tour_of_tasks(tour)
+    assert tour.call("kvmservices.delete_vm", "openfiler") == 0
+    assert tour.call("kvmservices.list_vms") == []
+    assert tour.call("authservices.deauthenticate") == 0
+    assert tour.refused("authservices.checksessid").name == "AuthError"
+    assert tour.refused("authservices.deauthenticate").name == "DeathError"
+    assert tour.asked == {kind.facts.wire for kind in OPERATIONS}
+
+
+def _tour_of_hosts(tour: Tour) -> None:
+    assert tour.call("funcservices.list_requests") == []
+    (host,) = tour.call("funcservices.list_signed")
+    assert (host["name"], host["status"]) == (NAME, 1)
+    assert tour.call("funcservices.list_signed", "KVM") == [host]
+    assert tour.call("funcservices.list_signed", "OpenNode") == []
+    described = tour.call("funcservices.describe_host", NAME)
+    assert (described["status"], described["tags"]) == (1, host["tags"])
+    assert len(tour.call("funcservices.ca_sha256")["sha256"]) == 64
+    for method, error in (
+        ("sign_requests", "UnknownSignRequestsError"),
+        ("remove_requests", "UnknownRemoveRequestError"),
+        ("remove_signed", "UnknownRemoveSignedError"),
+    ):
+        refused = tour.refused(f"funcservices.{method}", ["no-such-host"])
+        assert (refused.name, refused.error["data"]["unknown"]) == (error, ["no-such-host"])
+
+
+def _tour_of_machines(tour: Tour, domain: libvirt.virDomain) -> None:
+    limits = tour.call("kvmservices.parse_system_min_max")
+    assert limits["max_vcpu"] == str(os.cpu_count())
+    (machine,) = tour.call("kvmservices.list_vms", "cpu", "memory", "df")
+    assert (machine["name"], machine["status"]) == ("openfiler", 0)
+    assert tour.call("kvmservices.start_vm", "openfiler") == 0
+    assert domain.isActive()
+    assert tour.call("kvmservices.start_vm", "openfiler") == 0
+    (machine,) = tour.call("kvmservices.list_vms", "cpu", "memory")
+    assert (machine["status"], set(machine["stats"]) - {"cpu"}) == (1, {"memory"})
+    (machine,) = tour.call("kvmservices.list_vms", "cpu", "memory")
+    assert list(machine["stats"]) == ["memory", "cpu"]  # a load is one since the question before
+    assert tour.call("kvmservices.list_vms_status")["openfiler"]["state"] == "running"
+    assert tour.call("kvmservices.update_vm_settings", "openfiler", {"vcpu": "2"}) == {}
+    assert domain.vcpusFlags(libvirt.VIR_DOMAIN_VCPU_LIVE) == 2
+    assert tour.call("kvmservices.parse_vm_settings", "openfiler")["vcpu"] == "2"
+    assert set(tour.call("kvmservices.update_vm_settings", "openfiler", {"vcpu": 0})) == {"vcpu"}
+    assert tour.call("kvmservices.stop_vm", "openfiler") == 0
+    assert not domain.isActive()
+    assert tour.refused("kvmservices.stop_vm", "nobody").error["data"]["reason"] == "no_such_machine"
+    assert tour.refused("kvmservices.stop_vm", "../x").name == "ParameterMismatch"
+
+
+def _tour_of_tasks(tour: Tour) -> None:
+    newest = tour.call("taskservices.list_tasks", "failed", NAME)[0]
+    assert (newest["method"], newest["target"]) == ("kvmservices.stop_vm", "nobody")
+    assert (newest["error"]["name"], newest["owner"]) == ("FuncManError", "admin")
+    assert tour.call("taskservices.get_task", newest["id"]) == newest
+    assert tour.call("taskservices.wait_task", newest["id"], 0) == newest
+    assert tour.call("taskservices.cancel_task", newest["id"]) == newest
+    assert tour.call("taskservices.list_tasks", "unfinished") == []
+    assert tour.refused("taskservices.get_task", "0" * 32).error["data"]["reason"] == "no_such_task"
+
+
+def test_a_batch_answers_each_call_in_its_place(oms: Stack, caller: Caller) -> None:
+    front = [caller.sessid, 0]
+    answers = wire.request(oms.port, "POST", "/", [
+        {"jsonrpc": "2.0", "id": "a", "method": "kvmservices.list_vms", "params": [*front, NAME]},
+        {"jsonrpc": "2.0", "method": "funcservices.list_signed", "params": front},
+        {"jsonrpc": "2.0", "id": "b", "method": "funcservices.nonsense", "params": front},
+        {"jsonrpc": "2.0", "id": "c", "method": "funcservices.list_signed", "params": front},
+    ])  # fmt: skip
+    assert [answer["id"] for answer in answers] == ["a", "b", "c"]
+    assert answers[0]["result"]["result"] == {"client": NAME, "result": []}
+    assert (answers[1]["error"]["code"], answers[1]["error"]["data"]["name"]) == (-32601, "MethodNotFound")
+    assert answers[2]["result"]["result"][0]["name"] == NAME
+
+
+@pytest.mark.parametrize("documented", METHODS, ids=str)
+def test_an_example_of_the_document_is_answered_in_its_shape(
+    oms: Stack, caller: Caller, virt: libvirt.virConnect, documented: Documented
+) -> None:
+    """The addresses as printed, with this session, this host, and machines of those names."""
+    for name in ("openfiler", "openfiler2", "centos54", "winxp2"):
+        virt.defineXML(small_xml(name))
+    assert documented.queries
+    for query in documented.queries:
+        shown = (
+            query.replace('"SESSID"', f'"{caller.sessid}"').replace("funcclient", NAME)
+            .replace('["username","password"]', f'["admin","{PASSWORD}"]').replace(" ", "%20")
+        )  # fmt: skip
+        answer = wire.request(oms.port, "GET", f"/?{shown}")
+        if documented.method in ("sign_requests", "remove_requests"):
+            # Nobody waits to be signed here; what is answered where somebody does is tested with a removed host.
+            assert answer["error"]["name"] in documented.errors
+            continue
+        if documented.method == "remove_signed":
+            assert wire.unwrapped(documented.declared, answer["result"]) == {"failed_removals": []}
+            oms.sign_in()
+            continue
+        assert (answer["error"], answer["id"]) == (None, 1)
+        assert documented.answer is not None
+        assert answer["result"]["type"] == documented.answer["result"]["type"]
+        ours = wire.unwrapped(documented.declared, answer["result"])
+        theirs = documented.answer["result"]["result"]
+        _same_shape(ours, theirs["result"] if isinstance(theirs, dict) and "client" in theirs else theirs)
+
+
+def _same_shape(ours: Any, theirs: Any) -> None:
+    """Types and keys in the document's order, down to the first of each list; members by the name of a machine
+    or of a refused setting are values, not keys."""
+    assert type(ours) is type(theirs)
+    if isinstance(ours, list) and ours and theirs:
+        _same_shape(ours[0], theirs[0])
+    elif isinstance(ours, dict) and ours and isinstance(next(iter(theirs.values()), None), dict):
+        _same_shape(next(iter(ours.values())), next(iter(theirs.values())))
+    elif isinstance(ours, dict) and ours and ours.keys() & theirs.keys():
+        assert list(ours) == list(theirs)
+        for name, value in ours.items():
+            assert type(value) is type(theirs[name])
+
+
+def test_a_removed_hosts_request_can_be_refused_and_it_asks_again(oms: Stack, caller: Caller) -> None:
+    assert caller.func("remove_signed", [NAME]) == {"failed_removals": []}
+    with pytest.raises(CallFailed, match="No host node1"):
+        caller.kvm("list_vms")
+    _wait(lambda: bool(caller.func("list_requests")))
+    with pytest.raises(CallFailed, match=r"UnknownSignRequestsError.*node9"):
+        caller.func("sign_requests", [NAME, "node9"])
+    assert caller.func("list_requests") == [{"name": NAME}]
+    assert caller.func("remove_requests", [NAME]) == 0
+    assert caller.func("list_signed") == []
+    _wait(lambda: bool(caller.func("list_requests")), 15)
+    assert caller.func("sign_requests", [NAME]) == []
+    oms.wait_for_host(caller)
+
+
+def test_a_booted_guest_starts_changes_while_it_runs_and_stops(caller: Caller, make_domain: MakeDomain) -> None:
+    guest = make_domain("booted", memory_mb=192)
+    assert caller.kvm("start_vm", "booted") == 0
+    assert "memory_kib=" in guest.wait_for(UP_MARKER)
+    assert caller.kvm("update_vm_settings", "booted", {"memory": "128"}) == {}
+    _wait(lambda: caller.kvm("list_vms_status")["booted"]["memory"] == str(128 * 1024))
+    assert _newest(caller)["notes"] == {"memory": "changed now"}
+    assert caller.kvm("update_vm_settings", "booted", {"memory": "256"}) == {}
+    assert "next start" in _newest(caller)["notes"]["memory"]
+    assert guest.domain.info()[2] == 128 * 1024
+    assert caller.kvm("parse_vm_settings", "booted")["memory"] == "256"
+    (machine,) = caller.kvm("list_vms", "memory", "cpu")
+    assert 0 < float(machine["stats"]["memory"]["percentage"]) <= 100
+    assert caller.kvm("stop_vm", "booted") == 0
+    assert not guest.domain.isActive()
+
+
+@contextlib.contextmanager
+def _held(daemon: PrivateLibvirtd) -> Iterator[None]:
+    """The daemon stands still, and goes on at the end. Its parent, `nsenter`, stops with it, but has to be told
+    to go on."""
+    assert daemon.pid is not None
+    parent = int(Path(f"/proc/{daemon.pid}/stat").read_text().rpartition(")")[2].split()[1])
+    os.kill(daemon.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in (daemon.pid, parent):
+            os.kill(pid, signal.SIGCONT)
+
+
+def test_a_job_that_has_not_begun_is_taken_back(
+    oms: Stack, caller: Caller, virt: libvirt.virConnect, libvirtd: PrivateLibvirtd
+) -> None:
+    """The hypervisor stands still, so the first job stays under way, and the second behind it."""
+    domain = virt.defineXML(small_xml("held"))
+    with (
+        contextlib.closing(oms.caller()) as one,
+        contextlib.closing(oms.caller()) as two,
+        ThreadPoolExecutor(2) as threads,
+    ):
+        with _held(libvirtd):
+            started = threads.submit(one.kvm, "start_vm", "held")
+            _wait(lambda: [task["state"] for task in caller.task("list_tasks", "unfinished")] == ["running"])
+            stopped = threads.submit(two.kvm, "stop_vm", "held")
+            _wait(lambda: len(caller.task("list_tasks", "unfinished")) == 2)
+            waiting = caller.task("list_tasks", "unfinished")[0]
+            assert (waiting["method"], waiting["started"]) == ("kvmservices.stop_vm", "")
+            ended = caller.task("cancel_task", waiting["id"])
+            assert (ended["state"], ended["error"]["name"]) == ("cancelled", "FuncManError")
+            with pytest.raises(CallFailed) as failure:
+                stopped.result(10)
+            assert failure.value.error["data"]["reason"] == "cancelled"
+        assert started.result(20) == 0
+    assert domain.isActive()
+    assert caller.task("wait_task", _newest(caller)["id"], 5)["state"] == "cancelled"
+
+
+def test_a_record_ends_with_its_age_and_with_any_change_of_its_host(
+    caller: Caller, virt: libvirt.virConnect
+) -> None:
+    virt.defineXML(small_xml("openfiler"))
+
+    def ask(age: int, *stats: str) -> tuple[str, str, int]:
+        result = caller.raw("kvm", "list_vms", caller.sessid, age, NAME, *stats)["result"]
+        return result["type"], result["as_of"], len(result["result"]["result"])
+
+    first = ask(0)
+    assert first[0] == "func"
+    virt.defineXML(small_xml("outside"))
+    assert ask(60) == ("tmp_cache", first[1], 1)
+    assert ask(60, "cpu")[0] == "func"  # another question
+    time.sleep(1.1)
+    assert ask(1)[::2] == ("func", 2)
+    with pytest.raises(CallFailed):
+        caller.kvm("delete_vm", "nobody")
+    assert ask(60)[0] == "func"
+    refused = caller.raw("kvm", "list_vms", caller.sessid, -1, NAME)["error"]
+    assert (refused["name"], refused["data"]["parameter"]) == ("ParameterMismatch", "cache_timeout")
+
+
+@pytest.fixture(scope="module")
+def users(oms: Stack) -> Iterator[dict[str, Caller]]:
+    """A logged-in caller for each role."""
+    with contextlib.ExitStack() as ends:
+        made = {}
+        for name, role in USERS.items():
+            _add_user(oms.directory, name, role)
+            made[role] = ends.enter_context(contextlib.closing(Caller(oms.port)))
+            made[role].log_in(name, f"{name}'s password")
+        yield made
+
+
+def _add_user(data: Path, name: str, role: str) -> None:
+    command = [sys.executable, "-m", "oms", "admin", "add-user", name, "--role", role, "--password"]
+    done = subprocess.run(
+        [*command, "--data", str(data)], input=f"{name}'s password\n", text=True, check=True, capture_output=True
+    )
+    assert f"{name} may log in as {role}" in done.stdout
+    assert "password" not in done.stdout
+
+
+@pytest.mark.parametrize("role", USERS.values())
+def test_a_role_may_do_what_it_may_and_no_more(users: dict[str, Caller], role: str) -> None:
+    """Parameters are missing, so that what is allowed is refused for that, and nothing is done."""
+    level, caller = Permission[role.upper()], users[role]
+    seen = set()
+    for kind in OPERATIONS:
+        if kind.facts.permission is Permission.NOBODY:
+            continue
+        name = kind.facts.service.name
+        answer = caller.raw(name, kind.facts.name, caller.sessid, *[{}] * (len(kind.facts.params) + 1))
+        allowed = kind.facts.permission <= level
+        assert answer["error"]["name"] == ("ParameterMismatch" if allowed else "AuthError"), kind
+        seen.add(allowed)
+    assert seen == ({True} if role == "admin" else {True, False})
+
+
+def test_roles_at_real_work(oms: Stack, users: dict[str, Caller], virt: libvirt.virConnect) -> None:
+    domain = virt.defineXML(small_xml("openfiler"))
+    viewer, operator, admin = (users[role] for role in ("viewer", "operator", "admin"))
+    assert [machine["name"] for machine in viewer.kvm("list_vms")] == ["openfiler"]
+    with pytest.raises(CallFailed, match="needs the role operator; violet is viewer"):
+        viewer.kvm("start_vm", "openfiler")
+    assert not domain.isActive()
+    assert operator.kvm("start_vm", "openfiler") == 0
+    assert domain.isActive()
+    with pytest.raises(CallFailed, match="needs the role admin; oscar is operator"):
+        operator.func("remove_signed", [NAME])
+    assert admin.func("list_signed")[0]["status"] == 1
+    assert _newest(viewer)["owner"] == "oscar"
+    with contextlib.closing(Caller(oms.port)) as wrong, pytest.raises(CallFailed, match="AuthError"):
+        wrong.log_in("violet", "wrong password")
+
+
+def _newest(caller: Caller) -> dict[str, Any]:
+    newest: dict[str, Any] = caller.task("list_tasks")[0]
+    return newest
+
+
+def _wait(true: Callable[[], bool], seconds: float = 10) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.05)

@@ -1,0 +1,123 @@
+"""The ways to write one call, as a client on the wire does, and what any answer is held to."""
+
+import contextlib
+import http.client
+import json
+import re
+import ssl
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+
+from oms.contract import openrpc
+from oms.contract.operation import HostOperation, Operation
+from oms.contract.registry import BY_WIRE
+from tests.contract.schemas import faults
+from tests.hosts.stack import NAME, CallFailed
+
+Answer = dict[str, Any]
+DOCUMENT: dict[str, Any] = json.loads(json.dumps(openrpc.document()))
+MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
+
+
+def request(port: int, verb: str, path: str, body: Any = None) -> Any:
+    """One request over a connection of its own; the answer, which must be JSON with status 200."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=60, context=context)
+    with contextlib.closing(connection):
+        # The bytes of a bare address are the point: http.client sends what it is given, but for blanks.
+        connection.request(verb, path, None if body is None else json.dumps(body))
+        response = connection.getresponse()
+        text = response.read()
+    assert (response.status, response.getheader("content-type")) == (200, "application/json"), text
+    return json.loads(text)
+
+
+def _address(port: int, wire: str, params: list[Any], write: Callable[[str], str]) -> Answer:
+    service, _, method = wire.partition(".")
+    shown = write(json.dumps(params, separators=(",", ":")))
+    answer: Answer = request(port, "GET", f"/?id=7&service={service}&method={method}&params={shown}")
+    return _of_2011(answer)
+
+
+def bare(port: int, wire: str, params: list[Any]) -> Answer:
+    """An address as people type it: quotes as they are (but no blanks, which no address can have)."""
+    return _address(port, wire, params, lambda text: text.replace(" ", "%20"))
+
+
+def quotes_encoded(port: int, wire: str, params: list[Any]) -> Answer:
+    """As browsers send what people type."""
+    return _address(port, wire, params, lambda text: text.replace('"', "%22").replace(" ", "%20"))
+
+
+def all_encoded(port: int, wire: str, params: list[Any]) -> Answer:
+    """As programs send it."""
+    return _address(port, wire, params, lambda text: quote(text, safe=""))
+
+
+def qooxdoo(port: int, wire: str, params: list[Any]) -> Answer:
+    """The 2011 body."""
+    service, _, method = wire.partition(".")
+    call = {"service": service, "method": method, "id": 7, "params": params}
+    return _of_2011(request(port, "POST", "/", call))
+
+
+def by_position(port: int, wire: str, params: list[Any]) -> Answer:
+    """JSON-RPC 2.0 with a list."""
+    call = {"jsonrpc": "2.0", "id": 7, "method": wire, "params": params}
+    return _of_2_0(request(port, "POST", "/", call))
+
+
+def by_name(port: int, wire: str, params: list[Any]) -> Answer:
+    """JSON-RPC 2.0 with an object."""
+    declared = BY_WIRE[wire].facts.params
+    if declared[-1].varargs:
+        params = [*params[: len(declared) - 1], params[len(declared) - 1 :]]
+    named = {param.name: value for param, value in zip(declared, params, strict=False)}
+    return _of_2_0(request(port, "POST", "/", {"jsonrpc": "2.0", "id": 7, "method": wire, "params": named}))
+
+
+DIALECTS = (bare, quotes_encoded, all_encoded, qooxdoo, by_position, by_name)
+
+
+def _of_2011(answer: Answer) -> Answer:
+    assert list(answer) == ["error", "id", "result"]
+    assert answer["id"] == 7
+    if answer["error"] is not None:
+        assert answer["result"] is None
+        assert list(answer["error"]) == ["origin", "code", "message", "name", "data"]
+        raise CallFailed(answer["error"])
+    result: Answer = answer["result"]
+    return result
+
+
+def _of_2_0(answer: Answer) -> Answer:
+    assert (answer["jsonrpc"], answer["id"]) == ("2.0", 7)
+    if "error" in answer:
+        assert list(answer) == ["jsonrpc", "id", "error"]
+        data = answer["error"]["data"]
+        assert list(data)[:3] == ["origin", "code", "name"]
+        raise CallFailed({**answer["error"], "name": data["name"], "data": data})
+    assert list(answer) == ["jsonrpc", "id", "result"]
+    result: Answer = answer["result"]
+    return result
+
+
+def unwrapped(kind: type[Operation[Any]], result: Answer) -> Any:
+    """What a method answered, after the envelope, the types, and the order of the keys were held to what is
+    published."""
+    assert list(result) == ["type", "result", "as_of"]
+    assert MOMENT.fullmatch(result["as_of"])
+    published = openrpc.method(kind)["result"]["schema"]
+    assert list(faults(result, published, DOCUMENT)) == []
+    answer = result["result"]
+    if issubclass(kind, HostOperation):
+        assert list(answer) == ["client", "result"]
+        assert answer["client"] == NAME
+        answer = answer["result"]
+    typed = msgspec.convert(answer, kind.facts.result)
+    assert json.dumps(msgspec.to_builtins(typed)) == json.dumps(answer)
+    return answer

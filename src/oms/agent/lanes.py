@@ -16,7 +16,7 @@ from oms.agent.context import Host, Job
 from oms.agent.journal import Entry, Journal, JournalError
 from oms.agent.run import Outcome, Unfinished, failed
 from oms.bus.call import defect, encode
-from oms.contract.errors import JobExpired, JobInterrupted, OmsError
+from oms.contract.errors import HypervisorUnavailable, JobExpired, JobInterrupted, OmsError
 from oms.contract.handlers import Handlers
 
 log = structlog.get_logger("oms.agent")
@@ -24,7 +24,8 @@ MOST_RUNNING = 8
 MOST_RUNS = 10
 """A job in which the agent itself broke so often is not tried again."""
 AGAIN_SECONDS = 1.0
-"""Between two tries to write to a journal that could not be written."""
+"""Between two tries: to write to a journal that could not be written, to go on with a job in whose midst the
+hypervisor went away."""
 
 Surroundings = Callable[[Job], Host]
 """The host as a handler sees it, for one job."""
@@ -182,12 +183,21 @@ class Lanes:
         if handler is None:
             return failed(_not_known(job.entry))
         log.info("job begun", id=job.id, verb=job.entry.verb, lane=job.entry.lane, resumed=job.resumed)
-        try:
-            return Outcome("done", result=encode(await handler(job.op, self._surroundings(job))).decode())
-        except OmsError as error:
-            return failed(error)
-        except Exception as bug:  # noqa: BLE001 - a handler's bug ends its job, not the agent
-            return failed(defect(bug, job.entry.verb))
+        while True:
+            try:
+                return Outcome("done", result=encode(await handler(job.op, self._surroundings(job))).decode())
+            except HypervisorUnavailable as away:
+                if not job.may_have_acted and away.data.get("outcome") != "unknown":
+                    return failed(away)
+                # To say "failed" of what may have been done would be a guess: it is finished or undone later,
+                # as after a crash of the agent.
+                log.warning("a job waits for its hypervisor", id=job.id, verb=job.entry.verb, why=away.message)
+                job.resumed = True
+            except OmsError as error:
+                return failed(error)
+            except Exception as bug:  # noqa: BLE001 - a handler's bug ends its job, not the agent
+                return failed(defect(bug, job.entry.verb))
+            await asyncio.sleep(AGAIN_SECONDS)
 
     async def _end(self, job: Unfinished, outcome: Outcome) -> None:
         """Write the end down, however long that takes; it is told only then."""

@@ -48,7 +48,7 @@ class Unfinished:
         self.entry = entry
         self.op = op
         self.resumed = entry.state == "running"
-        """Whether an earlier run of the agent began it: it may have acted."""
+        """Whether it was begun before, by an earlier run of the agent or of its handler: it may have acted."""
         self.written: asyncio.Future[Entry | None] = asyncio.get_running_loop().create_future()
         """Done when it is in the journal: None, or the entry of that id that was there before. Fails with the
         reason why it is not."""
@@ -58,6 +58,11 @@ class Unfinished:
         self._journal = journal
         self._tell = tell
         self._records = records or {}
+
+    @property
+    def may_have_acted(self) -> bool:
+        """Whether it has been broken off already, or has written down what it was about to do."""
+        return self.resumed or bool(self._records)
 
     # --- for its handler
 

@@ -16,7 +16,7 @@ import libvirt
 import pytest
 
 from oms.contract.operation import Permission
-from oms.contract.registry import BY_WIRE, OPERATIONS
+from oms.contract.registry import OPERATIONS
 from tests.contract.document import METHODS, Documented
 from tests.hosts import wire
 from tests.hosts.conftest import MakeDomain
@@ -26,7 +26,6 @@ from tests.hosts.libvirtd import PrivateLibvirtd
 from tests.hosts.stack import NAME, PASSWORD, Caller, CallFailed, Stack
 
 pytestmark = pytest.mark.hosts
-Ask = Callable[[int, str, list[Any]], wire.Answer]
 USERS = {"violet": "viewer", "oscar": "operator", "ada": "admin"}
 each_dialect = pytest.mark.parametrize("ask", wire.DIALECTS, ids=lambda ask: ask.__name__)
 
@@ -49,37 +48,10 @@ def virt(libvirtd: PrivateLibvirtd) -> Iterator[libvirt.virConnect]:
         yield connection
 
 
-class Tour:
-    """Calls in one way of writing, each answer held to what is published; remembers what was called."""
-
-    def __init__(self, port: int, ask: Ask) -> None:
-        self.port, self.ask = port, ask
-        self.sessid = ""
-        self.asked: set[str] = set()
-
-    def call(self, name: str, *params: Any) -> Any:
-        kind = BY_WIRE[name]
-        front = {"SESSID": self.sessid, "cache_timeout": 0, "server_hostname": NAME}
-        shown = [front[param.name] for param in kind.facts.params if param.name in front and param in _front(name)]
-        self.asked.add(name)
-        return wire.unwrapped(kind, self.ask(self.port, name, [*shown, *params]))
-
-    def refused(self, name: str, *params: Any) -> CallFailed:
-        with pytest.raises(CallFailed) as failure:
-            self.call(name, *params)
-        return failure.value
-
-
-def _front(name: str) -> tuple[Any, ...]:
-    """What stands before a method's own parameters."""
-    kind = BY_WIRE[name]
-    return kind.facts.params[: len(kind.facts.params) - len(kind.__struct_fields__)]
-
-
 @each_dialect
-def test_every_method_answers_in_every_way_of_writing(oms: Stack, virt: libvirt.virConnect, ask: Ask) -> None:
+def test_every_method_answers_in_every_way_of_writing(oms: Stack, virt: libvirt.virConnect, ask: wire.Ask) -> None:
     domain = virt.defineXML(small_xml("openfiler", vcpus="<vcpu current='1'>2</vcpu>"))
-    tour = Tour(oms.port, ask)
+    tour = wire.Tour(oms.port, ask)
     tour.sessid = tour.call("authservices.authenticate", "admin", PASSWORD)
     assert tour.call("authservices.checksessid") == 0
     _tour_of_hosts(tour)
@@ -93,7 +65,7 @@ def test_every_method_answers_in_every_way_of_writing(oms: Stack, virt: libvirt.
     assert tour.asked == {kind.facts.wire for kind in OPERATIONS}
 
 
-def _tour_of_hosts(tour: Tour) -> None:
+def _tour_of_hosts(tour: wire.Tour) -> None:
     assert tour.call("funcservices.list_requests") == []
     (host,) = tour.call("funcservices.list_signed")
     assert (host["name"], host["status"]) == (NAME, 1)
@@ -111,7 +83,7 @@ def _tour_of_hosts(tour: Tour) -> None:
         assert (refused.name, refused.error["data"]["unknown"]) == (error, ["no-such-host"])
 
 
-def _tour_of_machines(tour: Tour, domain: libvirt.virDomain) -> None:
+def _tour_of_machines(tour: wire.Tour, domain: libvirt.virDomain) -> None:
     limits = tour.call("kvmservices.parse_system_min_max")
     assert limits["max_vcpu"] == str(os.cpu_count())
     (machine,) = tour.call("kvmservices.list_vms", "cpu", "memory", "df")
@@ -134,7 +106,7 @@ def _tour_of_machines(tour: Tour, domain: libvirt.virDomain) -> None:
     assert tour.refused("kvmservices.stop_vm", "../x").name == "ParameterMismatch"
 
 
-def _tour_of_tasks(tour: Tour) -> None:
+def _tour_of_tasks(tour: wire.Tour) -> None:
     newest = tour.call("taskservices.list_tasks", "failed", NAME)[0]
     assert (newest["method"], newest["target"]) == ("kvmservices.stop_vm", "nobody")
     assert (newest["error"]["name"], newest["owner"]) == ("FuncManError", "admin")
@@ -186,21 +158,7 @@ def test_an_example_of_the_document_is_answered_in_its_shape(
         assert answer["result"]["type"] == documented.answer["result"]["type"]
         ours = wire.unwrapped(documented.declared, answer["result"])
         theirs = documented.answer["result"]["result"]
-        _same_shape(ours, theirs["result"] if isinstance(theirs, dict) and "client" in theirs else theirs)
-
-
-def _same_shape(ours: Any, theirs: Any) -> None:
-    """Types and keys in the document's order, down to the first of each list; members by the name of a machine
-    or of a refused setting are values, not keys."""
-    assert type(ours) is type(theirs)
-    if isinstance(ours, list) and ours and theirs:
-        _same_shape(ours[0], theirs[0])
-    elif isinstance(ours, dict) and ours and isinstance(next(iter(theirs.values()), None), dict):
-        _same_shape(next(iter(ours.values())), next(iter(theirs.values())))
-    elif isinstance(ours, dict) and ours and ours.keys() & theirs.keys():
-        assert list(ours) == list(theirs)
-        for name, value in ours.items():
-            assert type(value) is type(theirs[name])
+        wire.same_shape(ours, theirs["result"] if isinstance(theirs, dict) and "client" in theirs else theirs)
 
 
 def test_a_removed_hosts_request_can_be_refused_and_it_asks_again(oms: Stack, caller: Caller) -> None:

@@ -11,13 +11,12 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import libvirt
 import pytest
 
-from tests.contract.document import METHODS
 from tests.hosts.guests import domain_xml
+from tests.hosts.kvm_machines import emptied
 from tests.hosts.libvirtd import PrivateLibvirtd
 from tests.hosts.stack import NAME, Caller, CallFailed, Stack
 
@@ -38,22 +37,15 @@ def caller(oms: Stack) -> Iterator[Caller]:
 
 
 @pytest.fixture
-def virt(libvirtd: PrivateLibvirtd) -> Iterator[Any]:
-    connection = libvirtd.connect()
-    yield connection
-    for domain in connection.listAllDomains():
-        with contextlib.suppress(libvirt.libvirtError):
-            if domain.isActive():
-                domain.destroy()
-            domain.undefine()
-    connection.close()
+def virt(libvirtd: PrivateLibvirtd) -> Iterator[libvirt.virConnect]:
+    with emptied(libvirtd.uri) as connection:
+        yield connection
 
 
-def define(virt: Any, oms: Stack, name: str, disk: Path | None = None) -> Any:
-    xml = domain_xml(
-        name.replace("<", "&lt;"), memory_mb=64, vcpu=1, console=oms.directory / "console", disk=disk, image=None
+def define(virt: libvirt.virConnect, oms: Stack, name: str, disk: Path | None = None) -> libvirt.virDomain:
+    return virt.defineXML(
+        domain_xml(name, memory_mb=64, vcpu=1, console=oms.directory / "console", disk=disk, image=None)
     )
-    return virt.defineXML(xml.replace("&amp;lt;", "&lt;"))
 
 
 def until(true: Callable[[], bool], seconds: float = 5) -> None:
@@ -63,26 +55,7 @@ def until(true: Callable[[], bool], seconds: float = 5) -> None:
         time.sleep(0.05)
 
 
-def get(port: int, path: str) -> dict[str, Any]:
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=60, context=context)
-    with contextlib.closing(connection):
-        connection.request("GET", path)
-        answer: dict[str, Any] = json.loads(connection.getresponse().read())
-    return answer
-
-
-@pytest.mark.parametrize("encoded", [False, True])
-def test_the_address_of_2011_works_bare_and_percent_encoded(oms: Stack, caller: Caller, encoded: bool) -> None:
-    params = json.dumps([caller.sessid, 0, NAME, "cpu"], separators=(",", ":"))
-    shown = quote(params, safe="") if encoded else params
-    answer = get(oms.port, f"/?id=1&service=kvm&method=list_vms&params={shown}")
-    assert (answer["error"], answer["id"], answer["result"]["type"]) == (None, 1, "func")
-    assert answer["result"]["result"]["client"] == NAME
-
-
-def test_a_machine_starts_shows_its_state_and_stops(oms: Stack, caller: Caller, virt: Any) -> None:
+def test_a_machine_starts_shows_its_state_and_stops(oms: Stack, caller: Caller, virt: libvirt.virConnect) -> None:
     domain = define(virt, oms, "openfiler")
     assert caller.kvm("list_vms") == [
         {"status": 0, "tags": [], "stats": {}, "name": "openfiler", "id": "openfiler"}
@@ -99,7 +72,9 @@ def test_a_machine_starts_shows_its_state_and_stops(oms: Stack, caller: Caller, 
     assert caller.kvm("stop_vm", "openfiler") == 0
 
 
-def test_settings_are_refused_together_or_changed_together(oms: Stack, caller: Caller, virt: Any) -> None:
+def test_settings_are_refused_together_or_changed_together(
+    oms: Stack, caller: Caller, virt: libvirt.virConnect
+) -> None:
     domain = define(virt, oms, "centos54")
     before = domain.XMLDesc(0)
     refused = caller.kvm("update_vm_settings", "centos54", {"memory": "48", "vcpu": "0", "colour": "red"})
@@ -112,7 +87,9 @@ def test_settings_are_refused_together_or_changed_together(oms: Stack, caller: C
     assert set(caller.kvm("parse_system_min_max")) == {"max_vcpu", "min_vcpu", "min_memory", "max_memory"}
 
 
-def test_what_waits_for_the_next_start_stands_in_the_notes(oms: Stack, caller: Caller, virt: Any) -> None:
+def test_what_waits_for_the_next_start_stands_in_the_notes(
+    oms: Stack, caller: Caller, virt: libvirt.virConnect
+) -> None:
     define(virt, oms, "centos54")
     caller.kvm("start_vm", "centos54")
     assert caller.kvm("update_vm_settings", "centos54", {"vcpu": "2"}) == {}
@@ -124,7 +101,7 @@ def test_what_waits_for_the_next_start_stands_in_the_notes(oms: Stack, caller: C
 
 
 def test_delete_takes_the_disks_in_our_storage_and_leaves_the_others(
-    oms: Stack, caller: Caller, virt: Any, tmp_path: Path
+    oms: Stack, caller: Caller, virt: libvirt.virConnect, tmp_path: Path
 ) -> None:
     ours, foreign = oms.images / "ours.img", tmp_path / "foreign.img"
     for disk in (ours, foreign):
@@ -136,7 +113,9 @@ def test_delete_takes_the_disks_in_our_storage_and_leaves_the_others(
     assert caller.kvm("list_vms") == []
 
 
-def test_a_wild_name_is_listed_as_it_is_and_managed_by_uuid(oms: Stack, caller: Caller, virt: Any) -> None:
+def test_a_wild_name_is_listed_as_it_is_and_managed_by_uuid(
+    oms: Stack, caller: Caller, virt: libvirt.virConnect
+) -> None:
     domain = define(virt, oms, WILD)
     assert caller.kvm("list_vms")[0]["name"] == WILD
     with pytest.raises(CallFailed, match="ParameterMismatch"):
@@ -145,7 +124,9 @@ def test_a_wild_name_is_listed_as_it_is_and_managed_by_uuid(oms: Stack, caller: 
     assert domain.isActive()
 
 
-def test_recorded_answers_are_marked_and_dropped_by_a_change(oms: Stack, caller: Caller, virt: Any) -> None:
+def test_recorded_answers_are_marked_and_dropped_by_a_change(
+    oms: Stack, caller: Caller, virt: libvirt.virConnect
+) -> None:
     define(virt, oms, "openfiler")
 
     def ask(age: int) -> dict[str, Any]:
@@ -173,7 +154,9 @@ def test_an_unknown_host_is_named(caller: Caller) -> None:
         caller.call("kvm", "list_vms", caller.sessid, 0, "node9")
 
 
-def test_the_number_of_machines_follows_within_seconds(oms: Stack, caller: Caller, virt: Any) -> None:
+def test_the_number_of_machines_follows_within_seconds(
+    oms: Stack, caller: Caller, virt: libvirt.virConnect
+) -> None:
     define(virt, oms, "outside")
     until(lambda: caller.func("list_signed")[0]["vmcount"] == 1)
     virt.lookupByName("outside").undefine()
@@ -212,7 +195,7 @@ def test_a_removed_host_is_cut_off_and_asks_again_with_a_new_key(oms: Stack, cal
 
 
 def test_a_stopped_agent_runs_what_it_was_told_once_when_it_wakes_in_time(
-    oms: Stack, caller: Caller, virt: Any
+    oms: Stack, caller: Caller, virt: libvirt.virConnect
 ) -> None:
     domain = define(virt, oms, "sleepy")
     os.kill(oms.pid("agent"), signal.SIGSTOP)
@@ -232,23 +215,3 @@ def test_a_stopped_agent_runs_what_it_was_told_once_when_it_wakes_in_time(
     assert domain.isActive()
     with contextlib.closing(sqlite3.connect(oms.directory / "agent" / "journal.db")) as journal:
         assert journal.execute("SELECT runs FROM jobs ORDER BY seq DESC LIMIT 1").fetchone() == (1,)
-
-
-def test_the_documents_own_examples_are_answered(oms: Stack, caller: Caller, virt: Any) -> None:
-    for name in ("openfiler", "openfiler2", "centos54"):
-        define(virt, oms, name)
-    asked = 0
-    for documented in METHODS:
-        if documented.service != "kvmservices":
-            continue
-        for query in documented.queries:
-            path = f"/?{query.lstrip('/?')}".replace('"SESSID"', f'"{caller.sessid}"')
-            answer = get(oms.port, path.replace("funcclient", NAME))
-            assert answer["error"] is None, (query, answer)
-            assert (answer["id"], list(answer["result"])[:2]) == (1, ["type", "result"])
-            assert list(answer["result"]["result"]) == ["client", "result"]
-            assert documented.answer is not None
-            shown = documented.answer["result"]["result"]["result"]
-            assert type(answer["result"]["result"]["result"]) is type(shown)
-            asked += 1
-    assert asked == 8

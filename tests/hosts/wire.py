@@ -10,14 +10,16 @@ from typing import Any
 from urllib.parse import quote
 
 import msgspec
+import pytest
 
 from oms.contract import openrpc
-from oms.contract.operation import HostOperation, Operation
+from oms.contract.operation import HostOperation, Operation, Param
 from oms.contract.registry import BY_WIRE
 from tests.contract.schemas import faults
 from tests.hosts.stack import NAME, CallFailed
 
 Answer = dict[str, Any]
+Ask = Callable[[int, str, list[Any]], Answer]
 DOCUMENT: dict[str, Any] = json.loads(json.dumps(openrpc.document()))
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 
@@ -121,3 +123,46 @@ def unwrapped(kind: type[Operation[Any]], result: Answer) -> Any:
     typed = msgspec.convert(answer, kind.facts.result)
     assert json.dumps(msgspec.to_builtins(typed)) == json.dumps(answer)
     return answer
+
+
+def same_shape(ours: Any, theirs: Any) -> None:
+    """Types and keys in the document's order, down to the first of each list; members by the name of a machine
+    or of a refused setting are values, not keys."""
+    assert type(ours) is type(theirs)
+    if isinstance(ours, list) and ours and theirs:
+        same_shape(ours[0], theirs[0])
+    elif isinstance(ours, dict) and ours and isinstance(next(iter(theirs.values()), None), dict):
+        same_shape(next(iter(ours.values())), next(iter(theirs.values())))
+    elif isinstance(ours, dict) and ours and ours.keys() & theirs.keys():
+        assert list(ours) == list(theirs)
+        for name, value in ours.items():
+            assert type(value) is type(theirs[name])
+
+
+class Tour:
+    """Calls in one way of writing, each answer held to what is published; remembers what was called."""
+
+    def __init__(self, port: int, ask: Ask) -> None:
+        self.port, self.ask = port, ask
+        self.sessid = ""
+        self.asked: set[str] = set()
+
+    def call(self, name: str, *params: Any) -> Any:
+        """A method's result; the parameters are those after what stands in front. Raises CallFailed."""
+        kind = BY_WIRE[name]
+        front = {"SESSID": self.sessid, "cache_timeout": 0, "server_hostname": NAME}
+        shown = [front[param.name] for param in _front(kind)]
+        self.asked.add(name)
+        return unwrapped(kind, self.ask(self.port, name, [*shown, *params]))
+
+    def refused(self, name: str, *params: Any) -> CallFailed:
+        """The error of a call that must fail."""
+        with pytest.raises(CallFailed) as failure:
+            self.call(name, *params)
+        return failure.value
+
+
+def _front(kind: type[Operation[Any]]) -> tuple[Param, ...]:
+    """What stands before a method's own parameters."""
+    own = kind.__struct_fields__
+    return tuple(param for param in kind.facts.params if param.name not in own)

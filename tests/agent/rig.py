@@ -17,6 +17,7 @@ from oms.agent.context import Host, Job, Storage
 from oms.agent.events import Events
 from oms.agent.jobs import Jobs
 from oms.agent.journal import Journal
+from oms.agent.leases import Leases
 from oms.bus.call import Caller
 from oms.bus.local import LocalAgentWire, LocalBus
 from oms.bus.wire import ServerWire
@@ -66,6 +67,7 @@ class Workshop:
     begun: list[str] = field(default_factory=list)
     ended: list[str] = field(default_factory=list)
     resumed: list[str] = field(default_factory=list)
+    undone: list[str] = field(default_factory=list)
     gates: dict[str, asyncio.Event] = field(default_factory=dict)
     most_at_once: int = 0
     looked: int = 0
@@ -94,8 +96,23 @@ class Workshop:
                 raise FuncManError("It cannot be done.", thing=op.thing)
             case "step":
                 await self._step(host.job)
+            case "answer":
+                await host.job.answer("already")
+            case "undo":
+                return await self._undone(op.thing, host.job)
         await self._run(op.how or op.thing, op.thing, host.job)
         return f"worked on {op.thing}, knew {host.job.recall('steps')}"
+
+    async def _undone(self, thing: str, job: Job) -> str:
+        try:
+            async with job.cancellable():
+                await self._run(thing, thing, job)
+        except BaseException:
+            self.undone.append(thing)
+            raise
+        await job.record("past the point", True)
+        await self.gate(f"{thing} on").wait()
+        return "done after all"
 
     async def _step(self, job: Job) -> None:
         job.note("first", "said")
@@ -216,7 +233,7 @@ class Agent:
 
 
 def surroundings(job: Job) -> Host:
-    return Host(Storage(Path("/nowhere")), None, job)
+    return Host(Storage.below(Path("/nowhere")), None, job, Leases())
 
 
 async def until(condition: Callable[[], object], within: float = 3) -> None:

@@ -11,7 +11,15 @@ import pytest
 from oms.agent.jobs import MOST_QUEUED
 from oms.agent.lanes import MOST_RUNNING, MOST_RUNS
 from oms.bus.call import Caller, Request, encode
-from oms.contract.errors import FuncManError, HostBusy, HostUnavailable, JobExpired, JobInterrupted, unpack
+from oms.contract.errors import (
+    FuncManError,
+    HostBusy,
+    HostUnavailable,
+    JobCancelled,
+    JobExpired,
+    JobInterrupted,
+    unpack,
+)
 from oms.contract.internal import CancelJob
 from oms.contract.types import Secret
 from tests.agent.rig import HOST, Look, SetPassword, Sweep, Work, Workshop, World, agent, until
@@ -458,3 +466,72 @@ async def test_a_request_whose_connection_ends_is_still_done_once(path: Path) ->
         assert again.id == ID
         assert (await it.ended(ID)).state == "done"
         assert it.workshop.begun == ["a"]
+
+
+async def test_a_running_job_that_can_be_undone_is_when_somebody_cancels_it(path: Path) -> None:
+    async with agent(path) as it:
+        it.workshop.gate("a")
+        job = (await it.send(Work("a", "undo"))).id
+        await until(lambda: it.workshop.begun == ["a"])
+        assert (await it.server.ask(HOST, CancelJob(job))).state == "running"
+        state = await it.ended(job)
+        assert state.state == "cancelled"
+        assert isinstance(failure := error(state), JobCancelled)
+        assert "undone" in str(failure)
+        assert it.workshop.undone == ["a"]
+        assert "asked for" in state.notes["cancel"]
+
+
+async def test_a_job_past_its_last_undo_goes_on_to_its_end(path: Path) -> None:
+    async with agent(path) as it:
+        job = (await it.send(Work("a", "undo"))).id
+        await until(lambda: it.workshop.ended == ["a"])
+        await it.server.ask(HOST, CancelJob(job))
+        it.workshop.gate("a on").set()
+        assert (await it.ended(job)).state == "done"
+        assert it.workshop.undone == []
+
+
+async def test_what_was_cancelled_before_a_crash_is_undone_after_it(path: Path) -> None:
+    async with agent(path) as it:
+        job = (await it.send(Work("a", "undo"))).id
+        await until(lambda: it.workshop.ended == ["a"])
+        await it.server.ask(HOST, CancelJob(job))
+    async with agent(path) as it:
+        state = await it.ended(job)
+        assert (state.state, it.workshop.begun, it.workshop.undone) == ("cancelled", [], ["a"])
+
+
+async def test_an_agent_that_is_told_to_end_undoes_nothing(path: Path) -> None:
+    async with agent(path) as it:
+        it.workshop.gate("a")
+        job = (await it.send(Work("a", "undo"))).id
+        await until(lambda: it.workshop.begun == ["a"])
+    async with agent(path) as it:
+        it.workshop.gate("a on").set()
+        assert (await it.ended(job)).state == "done"
+
+
+async def test_a_job_may_answer_before_it_ends_and_a_crash_keeps_the_answer(path: Path) -> None:
+    async with agent(path) as it:
+        it.workshop.gate("a")
+        job = (await it.send(Work("a", "answer"))).id
+        await until(lambda: any(told.result for _, _, told in it.told))
+        state = await it.state(job)
+        assert (state.state, state.result) == ("running", '"already"')
+    async with agent(path, workshop=Workshop(gates={"a": asyncio.Event()})) as it:
+        assert (await it.state(job)).result == '"already"'
+        it.workshop.gate("a").set()
+        assert (await it.ended(job)).result == '"worked on a, knew None"'
+
+
+async def test_when_a_job_should_end_is_told_from_its_pace(path: Path) -> None:
+    async with agent(path) as it:
+        it.workshop.gate("a")
+        job = (await it.send(Work("a", "step"))).id
+        await until(lambda: it.workshop.begun == ["step"])
+        state = await it.state(job)
+        assert state.progress == 90
+        assert 0 < state.left < 5
+        it.workshop.gate("a").set()
+        assert (await it.ended(job)).left == 0

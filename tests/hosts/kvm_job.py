@@ -1,11 +1,16 @@
 """A job as the agent's journal keeps it, in memory, which can break off at any point as a crash would."""
 
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from oms.agent.context import Host, Storage
 from oms.agent.guests import Machines
+from oms.agent.leases import Leases
+from oms.contract.errors import JobCancelled
 
 
 class Crash(BaseException):
@@ -22,7 +27,9 @@ class RehearsedJob:
         self.resumed = records is not None
         self.records = {} if records is None else records
         self.notes: dict[str, str] = {}
-        self.percents: list[int] = []
+        self.percents: list[float] = []
+        self.answers: list[Any] = []
+        self.cancelled = False
         self.steps = 0
         self._break_at = break_at
 
@@ -40,9 +47,20 @@ class RehearsedJob:
         self.records[key] = json.dumps(value)
         self.step()
 
-    def progress(self, percent: int) -> None:
+    def progress(self, percent: float) -> None:
         self.step()
         self.percents.append(percent)
+
+    async def answer(self, value: Any) -> None:
+        self.step()
+        self.answers.append(value)
+        self.step()
+
+    @asynccontextmanager
+    async def cancellable(self) -> AsyncIterator[None]:
+        if self.cancelled:
+            raise JobCancelled("The job was cancelled.")
+        yield
 
     def note(self, key: str, text: str) -> None:
         self.notes[key] = text
@@ -51,7 +69,9 @@ class RehearsedJob:
 class CrashyMachines:
     """The given machines; before and after each change of them the agent may crash."""
 
-    CHANGES = frozenset({"start", "stop", "resume", "undefine", "redefine", "set_live_vcpus", "set_live_memory"})
+    CHANGES = frozenset(
+        {"start", "stop", "resume", "define", "undefine", "redefine", "set_live_vcpus", "set_live_memory"}
+    )
 
     def __init__(self, machines: Machines, job: RehearsedJob) -> None:
         self._machines = machines
@@ -73,9 +93,10 @@ class CrashyMachines:
 
 def host(machines: Machines | None, images: Path, job: RehearsedJob | None = None) -> Host:
     """A host as handlers are given it."""
-    return Host(storage=Storage(images=images), machines=machines, job=job or RehearsedJob())
+    storage = Storage.below(images.parent, images)
+    return Host(storage=storage, machines=machines, job=job or RehearsedJob(), leases=Leases())
 
 
 def crashy_host(machines: Machines, images: Path, job: RehearsedJob) -> Host:
     """A host whose agent may crash at every step of its job and around every change of a machine."""
-    return Host(storage=Storage(images=images), machines=CrashyMachines(machines, job), job=job)
+    return replace(host(machines, images, job), machines=CrashyMachines(machines, job))

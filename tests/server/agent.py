@@ -12,6 +12,7 @@ from oms.agent.context import Host, Storage
 from oms.agent.events import Events
 from oms.agent.jobs import Jobs
 from oms.agent.journal import Journal
+from oms.agent.leases import Leases
 from oms.bus.local import LocalBus
 from oms.contract.handlers import Handlers
 from oms.contract.operation import Operation
@@ -47,7 +48,7 @@ class HostAgent:
 
     async def _serve(self, handlers: Handlers[Host], folder: Path) -> None:
         def surroundings(job: Any) -> Host:
-            return Host(Storage(folder), None, job)
+            return Host(Storage.below(folder), None, job, Leases())
 
         self._jobs = Jobs(self.journal, handlers, surroundings, clocks=self._clocks, events=self._events)
         await self._jobs.recover()

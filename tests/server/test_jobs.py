@@ -463,6 +463,31 @@ async def test_a_job_that_has_begun_goes_on_to_its_end(oms: Oms) -> None:
     assert (await operator.ask("taskservices.cancel_task", 0, job))["state"] == "done"
 
 
+async def test_a_job_may_answer_its_caller_before_it_ends(oms: Oms) -> None:
+    host = await oms.sign_in_double("h1", stopping())
+    operator = await oms.as_operator()
+    job = await open_job(oms, operator, host)
+    asking = asyncio.create_task(operator.ask(STOP, 0, "h1", "vm1"))  # the same call: the same job
+    await asyncio.sleep(0.02)
+    await host.tell(JobState(job, "running", progress=40, result="0", notes={"step": "copying"}, left=60))
+    assert await asyncio.wait_for(asking, 1) == {"client": "h1", "result": 0}
+    assert await operator.ask(STOP, 0, "h1", "vm1") == {"client": "h1", "result": 0}
+    task = await operator.ask("taskservices.wait_task", 0, job, 1)
+    assert (task["state"], task["progress"], task["notes"]) == ("running", 40, {"step": "copying"})
+    assert task["started"] < task["eta"]
+    await host.tell(JobState(job, "failed", error=pack(FuncManError("It broke later."))))
+    task = await operator.ask("taskservices.wait_task", 0, job, 5)
+    assert (task["state"], task["result"], task["eta"]) == ("failed", None, "")
+
+
+async def test_an_early_answer_that_is_none_is_not_given(oms: Oms) -> None:
+    host = await oms.sign_in_double("h1", stopping())
+    operator = await oms.as_operator()
+    job = await open_job(oms, operator, host)
+    await host.tell(JobState(job, "running", result='"no number"'))
+    assert (await operator.ask("taskservices.wait_task", 0, job, 0))["result"] is None
+
+
 async def test_cancelling_on_a_host_that_is_away_says_so_and_changes_nothing(oms: Oms) -> None:
     host = await oms.sign_in_double("h1", stopping())
     operator = await oms.as_operator()

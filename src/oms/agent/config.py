@@ -27,8 +27,8 @@ class AgentConfig(msgspec.Struct, frozen=True):
     data: Path = Path("/var/lib/oms")
     """Where everything that lasts lives: `agent/` is this process's own."""
     images: Path | None = None
-    """Where disk images are; `storage/images` in the data directory by default. Only what lies here is deleted
-    with a machine."""
+    """Where disk images are; `storage/images` in the data directory by default, beside `storage/iso` and
+    `storage/templates`. Only what lies here is deleted with a machine."""
     libvirt_uri: str = "qemu:///system"
     domain_type: Literal["auto", "kvm", "qemu"] = "auto"
     """How machines are run; `auto` tries whether the processor really can."""
@@ -48,9 +48,9 @@ class AgentConfig(msgspec.Struct, frozen=True):
         return self.data / "agent"
 
     @property
-    def images_directory(self) -> Path:
-        """Where disk images are."""
-        return self.images or self.data / "storage" / "images"
+    def storage(self) -> Path:
+        """OMS's own storage on this host."""
+        return self.data / "storage"
 
     def host_name(self) -> str:
         """The name to ask under. Raises SettingsError where this machine's own will not do."""

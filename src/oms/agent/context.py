@@ -1,10 +1,12 @@
 """What a handler is given beside its operation: the host it works on, and the job it is part of."""
 
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from oms.agent.guests import Machines
+from oms.agent.leases import Leases
 
 
 class Job(Protocol):
@@ -20,11 +22,20 @@ class Job(Protocol):
     async def record(self, key: str, value: Any) -> None:
         """Write a JSON value down; it is on disk when this returns."""
 
-    def progress(self, percent: int) -> None:
-        """Tell how far the job is, 0 to 100."""
+    def progress(self, percent: float) -> None:
+        """Tell how far the job is, 0 to 100; when it should end is told from how steps followed each other."""
 
     def note(self, key: str, text: str) -> None:
         """Say in the job's record what its documented answer has no room for."""
+
+    async def answer(self, value: Any) -> None:
+        """Answer the caller now, though the job goes on; that stands on disk when this returns. Once only: a run
+        that was taken up again may say it again, and is not heard."""
+
+    def cancellable(self) -> AbstractAsyncContextManager[None]:
+        """`async with`: work that can be broken off. JobCancelled is raised in it (or before it, or at its next
+        wait) once somebody has cancelled the job; whoever lets it pass has undone all before. Outside such a
+        block a job runs to its end."""
 
 
 @dataclass(frozen=True)
@@ -32,12 +43,28 @@ class Storage:
     """The directories that are OMS's own on this host: only what lies in them is ever deleted with a machine."""
 
     images: Path
+    """Disk images."""
+    iso: Path
+    """ISO images."""
+    templates: Path
+    """Template packages, and each unpacked beside."""
+
+    @classmethod
+    def below(cls, directory: Path, images: Path | None = None) -> "Storage":
+        """The usual places."""
+        return cls(images or directory / "images", directory / "iso", directory / "templates")
+
+    def all(self) -> tuple[Path, ...]:
+        """Each directory."""
+        return self.images, self.iso, self.templates
 
 
 @dataclass(frozen=True)
 class Host:
-    """The host, as handlers see it. `machines` is None where no hypervisor for machines can run."""
+    """The host, as handlers see it. `machines` is None where no hypervisor for machines can run; `leases` are the
+    things that jobs hold besides the target that their operation names."""
 
     storage: Storage
     machines: Machines | None
     job: Job
+    leases: Leases

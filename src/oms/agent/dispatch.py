@@ -5,6 +5,7 @@ Changes are handed to the jobs and answered as soon as they are written down.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -107,12 +108,20 @@ class NoJob:
         """A read has nothing to record."""
         self._refuse()
 
-    def progress(self, percent: int) -> None:
+    def progress(self, percent: float) -> None:
         """A read has no progress that anybody sees."""
 
     def note(self, key: str, text: str) -> None:  # noqa: ARG002
         """A read has no job's record to say it in."""
         self._refuse()
+
+    async def answer(self, value: Any) -> None:  # noqa: ARG002
+        """A read answers by returning."""
+        self._refuse()
+
+    def cancellable(self) -> contextlib.AbstractAsyncContextManager[None]:
+        """A read is not cancelled."""
+        return contextlib.nullcontext()
 
     def _refuse(self) -> NoReturn:
         raise TypeError("this operation is declared as a read (changes=False): it is no job")

@@ -130,7 +130,7 @@ class Jobs:
             raise HostBusy("As many jobs wait on this host as may: nothing was begun, try again in a moment.")
 
     async def cancel(self, job_id: str) -> JobState:
-        """Cancel a job that has not begun; the state of one that has.
+        """Cancel a job; its state then. One that has not begun is over, one that runs is undone when it can be.
 
         An id that never came is written down as cancelled, so that its command, should it be under way, is not
         begun. Raises FuncManError where nothing was changed.
@@ -143,7 +143,8 @@ class Jobs:
             known = (await self._journal.find([job_id])).get(job_id)
             if (job := self._open.get(job_id)) is not None:
                 await job.written
-                await self._lanes.withdraw(job)
+                if not await self._lanes.withdraw(job) and not job.entry.finished:
+                    await job.cancel()
                 return job.told()
             if known is None:
                 moment = max(time.time(), 1.0)

@@ -19,12 +19,13 @@ from oms.agent.desk import NotOurs
 from oms.agent.enrol import Enrolment, wall_clock
 from oms.agent.events import Events
 from oms.agent.facts import Facts
+from oms.agent.handlers import handlers
 from oms.agent.host import authorized_keys, durable
 from oms.agent.host.authorized_keys import KeyRefused
 from oms.agent.identity import Identity, Place
 from oms.agent.jobs import Jobs
 from oms.agent.journal import Journal, JournalError
-from oms.agent.kvm.handlers import handlers
+from oms.agent.leases import Leases
 from oms.agent.libvirtd import Hypervisor
 from oms.bus.call import defect
 from oms.bus.nats.agent import NatsAgentWire
@@ -50,7 +51,8 @@ async def run(config: AgentConfig) -> None:
         asyncio.get_running_loop().add_signal_handler(number, told.set)
     with _said():
         durable.own_directory(config.home)
-        durable.own_directory(config.images_directory, 0o711)
+        for directory in Storage.below(config.storage, config.images).all():
+            durable.own_directory(directory, 0o711)
         with _alone(config.home):
             await Agent(config).live(told)
 
@@ -136,10 +138,10 @@ class Agent:
         self, parts: contextlib.AsyncExitStack, journal: Journal, facts: Facts, hypervisor: Hypervisor
     ) -> RequestHandler:
         """The jobs, those of the last run taken up again, and the function that answers requests."""
-        storage = Storage(self._config.images_directory)
+        storage, leases = Storage.below(self._config.storage, self._config.images), Leases()
 
         def surroundings(job: Job) -> Host:
-            return Host(storage, hypervisor.machines, job)
+            return Host(storage, hypervisor.machines, job, leases)
 
         self._jobs = Jobs(
             journal, handlers, surroundings, clocks=self._clocks, events=self._events, lane=facts.target

@@ -1,15 +1,16 @@
 """One job that has not ended: what the journal knows of it, and what its handler may do with it."""
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any, Literal
 
 import msgspec
 
 from oms.agent.journal import Entry, Journal, JournalError
 from oms.bus.call import encode
-from oms.contract.errors import FuncManError, OmsError, WireError, pack
+from oms.contract.errors import FuncManError, JobCancelled, OmsError, WireError, pack
 from oms.contract.internal import JobState
 from oms.contract.operation import HostOperation
 
@@ -17,6 +18,9 @@ MOST_NOTES = 64
 LONGEST_NOTE = 4096
 LARGEST_RECORD_BYTES = 1024 * 1024
 LARGEST_RESULT_BYTES = 1024 * 1024
+ANSWERED, CANCELLED = ".answered", ".cancelled"
+"""Records of the job itself; a handler's own do not begin with a dot."""
+UNDONE = "The job was cancelled while it ran, and undone: nothing was changed."
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -28,8 +32,8 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 def failed(error: OmsError) -> Outcome:
-    """The outcome of a job that could not be done."""
-    return Outcome("failed", error=pack(error))
+    """The outcome of a job that could not be done, or was taken back."""
+    return Outcome("cancelled" if isinstance(error, JobCancelled) else "failed", error=pack(error))
 
 
 class Unfinished:
@@ -58,11 +62,20 @@ class Unfinished:
         self._journal = journal
         self._tell = tell
         self._records = records or {}
+        self._breakable: asyncio.Task[Any] | None = None
+        self._pace: tuple[float, float] | None = None
+        self._left_seconds = 0.0
+        if ANSWERED in self._records:
+            self.change(result=self._records[ANSWERED])
 
     @property
     def may_have_acted(self) -> bool:
         """Whether it has been broken off already, or has written down what it was about to do."""
-        return self.resumed or bool(self._records)
+        return self.resumed or bool(self._records.keys() - {CANCELLED})
+
+    def cancelled(self) -> bool:
+        """Whether somebody wants it undone."""
+        return CANCELLED in self._records
 
     # --- for its handler
 
@@ -84,12 +97,18 @@ class Unfinished:
             ) from error
         self._records[key] = msgspec.json.decode(text)
 
-    def progress(self, percent: int) -> None:
+    def progress(self, percent: float) -> None:
         """See Job."""
         if self.entry.finished:
             return  # a task that its handler forgot
-        self.change(progress=max(0, min(100, int(percent))))
-        self._tell(self)
+        percent = max(0.0, min(100.0, percent))
+        now = time.monotonic()
+        began, at_first = self._pace = self._pace or (now, percent)
+        if percent > at_first:
+            self._left_seconds = (now - began) * (100 - percent) / (percent - at_first)
+        if int(percent) != self.entry.progress:
+            self.change(progress=int(percent))
+            self._tell(self)
 
     def note(self, key: str, text: str) -> None:
         """See Job."""
@@ -100,7 +119,43 @@ class Unfinished:
             raise ValueError(f"a job has {MOST_NOTES} notes at most")
         self.change(notes=notes)
 
+    async def answer(self, value: Any) -> None:
+        """See Job."""
+        if ANSWERED not in self._records:
+            text = encode(value).decode()
+            await self.record(ANSWERED, text)
+            self.change(result=text)
+            self._tell(self)
+
+    @contextlib.asynccontextmanager
+    async def cancellable(self) -> AsyncIterator[None]:
+        """See Job."""
+        if self.cancelled():
+            raise JobCancelled(UNDONE, job=self.id)
+        self._breakable = task = asyncio.current_task()
+        assert task is not None
+        before = task.cancelling()
+        try:
+            yield
+        except asyncio.CancelledError:
+            # The agent may be told to end in the same moment: that goes first, and the next start undoes.
+            if self.cancelled() and task.uncancel() <= before:
+                raise JobCancelled(UNDONE, job=self.id) from None
+            raise
+        finally:
+            self._breakable = None
+
     # --- for the queue
+
+    async def cancel(self) -> None:
+        """Have a job that runs undone, as soon as its handler lets it be. Raises FuncManError where that cannot be
+        written down."""
+        if self.cancelled():
+            return
+        self.note("cancel", "asked for: the job is undone as soon as it can be")
+        await self.record(CANCELLED, True)
+        if self._breakable is not None:
+            self._breakable.cancel()
 
     def change(self, **values: Any) -> None:
         """Change what is in memory; the journal is the caller's business."""
@@ -114,13 +169,14 @@ class Unfinished:
 
     def told(self) -> JobState:
         """What the server is told of it."""
-        return self.entry.told()
+        return msgspec.structs.replace(self.entry.told(), left=self._left_seconds)
 
     def ended(self, outcome: Outcome) -> Entry:
         """The entry for the journal."""
         if len(outcome.result) > LARGEST_RESULT_BYTES:
             outcome = failed(FuncManError("It was done, but the host's answer is too large to be carried."))
         progress = 100 if outcome.state == "done" else self.entry.progress
+        self._left_seconds = 0.0
         return msgspec.structs.replace(
             self.entry,
             op="",

@@ -27,7 +27,8 @@ class HostFacts(msgspec.Struct, frozen=True):
 class JobState(msgspec.Struct, frozen=True, omit_defaults=True):
     """A job as its agent sees it. `state`: queued, running, done, failed, cancelled, or unknown (never heard of).
 
-    `result` is JSON text; times are seconds since 1970 by the host's clock.
+    `result` is JSON text; one of a running job is what its caller is answered already. `left` is in how many
+    seconds it should end, 0 where that cannot be told. Times are seconds since 1970 by the host's clock.
     """
 
     id: str
@@ -38,6 +39,7 @@ class JobState(msgspec.Struct, frozen=True, omit_defaults=True):
     notes: dict[str, str] = {}
     started: float = 0
     finished: float = 0
+    left: float = 0
 
 
 class Welcome(msgspec.Struct, frozen=True):
@@ -66,7 +68,7 @@ class AskJobs(HostOperation[tuple[JobState, ...]], frozen=True):
 
 @operation(SERVICE, Permission.ADMIN, timeout=5)
 class CancelJob(HostOperation[JobState], frozen=True):
-    """Cancel a job that waits in the host's queue."""
+    """Cancel a job: one that waits is over at once, one that runs is undone when it can be."""
 
     id: str
 

@@ -20,8 +20,17 @@ def _methods(module: ModuleType) -> Methods:
     return found
 
 
-SERVICES: dict[Service, Methods] = {module.SERVICE: _methods(module) for module in MODULES}
-"""Each service with its methods by name, aliases included."""
+def _services() -> dict[Service, Methods]:
+    found: dict[Service, Methods] = {}
+    for module in MODULES:
+        methods = _methods(module)
+        service = next(iter(methods.values())).facts.service
+        found.setdefault(service, {}).update(methods)
+    return found
+
+
+SERVICES: dict[Service, Methods] = _services()
+"""Each service with its methods by name, aliases included. One service may be told in several modules."""
 
 OPERATIONS: tuple[type[Operation[Any]], ...] = tuple(
     dict.fromkeys(op for methods in SERVICES.values() for op in methods.values())

@@ -30,10 +30,11 @@ class TaskError(msgspec.Struct, frozen=True):
 
 
 class Task(msgspec.Struct, frozen=True):
-    """A job. Times are RFC 3339 in UTC, empty where there is none yet; `progress` is 0 to 100.
+    """A job. Times are RFC 3339 in UTC, empty where there is none yet; `progress` is 0 to 100, and `eta` when it
+    should end by the pace so far.
 
-    `result` is what the method answers; `notes` say what a result of the documented shape cannot
-    (for instance which setting waits for the next start).
+    `result` is what the method answers (some methods answer before their job has ended); `notes` say what a result
+    of the documented shape cannot (for instance which setting waits for the next start).
     """
 
     id: str
@@ -50,6 +51,7 @@ class Task(msgspec.Struct, frozen=True):
     error: TaskError | None
     result: Any
     notes: dict[str, str]
+    eta: str = ""
 
 
 @operation(SERVICE, Permission.VIEWER)
@@ -77,6 +79,10 @@ class WaitTask(ServerOperation[Task], frozen=True):
 
 @operation(SERVICE, Permission.OPERATOR, changes=True, raises=(NoSuchTask,))
 class CancelTask(ServerOperation[Task], frozen=True):
-    """Cancel a job that has not begun; answers its state after that. What runs already goes on to its end."""
+    """Cancel a job; answers its state after that.
+
+    One that has not begun is over at once. One that runs is undone as soon as it can be, and then `cancelled` too;
+    what is past that point goes on to its end.
+    """
 
     task_id: TaskId

@@ -9,8 +9,10 @@ host is greeted, and again every few seconds while a job is open.
 """
 
 import asyncio
+import contextlib
 import hashlib
 import secrets
+import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -44,6 +46,7 @@ log = structlog.get_logger("oms.jobs")
 MOST_UNFINISHED = 256
 """Of one host."""
 ASK_AGAIN_SECONDS = 3.0
+LOOK_AGAIN_SECONDS = 0.2
 CERTAIN = (HostUnavailable, HostBusy, NotSupported)
 """Refusals after which a host has certainly not written a job down."""
 EXPIRY_SLACK_SECONDS = 5.0
@@ -57,7 +60,7 @@ class Jobs:
         self._store = store
         self._caller = caller
         self._changed = changed
-        self._ended: dict[str, asyncio.Future[Job]] = {}
+        self._answered: dict[str, asyncio.Future[Job]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     # --- for callers
@@ -83,15 +86,15 @@ class Jobs:
         return kept
 
     async def outcome(self, job: Job, wait: float) -> Job:
-        """The job once it has ended. Raises FuncMethodTimeoutError with its id where that takes longer."""
-        ended = self._ended.setdefault(job.id, asyncio.get_running_loop().create_future())
+        """The job once its answer is known. Raises FuncMethodTimeoutError with its id where that takes longer."""
+        known = self._answered.setdefault(job.id, asyncio.get_running_loop().create_future())
         current = await self._store.read(lambda tx: jobs.by_id(tx, job.id))
-        if current is not None and current.state in ENDED:
+        if current is not None and answered(current):
             self._tell(current)  # whoever began to wait before the end was written may stand on the same future
             return current
-        done, _ = await asyncio.wait((ended,), timeout=wait)
+        done, _ = await asyncio.wait((known,), timeout=wait)
         if done:
-            return ended.result()
+            return known.result()
         raise FuncMethodTimeoutError(
             f"It is not known yet how this ends: ask taskservices.get_task for job {job.id}, or make the same "
             "call again and wait on.",
@@ -107,14 +110,24 @@ class Jobs:
 
     async def wait(self, job_id: str, seconds: float) -> Job:
         """A job once it has ended, or as it is when the seconds are over. Raises NoSuchTask."""
+        end = time.monotonic() + seconds
         job = await self.find(job_id)
-        try:
-            return await self.outcome(job, seconds)
-        except FuncMethodTimeoutError:
-            return await self.find(job_id)
+        while job.state not in ENDED and (left := end - time.monotonic()) > 0:
+            await self._next_word(job, left)
+            job = await self.find(job_id)
+        if job.state in ENDED:
+            self._tell(job)  # to whoever began to wait before the end was written
+        return job
+
+    async def _next_word(self, job: Job, seconds: float) -> None:
+        if not answered(job):
+            with contextlib.suppress(FuncMethodTimeoutError):
+                await self.outcome(job, seconds)
+            return
+        await asyncio.sleep(min(LOOK_AGAIN_SECONDS, seconds))  # few jobs outlive their answers
 
     async def cancel(self, job_id: str) -> Job:
-        """Cancel a job that has not begun; as it is after that. Raises NoSuchTask, or what the host says."""
+        """Cancel a job; as it is after that. Raises NoSuchTask, or what the host says."""
         job = await self.find(job_id)
         if job.state not in ENDED:
             state = await self._caller.ask(job.host_id, CancelJob(job_id))
@@ -217,12 +230,16 @@ class Jobs:
         if not told.underway(job, state):
             return
 
-        def note(tx: Connection) -> None:
+        def note(tx: Connection) -> Job | None:
             current = jobs.by_id(tx, job.id)  # an event and an answer may come side by side: the later one decides
             if current and (values := told.underway(current, state)):
-                jobs.change(tx, job.id, **values)
+                return jobs.change(tx, job.id, **values)
+            return None
 
-        await self._store.write(note)
+        noted = await self._store.write(note)
+        if noted is not None and answered(noted):
+            self._changed(job.host_id)
+            self._tell(noted)
 
     async def _fail(self, job: Job, error: OmsError) -> None:
         await self._end(job, state="failed", error=_json(pack(error)))
@@ -234,10 +251,10 @@ class Jobs:
         if ended is not None:
             self._tell(ended)
 
-    def _tell(self, ended: Job) -> None:
-        waiting = self._ended.pop(ended.id, None)
+    def _tell(self, job: Job) -> None:
+        waiting = self._answered.pop(job.id, None)
         if waiting is not None and not waiting.done():
-            waiting.set_result(ended)
+            waiting.set_result(job)
 
     async def _or_later(self, work: Coroutine[Any, Any, None]) -> None:
         """What cannot be written down now is settled when the job is asked for again."""
@@ -270,9 +287,14 @@ def _job(op: HostOperation[Any], host: Host, owner: str, moment: float) -> Job:
     )
 
 
+def answered(job: Job) -> bool:
+    """Whether it is known what to answer the caller: most jobs answer with their end, some before it."""
+    return job.state in ENDED or bool(job.result)
+
+
 def result(job: Job) -> msgspec.Raw:
-    """The JSON of an ended job's result. Raises the error it ended with."""
-    if job.state == "done":
+    """The JSON of an answered job's result. Raises the error it ended with."""
+    if job.result:
         return msgspec.Raw(job.result.encode())
     failure = job.failure()
     raise unpack(failure) if failure else JobCancelled("The job was cancelled before it began.", job=job.id)

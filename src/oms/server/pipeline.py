@@ -118,8 +118,8 @@ class Pipeline:
         host = await self._house.fleet.host(decoded.host)
         job = await self._house.jobs.submit(op, host, desk.user)
         trace.line["job"] = job.id
-        ended = await self._house.jobs.outcome(job, op.facts.timeout)
-        return Answer(op.facts.answers, InHost(host.name, jobs.result(ended)), audit.moment())
+        answered = await self._house.jobs.outcome(job, op.facts.timeout)
+        return Answer(op.facts.answers, InHost(host.name, jobs.result(answered)), audit.moment())
 
 
 class _Trace:

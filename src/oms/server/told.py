@@ -9,15 +9,23 @@ from oms.contract.registry import BY_WIRE
 from oms.server.store import now
 from oms.server.store.jobs import Job
 
+LONGEST_LEFT_SECONDS = 30 * 86_400
+
 
 def underway(job: Job, state: JobState) -> dict[str, Any]:
     """The columns of a job that is on its way, as far as they change; a job never goes back to waiting."""
     stage = "running" if "running" in (state.state, job.state) else "sent"
+    values: dict[str, Any] = {}
     progress = max(job.progress, min(100, state.progress))
-    if (stage, progress) == (job.state, job.progress):
-        return {}
-    started = job.started or (now() if stage == "running" else 0)
-    return {"state": stage, "progress": progress, "started": started}
+    if (stage, progress) != (job.state, job.progress):
+        started = job.started or (now() if stage == "running" else 0)
+        eta = now() + state.left if 0 < state.left < LONGEST_LEFT_SECONDS else 0
+        values = {"state": stage, "progress": progress, "started": started, "eta": eta}
+    if state.notes and (notes := _json(state.notes)) != job.notes:
+        values["notes"] = notes
+    if state.result and not job.result and _is_result(job, state.result):
+        values["result"] = state.result
+    return values
 
 
 def ended(job: Job, state: JobState) -> dict[str, Any]:
@@ -29,11 +37,11 @@ def ended(job: Job, state: JobState) -> dict[str, Any]:
         return {**values, "result": state.result, "progress": 100}
     if state.state == "cancelled":
         error = state.error or pack(JobCancelled("The job was cancelled before it began."))
-        return {**values, "error": _json(error)}
+        return {**values, "result": "", "error": _json(error)}
     why = "The host says that this is done, but what it answers was not understood."
     if state.state == "failed":
         why = "The host says that this failed, and not why."
-    return {**values, "state": "failed", "error": _json(state.error or pack(FuncManError(why)))}
+    return {**values, "state": "failed", "result": "", "error": _json(state.error or pack(FuncManError(why)))}
 
 
 def _is_result(job: Job, text: str) -> bool:

@@ -2,13 +2,14 @@
 
 import asyncio
 import os
+import signal
 import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from oms.agent.host.process import OutputTooLong, ProgramMissing, ProgramTimeout, run
+from oms.agent.host.process import MIB, Limits, OutputTooLong, ProgramMissing, ProgramTimeout, run
 
 
 async def test_what_a_program_said_and_how_it_ended() -> None:
@@ -84,6 +85,29 @@ async def test_a_cancelled_run_kills_its_program(tmp_path: Path) -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     await gone(int(pid_file.read_text()))
+
+
+async def test_output_is_handed_on_as_it_comes() -> None:
+    came: list[tuple[float, bytes]] = []
+    script = "import time; print(1, flush=True); time.sleep(0.5); print(2, flush=True)"
+    done = await run(
+        [sys.executable, "-c", script], timeout=20, on_output=lambda text: came.append((time.monotonic(), text))
+    )
+    assert (done.stdout, [text for _, text in came]) == (b"", [b"1\n", b"2\n"])
+    assert came[1][0] - came[0][0] > 0.2
+
+
+async def test_a_program_under_limits_gets_no_more_memory_or_time() -> None:
+    small = Limits(cpu_seconds=1, memory_bytes=200 * MIB)
+    done = await run([sys.executable, "-c", "bytearray(400 * 2**20)"], timeout=20, limits=small)
+    assert (done.exit, "MemoryError" in done.words) == (1, True)
+    done = await run([sys.executable, "-c", "while True: pass"], timeout=20, limits=small)
+    assert done.exit in (-signal.SIGXCPU, -signal.SIGKILL)
+
+
+async def test_a_missing_program_is_missing_under_limits_too() -> None:
+    with pytest.raises(ProgramMissing, match="no-such-program"):
+        await run(["no-such-program"], timeout=5, limits=Limits())
 
 
 async def gone(pid: int) -> None:

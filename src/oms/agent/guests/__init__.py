@@ -187,6 +187,9 @@ class Machines(Protocol):
     async def stop(self, uuid: str) -> None:
         """Take its power away. One that is off stays so."""
 
+    async def define(self, xml: str) -> str:
+        """Make a machine from a definition in libvirt's XML, or put that in place of its present one; its uuid."""
+
     async def undefine(self, uuid: str) -> None:
         """Forget a machine that is off, with all that is kept for it but its disks."""
 

@@ -6,10 +6,12 @@ in a process group of its own, and when it is over, for whatever reason, nothing
 
 import asyncio
 import contextlib
+import errno
 import os
+import shutil
 import signal
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -19,6 +21,17 @@ MIB = 1024 * 1024
 SHOWN = 200  # characters of a program's words in an error
 # Programs speak to us in English, whatever language the host was set up in: we read what they say.
 ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """What a program that reads what strangers made may use: processor seconds, and bytes of address space."""
+
+    cpu_seconds: int = 30
+    memory_bytes: int = 1024 * MIB
+
+    def before(self, argv: Sequence[str]) -> list[str]:
+        """The words that run a program under these limits."""
+        return ["prlimit", f"--cpu={self.cpu_seconds}", f"--as={self.memory_bytes}", "--core=0", "--", *argv]
 
 
 class Completed(msgspec.Struct, frozen=True):
@@ -56,14 +69,26 @@ class OutputTooLong(ProgramError):
 
 
 async def run(
-    argv: Sequence[str], *, timeout: float, limit: int = MIB, environment: dict[str, str] | None = None
+    argv: Sequence[str],
+    *,
+    timeout: float | None,
+    limit: int = MIB,
+    environment: dict[str, str] | None = None,
+    limits: Limits | None = None,
+    on_output: Callable[[bytes], None] | None = None,
 ) -> Completed:
     """Run a program to its end; whatever its exit status is, that is for the caller to judge.
 
-    `timeout` in seconds; `limit` in bytes, for stdout and stderr each; `environment` is added to the usual one.
-    Raises ProgramMissing, ProgramTimeout, OutputTooLong. Cancelled, it kills the program first.
+    `timeout` in seconds, None for work that takes as long as it takes; `limit` in bytes, for stdout and stderr
+    each; `environment` is added to the usual one; `on_output` is given what it writes to stdout as it comes, which
+    is then not kept. Raises ProgramMissing, ProgramTimeout, OutputTooLong. Cancelled, it kills the program first.
     """
-    transport, said = await _start(argv, limit, environment or {})
+    if limits is not None:
+        if not shutil.which(argv[0], path=ENVIRONMENT["PATH"]):
+            raise _missing(argv[0], os.strerror(errno.ENOENT))
+        argv = limits.before(argv)
+    said = _Listener(limit, on_output)
+    transport = await _start(argv, said, environment or {})
     try:
         async with asyncio.timeout(timeout):
             await asyncio.shield(said.ended)
@@ -87,14 +112,18 @@ class _TooLong(Exception):
 class _Listener(asyncio.SubprocessProtocol):
     """Gathers what a program says. `ended`: it and its output have come to an end, or there is too much of it."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, on_output: Callable[[bytes], None] | None) -> None:
         loop = asyncio.get_running_loop()
         self.stdout, self.stderr = bytearray(), bytearray()
         self.ended: asyncio.Future[None] = loop.create_future()
         self.exited: asyncio.Future[None] = loop.create_future()
         self._limit = limit
+        self._on_output = on_output
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
+        if fd == 1 and self._on_output is not None:
+            self._on_output(data)
+            return
         into = self.stdout if fd == 1 else self.stderr
         into += data
         if len(into) > self._limit and not self.ended.done():
@@ -108,12 +137,10 @@ class _Listener(asyncio.SubprocessProtocol):
             self.ended.set_result(None)
 
 
-async def _start(
-    argv: Sequence[str], limit: int, environment: dict[str, str]
-) -> tuple[asyncio.SubprocessTransport, _Listener]:
+async def _start(argv: Sequence[str], said: _Listener, environment: dict[str, str]) -> asyncio.SubprocessTransport:
     try:
-        return await asyncio.get_running_loop().subprocess_exec(
-            lambda: _Listener(limit),
+        transport, _ = await asyncio.get_running_loop().subprocess_exec(
+            lambda: said,
             *argv,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -123,9 +150,12 @@ async def _start(
             start_new_session=True,
         )
     except (FileNotFoundError, PermissionError) as error:
-        raise ProgramMissing(
-            f"{argv[0]} cannot be run on this host ({error.strerror}); install it there", program=argv[0]
-        ) from error
+        raise _missing(argv[0], error.strerror) from error
+    return transport
+
+
+def _missing(program: str, why: str | None) -> ProgramMissing:
+    return ProgramMissing(f"{program} cannot be run on this host ({why}); install it there", program=program)
 
 
 async def _end(transport: asyncio.SubprocessTransport, said: _Listener) -> None:

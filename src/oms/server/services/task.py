@@ -30,5 +30,5 @@ async def wait_task(op: api.WaitTask, desk: Desk) -> Task:
 
 @handlers.handles(api.CancelTask)
 async def cancel_task(op: api.CancelTask, desk: Desk) -> Task:
-    """Cancel a job that has not begun."""
+    """Cancel a job."""
     return jobs.task(await desk.house.jobs.cancel(op.task_id))

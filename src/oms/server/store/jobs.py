@@ -35,6 +35,7 @@ class Job(msgspec.Struct, frozen=True):
     result: str = ""
     error: str = ""
     notes: str = ""
+    eta: float = 0
 
     def failure(self) -> WireError | None:
         """The error it ended with, or None."""
@@ -113,6 +114,7 @@ def task(job: Job) -> Task:
         error=TaskError(unpack(error).wire_name, error.message) if error else None,
         result=msgspec.json.decode(job.result) if job.result else None,
         notes=msgspec.json.decode(job.notes, type=dict[str, str]) if job.notes else {},
+        eta=moment(job.eta) if job.state == "running" else "",
     )
 
 

@@ -114,6 +114,7 @@ jobs = Table(
     Column("result", Text, nullable=False, default=""),  # JSON
     Column("error", Text, nullable=False, default=""),  # JSON of contract.errors.WireError
     Column("notes", Text, nullable=False, default=""),  # JSON
+    Column("eta", Double, nullable=False, default=0, server_default="0"),  # when it should end; 0: cannot be told
     Index("ix_jobs_state_host_id", "state", "host_id"),
     Index("ix_jobs_created", "created"),
 )

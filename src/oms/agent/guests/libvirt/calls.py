@@ -158,6 +158,11 @@ def stop(domain: Any) -> None:
             raise
 
 
+def define(xml: str, connection: Any) -> str:
+    """Make a machine of a definition; its uuid."""
+    return str(connection.defineXMLFlags(xml, libvirt.VIR_DOMAIN_DEFINE_VALIDATE).UUIDString())
+
+
 def undefine(domain: Any) -> None:
     """Forget it. One that runs would live on without a definition, so if somebody started it meanwhile, it
     ends."""

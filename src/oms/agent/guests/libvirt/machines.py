@@ -136,6 +136,10 @@ class LibvirtMachines:
         """Take its power away."""
         await self._change(uuid, calls.stop)
 
+    async def define(self, xml: str) -> str:
+        """Make a machine, checked against libvirt's own schema."""
+        return await self._changing.change(functools.partial(calls.define, xml), self._change_seconds)
+
     async def undefine(self, uuid: str) -> None:
         """Forget it; if somebody has started it meanwhile, it is stopped."""
         await self._change(uuid, calls.undefine)

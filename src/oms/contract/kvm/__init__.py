@@ -1,4 +1,7 @@
-"""KVMService: the virtual machines of one host, through libvirt."""
+"""KVMService: the virtual machines of one host, through libvirt.
+
+Here the service itself, the lists, settings, and the life cycle; what else it can do stands in the modules beside.
+"""
 
 from typing import Annotated, Literal
 

@@ -1,0 +1,11 @@
+"""All that this agent can do: the tables of its rooms as one."""
+
+from oms.agent.context import Host
+from oms.agent.kvm import handlers as kvm
+from oms.contract.handlers import Handlers
+
+ROOMS = (kvm,)
+
+handlers: Handlers[Host] = Handlers()
+for room in ROOMS:
+    handlers.include(room.handlers)

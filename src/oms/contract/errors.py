@@ -11,11 +11,15 @@
     └── ApplicationError                origin 2: codes 1000 and up, never reused
         ├── FuncManError                1000  the host, or what runs on it, could not do it
         │   ├── NoSuchMachine                 no machine of that name
+        │   ├── NotThere                      no image, volume, snapshot, device of that name
+        │   ├── AlreadyThere                  the name is taken
+        │   ├── InUse                         somebody needs it; the message names who
+        │   ├── NoSpace                       the host's disk has not enough room, or ran out of it
         │   ├── HostUnavailable               the host is not connected, or not signed here
         │   ├── HostBusy                      too many calls wait for that host
         │   ├── HypervisorUnavailable         the host is there, its hypervisor is not
         │   ├── NotSupported                  this host, or this version of its agent, cannot
-        │   ├── JobCancelled                  cancelled before it began
+        │   ├── JobCancelled                  cancelled before it began, or undone while it ran
         │   ├── JobExpired                    not begun before its deadline, so never run
         │   ├── JobInterrupted                broken off half-way and undone
         │   └── NoSuchTask                    no job of that id
@@ -130,6 +134,30 @@ class NoSuchMachine(FuncManError):
     """The host has no machine of that name."""
 
     reason = "no_such_machine"
+
+
+class NotThere(FuncManError):
+    """What is to be used or changed is not there: an image, a volume, a snapshot, a device."""
+
+    reason = "not_there"
+
+
+class AlreadyThere(FuncManError):
+    """The name is taken on that host; nothing was overwritten."""
+
+    reason = "already_there"
+
+
+class InUse(FuncManError):
+    """Somebody needs it as it is; the message and `data` name who."""
+
+    reason = "in_use"
+
+
+class NoSpace(FuncManError):
+    """The host's storage has not enough room for that; nothing was changed."""
+
+    reason = "no_space"
 
 
 class HostUnavailable(FuncManError):

@@ -34,6 +34,8 @@ class AgentConfig(msgspec.Struct, frozen=True):
     """How machines are run; `auto` tries whether the processor really can."""
     libvirtd: Literal["auto", "never"] = "auto"
     """Whether to start libvirtd where it is not running."""
+    bridge: str = ""
+    """The bridge that new machines are on; by default `vmbr0`, or else libvirt's network `default`."""
     authorized_keys: str = "/root/.ssh/authorized_keys"
     """Where OMS's key for consoles is put; empty: nowhere."""
     rejoin_after: Seconds = 120

@@ -60,6 +60,14 @@ class Storage:
 
 
 @dataclass(frozen=True)
+class Offer:
+    """What this host's administrator gives to machines, by the agent's settings."""
+
+    bridge: str = ""
+    """The bridge for those whose network nobody has said; "" is the usual one."""
+
+
+@dataclass(frozen=True)
 class Host:
     """The host, as handlers see it. `machines` is None where no hypervisor for machines can run; `leases` are the
     things that jobs hold besides the target that their operation names."""
@@ -68,3 +76,4 @@ class Host:
     machines: Machines | None
     job: Job
     leases: Leases
+    offer: Offer = Offer()

@@ -14,7 +14,7 @@ import structlog
 from oms.agent import dispatch
 from oms.agent.clock import ServerClocks
 from oms.agent.config import AgentConfig
-from oms.agent.context import Host, Job, Storage
+from oms.agent.context import Host, Job, Offer, Storage
 from oms.agent.desk import NotOurs
 from oms.agent.enrol import Enrolment, wall_clock
 from oms.agent.events import Events
@@ -139,9 +139,10 @@ class Agent:
     ) -> RequestHandler:
         """The jobs, those of the last run taken up again, and the function that answers requests."""
         storage, leases = Storage.below(self._config.storage, self._config.images), Leases()
+        offer = Offer(bridge=self._config.bridge)
 
         def surroundings(job: Job) -> Host:
-            return Host(storage, hypervisor.machines, job, leases)
+            return Host(storage, hypervisor.machines, job, leases, offer)
 
         self._jobs = Jobs(
             journal, handlers, surroundings, clocks=self._clocks, events=self._events, lane=facts.target

@@ -172,6 +172,9 @@ class Machines(Protocol):
     async def capacity(self) -> Capacity:
         """What this host has for machines now."""
 
+    async def networks(self) -> frozenset[str]:
+        """The names of the hypervisor's own networks that are active now."""
+
     async def find(self, name: str) -> Machine:
         """The machine of that name, or else of that uuid. Raises NoSuchMachine."""
 

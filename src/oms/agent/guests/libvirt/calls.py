@@ -67,6 +67,18 @@ def capacity(domain_type: DomainType, connection: Any) -> tuple[int, int]:
     return cpus, connection.getMaxVcpus(domain_type)
 
 
+def active_networks(connection: Any) -> frozenset[str]:
+    """The names of libvirt's networks that are active now; none where it has no driver for them."""
+    try:
+        return frozenset(
+            network.name() for network in connection.listAllNetworks(libvirt.VIR_CONNECT_LIST_NETWORKS_ACTIVE)
+        )
+    except libvirt.libvirtError as error:
+        if error.get_error_code() != libvirt.VIR_ERR_NO_SUPPORT:
+            raise
+        return frozenset()
+
+
 def look_up(connection: Any, name: str) -> Any:
     """The domain of that name, or else of that uuid: one call each. Raises NoSuchMachine."""
     try:

@@ -116,6 +116,10 @@ class LibvirtMachines:
         cpus, max_vcpus = await self._ask(functools.partial(calls.capacity, self._domain_type))
         return Capacity(cpus=cpus, max_vcpus=max_vcpus, available_memory_kb=available_memory_kb())
 
+    async def networks(self) -> frozenset[str]:
+        """The names of libvirt's networks that are active now."""
+        return await self._ask(calls.active_networks)
+
     async def find(self, name: str) -> Machine:
         """The machine of that name, or else of that uuid."""
         return await self._ask(lambda connection: calls.machine(connection, calls.look_up(connection, name)))

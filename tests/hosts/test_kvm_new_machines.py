@@ -1,0 +1,63 @@
+"""libvirt takes the definitions of new machines, by its own schema, and starts them."""
+
+from collections.abc import AsyncIterator, Iterator
+
+import libvirt
+import pytest
+from msgspec.structs import replace
+
+from oms.agent.guests.libvirt import LibvirtMachines
+from oms.agent.host.links import bridges
+from oms.agent.kvm.domain_xml import NewMachine, domain_xml
+from tests.agent.kvm.new_machines import BARE, HOSTILE, INSTALLING, MACHINES
+from tests.hosts.kvm_machines import connected, emptied
+from tests.hosts.libvirtd import PrivateLibvirtd
+
+
+@pytest.fixture
+def outside(libvirtd: PrivateLibvirtd) -> Iterator[libvirt.virConnect]:
+    with emptied(libvirtd.uri) as connection:
+        yield connection
+
+
+@pytest.fixture
+async def machines(libvirtd: PrivateLibvirtd) -> AsyncIterator[LibvirtMachines]:
+    async with connected(libvirtd.uri) as port:
+        yield port
+
+
+@pytest.mark.parametrize(
+    "machine",
+    [machine for machine in MACHINES.values() if machine is not HOSTILE],
+    ids=lambda machine: machine.name,
+)
+async def test_libvirt_takes_it_as_it_was_meant(
+    outside: libvirt.virConnect, machines: LibvirtMachines, machine: NewMachine
+) -> None:
+    # libvirt asks whether the processor can, when a machine is defined; where tests run it may be unable to.
+    machine = replace(machine, domain_type="qemu")
+    assert await machines.define(domain_xml(machine)) == machine.uuid
+    kept = (await machines.find(machine.name)).kept
+    assert kept is not None
+    assert (kept.vcpus, kept.memory_kb) == (machine.vcpus, machine.memory_mb * 1024)
+    assert [disk.target for disk in kept.disks] == [drive.target for drive in machine.drives]
+    assert [nic.mac for nic in kept.nics] == [nic.mac for nic in machine.nics]
+
+
+@pytest.mark.parametrize("machine", [BARE, replace(INSTALLING, drives=(), nics=())], ids=["bare", "with a screen"])
+async def test_qemu_starts_it(outside: libvirt.virConnect, machines: LibvirtMachines, machine: NewMachine) -> None:
+    await machines.define(domain_xml(machine))
+    await machines.start(machine.uuid)
+    assert (await machines.find(machine.uuid)).state == "running"
+
+
+async def test_networks_are_those_that_are_active(outside: libvirt.virConnect, machines: LibvirtMachines) -> None:
+    assert await machines.networks() == frozenset()
+    # Without an address of its own it is but a bridge, and needs no server beside.
+    network = outside.networkCreateXML("<network><name>default</name><bridge name='oms-test-net'/></network>")
+    try:
+        assert await machines.networks() == {"default"}
+        assert "oms-test-net" in bridges()
+    finally:
+        network.destroy()
+    assert await machines.networks() == frozenset()

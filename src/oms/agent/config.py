@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from oms.agent.host.lvm import Mapper
 from oms.bus import enrolment
 from oms.settings import SettingsError
 
@@ -36,6 +37,10 @@ class AgentConfig(msgspec.Struct, frozen=True):
     """Whether to start libvirtd where it is not running."""
     bridge: str = ""
     """The bridge that new machines are on; by default `vmbr0`, or else libvirt's network `default`."""
+    device_mapper: Mapper = "auto"
+    """`never`: the kernel has none, so logical volumes are kept, and have no devices."""
+    lvm_devices: tuple[str, ...] = ()
+    """Nothing but these is looked at for volume groups; all by default."""
     authorized_keys: str = "/root/.ssh/authorized_keys"
     """Where OMS's key for consoles is put; empty: nowhere."""
     rejoin_after: Seconds = 120

@@ -1,11 +1,12 @@
 """What a handler is given beside its operation: the host it works on, and the job it is part of."""
 
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from oms.agent.guests import Machines
+from oms.agent.host.lvm import Lvm
 from oms.agent.leases import Leases
 
 
@@ -77,3 +78,4 @@ class Host:
     job: Job
     leases: Leases
     offer: Offer = Offer()
+    lvm: Lvm = field(default_factory=Lvm)

@@ -2,9 +2,10 @@
 
 from oms.agent.context import Host
 from oms.agent.kvm import handlers as kvm
+from oms.agent.lvm import handlers as lvm
 from oms.contract.handlers import Handlers
 
-ROOMS = (kvm,)
+ROOMS = (kvm, lvm)
 
 handlers: Handlers[Host] = Handlers()
 for room in ROOMS:

@@ -22,6 +22,7 @@ from oms.agent.facts import Facts
 from oms.agent.handlers import handlers
 from oms.agent.host import authorized_keys, durable
 from oms.agent.host.authorized_keys import KeyRefused
+from oms.agent.host.lvm import Lvm
 from oms.agent.identity import Identity, Place
 from oms.agent.jobs import Jobs
 from oms.agent.journal import Journal, JournalError
@@ -138,11 +139,12 @@ class Agent:
         self, parts: contextlib.AsyncExitStack, journal: Journal, facts: Facts, hypervisor: Hypervisor
     ) -> RequestHandler:
         """The jobs, those of the last run taken up again, and the function that answers requests."""
+        lvm = Lvm(self._config.device_mapper, self._config.lvm_devices)
         storage, leases = Storage.below(self._config.storage, self._config.images), Leases()
         offer = Offer(bridge=self._config.bridge)
 
         def surroundings(job: Job) -> Host:
-            return Host(storage, hypervisor.machines, job, leases, offer)
+            return Host(storage, hypervisor.machines, job, leases, offer, lvm)
 
         self._jobs = Jobs(
             journal, handlers, surroundings, clocks=self._clocks, events=self._events, lane=facts.target

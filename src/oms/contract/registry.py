@@ -3,12 +3,12 @@
 from types import ModuleType
 from typing import Any
 
-from oms.contract import auth, func, kvm, task
+from oms.contract import auth, func, kvm, lvm, task
 from oms.contract.operation import Operation, Service
 
 Methods = dict[str, type[Operation[Any]]]
 
-MODULES: tuple[ModuleType, ...] = (auth, func, kvm, task)
+MODULES: tuple[ModuleType, ...] = (auth, func, kvm, lvm, task)
 
 
 def _methods(module: ModuleType) -> Methods:

@@ -28,7 +28,8 @@ class Secret:
     __str__ = __repr__
 
 
-def _text(pattern: str, legal: str, longest: int, example: str, *, shortest: int = 1) -> Meta:
+def text(pattern: str, legal: str, longest: int, example: str, *, shortest: int = 1) -> Meta:
+    """A rule for a text: the pattern that all of it must match, and the same in words."""
     return Meta(
         pattern=rf"\A(?:{pattern})\Z",
         min_length=shortest,
@@ -40,7 +41,7 @@ def _text(pattern: str, legal: str, longest: int, example: str, *, shortest: int
 
 Hostname = Annotated[
     str,
-    _text(
+    text(
         r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*",
         "a host's name: lower-case letters, digits, hyphens and dots, at most 253 characters",
         253,
@@ -51,7 +52,7 @@ Hostname = Annotated[
 
 VmName = Annotated[
     str,
-    _text(
+    text(
         r"[A-Za-z0-9][A-Za-z0-9._+-]*",
         "a machine's name or UUID: letters, digits and . _ + -, first a letter or digit, at most 63",
         63,
@@ -62,7 +63,7 @@ VmName = Annotated[
 
 UserName = Annotated[
     str,
-    _text(
+    text(
         r"[A-Za-z0-9][A-Za-z0-9._@-]*",
         "a user's name: letters, digits and . _ @ -, first a letter or digit, at most 64 characters",
         64,
@@ -77,7 +78,7 @@ Password = Annotated[Secret, Meta(description="the password, at most 1024 charac
 
 TagName = Annotated[
     str,
-    _text(
+    text(
         r"[A-Za-z0-9][A-Za-z0-9 ._:+-]*",
         "a tag: letters, digits, blanks and . _ : + -, first a letter or digit, at most 63 characters",
         63,
@@ -87,7 +88,7 @@ TagName = Annotated[
 
 TaskId = Annotated[
     str,
-    _text(r"[0-9a-f]{32}", "a job's id: 32 hexadecimal digits", 32, "0123456789abcdef0123456789abcdef"),
+    text(r"[0-9a-f]{32}", "a job's id: 32 hexadecimal digits", 32, "0123456789abcdef0123456789abcdef"),
 ]
 
 SettingValue = str | int

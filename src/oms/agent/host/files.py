@@ -58,6 +58,15 @@ def identity(path: Path) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
+def device(path: Path) -> int | None:
+    """The number of the block device that a path leads to, links followed; None where it is none."""
+    try:
+        found = path.stat()
+    except (OSError, ValueError):
+        return None
+    return found.st_rdev if stat.S_ISBLK(found.st_mode) else None
+
+
 def set_aside(file: OwnFile, within: Path, staging: Path) -> bool:
     """Move a file into `staging`, an existing directory. Answers False where another file has taken its name.
 

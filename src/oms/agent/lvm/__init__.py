@@ -1,0 +1,1 @@
+"""LVMService on a host: the handlers, and the rules they go by."""

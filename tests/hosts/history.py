@@ -1,129 +1,208 @@
-"""What clients asked and were told while parts were killed, and whether the world agrees with it afterwards.
+"""What callers were told and what really happened, written down side by side, to be compared by `verdict`.
 
-Jepsen's idea: `ok` must have happened, an error must not, `unknown` may have happened but must be whole. The world
-is the hypervisor, the server's database and the agent's journal.
+Each client is a thread with a user of its own that makes one call after the other and notes what it asked, when,
+and what it was told. A watcher on a connection of its own notes what machines did. When the trouble is over, the
+records of OMS and of its agent, and the state of the hypervisor and the disk, are added.
 """
 
+import contextlib
 import http.client
 import json
 import random
 import sqlite3
 import threading
 import time
-from contextlib import closing
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
-from tests.hosts.stack import NAME, Caller, CallFailed, Stack
+import libvirt
 
-Told = Literal["ok", "error", "unknown"]
+from oms.agent.guests.libvirt.line import start_event_loop
+from tests.hosts.libvirtd import PrivateLibvirtd
+from tests.hosts.stack import NAME, Caller, Stack
+
+CHANGES = ("start_vm", "stop_vm", "update_vm_settings", "delete_vm")
+GAP = "?"
+EFFECTS = {
+    libvirt.VIR_DOMAIN_EVENT_STARTED: "S",
+    libvirt.VIR_DOMAIN_EVENT_STOPPED: "X",
+    libvirt.VIR_DOMAIN_EVENT_UNDEFINED: "U",
+}
+
+Told = Literal["done", "error", "unknown", "silence"]
+"""`unknown`: an error that says so, with the job's id; `silence`: the connection broke before an answer came."""
 
 
 @dataclass
-class Asked:
-    """One call, and what its client was told."""
+class Call:
+    """One call and its answer. Times are seconds since 1970; `machine` is empty for a list."""
 
+    user: str
     method: str
     machine: str
-    told: Told = "unknown"
-    error: str = ""
+    settings: dict[str, str]
+    began: float
+    ended: float = 0.0
+    told: Told = "silence"
+    result: Any = None
+    error: dict[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        answer = f"{self.error.get('name')} {self.error.get('message')}" if self.error else self.result
+        what = f"{self.user} at {self.began:.3f}-{self.ended:.3f} {self.method} {self.machine} {self.settings}"
+        return f"{what}: {self.told} {answer}"
 
 
 @dataclass
-class History:
-    """All of them."""
+class Evidence:
+    """All that is known when everything has come to rest.
 
-    calls: list[Asked] = field(default_factory=list)
+    `effects` is by machine a text of S (started), X (stopped), U (undefined) and ? (nobody watched for a while).
+    `machines` is by name state and memory of the next start in KB, by libvirt; `listed` is what OMS says of them.
+    """
 
-    def client(self, oms: Stack, machines: list[str], chance: random.Random, until: float) -> None:
-        """Start and stop machines at random until the time is over."""
-        caller = Caller(oms.port, timeout=20).log_in()
-        sessid = caller.sessid
-        while time.monotonic() < until:
-            asked = Asked(chance.choice(("start_vm", "stop_vm")), chance.choice(machines))
-            self.calls.append(asked)
+    calls: list[Call]
+    audit: list[dict[str, Any]]
+    rows: list[dict[str, Any]]
+    entries: list[dict[str, Any]]
+    effects: dict[str, str]
+    before: dict[str, int]
+    machines: dict[str, tuple[bool, int]]
+    listed: dict[str, dict[str, Any]]
+    disks: dict[str, str]
+    files: set[str]
+    killed_agents: int = 0
+
+
+class Client(threading.Thread):
+    """Makes calls, chosen at random, until told to end."""
+
+    def __init__(self, caller: Caller, user: str, lasting: list[str], disposable: list[str], seed: str) -> None:
+        super().__init__(name=user)
+        self.user, self.calls = user, list[Call]()
+        self.end = threading.Event()
+        self._caller = caller
+        self._lasting, self._disposable = lasting, disposable
+        self._random = random.Random(f"{seed}/{user}")
+
+    def run(self) -> None:
+        while not self.end.wait(self._random.uniform(0.01, 0.15)):
+            self._ask(*self._choose())
+        self._caller.close()
+
+    def _choose(self) -> tuple[str, str, dict[str, str]]:
+        (method,) = self._random.choices(("list_vms_status", *CHANGES), (3, 4, 4, 2, 1))
+        if method == "list_vms_status":
+            return method, "", {}
+        every = self._disposable if method == "delete_vm" else [*self._lasting * 3, *self._disposable]
+        memory = {"memory": str(self._random.randint(32, 48))} if method == "update_vm_settings" else {}
+        return method, self._random.choice(every), memory
+
+    def _ask(self, method: str, machine: str, settings: dict[str, str]) -> None:
+        call = Call(self.user, method, machine, settings, time.time())
+        self.calls.append(call)
+        params = [part for part in (machine, settings) if part]
+        try:
+            answer = self._caller.raw("kvmservices", method, self._caller.sessid, 0, NAME, *params)
+        except (OSError, http.client.HTTPException, json.JSONDecodeError):
+            self.end.wait(0.1)
+        else:
+            _note(call, answer)
+        call.ended = time.time()
+
+
+def _note(call: Call, answer: dict[str, Any]) -> None:
+    if answer["error"] is None:
+        call.told, call.result = "done", answer["result"]["result"]["result"]
+        return
+    call.error = answer["error"]
+    call.told = "unknown" if call.error["name"] == "FuncMethodTimeoutError" else "error"
+
+
+class Watcher:
+    """Notes what machines do, over a connection of its own that comes back when libvirtd does."""
+
+    def __init__(self, libvirtd: PrivateLibvirtd) -> None:
+        self.effects: dict[str, str] = {}
+        self._libvirtd = libvirtd
+        self._gone: set[str] = set()
+        self._lost, self._ended = threading.Event(), threading.Event()
+        self._up = threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+
+    def __enter__(self) -> "Watcher":
+        start_event_loop()
+        self._thread.start()
+        assert self._up.wait(10)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._lost.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._ended.is_set():
+            self._lost.clear()
             try:
-                caller.call("kvm", asked.method, sessid, 0, NAME, asked.machine)
-                asked.told = "ok"
-            except CallFailed as failure:
-                unknown = failure.name == "FuncMethodTimeoutError" or _not_known(failure.error)
-                asked.told, asked.error = "unknown" if unknown else "error", str(failure)
-                time.sleep(0.1)
-            except (OSError, http.client.HTTPException, json.JSONDecodeError):
-                time.sleep(0.1)
-        caller.close()
+                connection = self._libvirtd.connect()
+                connection.registerCloseCallback(lambda *_: self._lost.set(), None)
+                kind = libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE
+                number = connection.domainEventRegisterAny(None, kind, self._hear, None)
+            except libvirt.libvirtError:
+                time.sleep(0.05)
+                continue
+            self._up.set()
+            self._lost.wait()
+            self._up.clear()
+            if not self._ended.is_set():
+                self._hear_nothing()
+            with contextlib.suppress(libvirt.libvirtError):
+                connection.domainEventDeregisterAny(number)
+                connection.unregisterCloseCallback()
 
-    def run(self, oms: Stack, machines: list[str], seed: int, seconds: float) -> list[threading.Thread]:
-        """Four clients, begun."""
-        until = time.monotonic() + seconds
-        threads = [
-            threading.Thread(target=self.client, args=(oms, machines, random.Random(seed * 10 + number), until))
-            for number in range(4)
-        ]
-        for thread in threads:
-            thread.start()
-        return threads
+    def _hear(self, _connection: Any, domain: Any, event: int, _detail: int, _: object) -> None:
+        name = domain.name()
+        if event == libvirt.VIR_DOMAIN_EVENT_UNDEFINED:
+            self._gone.add(name)
+        if event in EFFECTS:
+            self.effects[name] = self.effects.get(name, "") + EFFECTS[event]
+
+    def follow(self, machines: list[str]) -> None:
+        """Begin anew, with these machines."""
+        self.effects = dict.fromkeys(machines, "")
+
+    def _hear_nothing(self) -> None:
+        self.effects = {name: seen if seen.endswith(GAP) else seen + GAP for name, seen in self.effects.items()}
+
+    def catch_up(self) -> None:
+        """Wait until everything has been heard that has happened: events come in order."""
+        assert self._up.wait(10)
+        marker = f"marker-{time.monotonic_ns()}"
+        with contextlib.closing(self._libvirtd.connect()) as connection:
+            xml = f"<domain type='qemu'><name>{marker}</name><memory unit='MiB'>32</memory>"
+            connection.defineXML(xml + "<os><type arch='x86_64'>hvm</type></os></domain>").undefine()
+        until(lambda: marker in self._gone, "libvirt's events do not arrive")
 
 
-def _not_known(error: dict[str, Any]) -> bool:
-    """An ended job whose own outcome the host could not tell."""
-    data: dict[str, str] = error.get("data", {})
-    return data.get("outcome") == "unknown" or data.get("reason") == "interrupted"
-
-
-def settled(oms: Stack, caller: Caller, seconds: float = 60) -> None:
-    """Wait until no job is open."""
+def until(true: Callable[[], Any], otherwise: str, seconds: float = 10) -> None:
+    """Wait until that is so, asking often."""
     end = time.monotonic() + seconds
-    while open_ := caller.task("list_tasks", "unfinished"):
-        assert time.monotonic() < end, f"jobs stay open: {open_} {oms.log('agent')} {oms.log('server')}"
-        time.sleep(0.1)
+    while not true():
+        assert time.monotonic() < end, otherwise
+        time.sleep(0.05)
 
 
-def check(oms: Stack, history: History, virt: Any, caller: Caller) -> None:
-    """The world agrees with what was told; raises AssertionError where not."""
-    settled(oms, caller)
-    with closing(sqlite3.connect(oms.directory / "server" / "oms.db")) as database:
-        jobs = database.execute("SELECT id, method, target, state, finished FROM jobs").fetchall()
-    with closing(sqlite3.connect(oms.directory / "agent" / "journal.db")) as journal:
-        runs = {row[0]: row for row in journal.execute("SELECT id, state, runs, finished FROM jobs")}
-    _every_ok_was_done(history, jobs)
-    _both_records_agree(jobs, runs)
-    _the_last_word_stands(jobs, runs, virt)
-    assert set(caller.kvm("list_vms_status")) == {domain.name() for domain in virt.listAllDomains()}
-    assert not [path for path in oms.images.rglob("*") if ".staging" in path.parts and path.is_file()]
+def table(path: Path, name: str, since: float) -> list[dict[str, Any]]:
+    """The rows of a database's table that were made since then."""
+    with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
+        database.row_factory = sqlite3.Row
+        return [dict(row) for row in database.execute(f"SELECT * FROM {name} WHERE created >= ?", (since,))]
 
 
-def _every_ok_was_done(history: History, jobs: list[Any]) -> None:
-    """Calls that were made side by side share a job, so there are at most as many done jobs as calls."""
-    for method in ("start_vm", "stop_vm"):
-        told = [asked for asked in history.calls if asked.method == method]
-        done = [job for job in jobs if job[1].endswith(method) and job[3] == "done"]
-        for machine in {asked.machine for asked in told}:
-            oks = sum(asked.told == "ok" for asked in told if asked.machine == machine)
-            maybe = sum(asked.told == "unknown" for asked in told if asked.machine == machine)
-            effects = sum(job[2] == machine for job in done)
-            assert effects <= oks + maybe, f"{machine}: {effects} times {method}, told {oks} and perhaps {maybe}"
-            assert bool(effects) or not oks, f"{machine}: {method} was told done and never was"
-
-
-def _both_records_agree(jobs: list[Any], runs: dict[str, Any]) -> None:
-    for job in jobs:
-        if job[3] == "done":
-            assert job[0] in runs, f"job {job} is done and no host has done it"
-            assert runs[job[0]][1] == "done"
-        elif job[0] in runs:
-            assert runs[job[0]][1] in ("failed", "cancelled"), f"{job} and {runs[job[0]]}"
-    assert all(row[1] in ("done", "failed", "cancelled") for row in runs.values())
-
-
-def _the_last_word_stands(jobs: list[Any], runs: dict[str, Any], virt: Any) -> None:
-    """Jobs of one machine run one after the other: its state is what the last of them made it."""
-    for domain in virt.listAllDomains():
-        done = [job for job in jobs if job[2] == domain.name() and job[3] == "done"]
-        failed = [job for job in jobs if job[2] == domain.name() and job[3] == "failed" and job[0] in runs]
-        if not done:
-            continue
-        last = max(done, key=lambda job: runs[job[0]][3])
-        if any(runs[job[0]][3] > runs[last[0]][3] for job in failed):
-            continue  # what failed after it may or may not have had its effect
-        assert bool(domain.isActive()) == last[1].endswith("start_vm"), f"{domain.name()} after {last}"
+def audit_lines(oms: Stack, since: str) -> list[dict[str, Any]]:
+    """The lines of OMS's audit log from that moment on."""
+    text = (oms.directory / "server" / "audit.log").read_text()
+    return [line for line in map(json.loads, text.splitlines()) if line["time"] >= since]

@@ -201,10 +201,11 @@ class Stack:
         """Until the host answers."""
 
         def answers() -> bool:
-            with contextlib.suppress(CallFailed):
+            try:
                 caller.kvm("list_vms_status")
-                return True
-            return False
+            except (CallFailed, OSError, http.client.HTTPException):
+                return False
+            return True
 
         self._until(answers, "the host does not answer", seconds)
 

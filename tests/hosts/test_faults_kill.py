@@ -1,95 +1,91 @@
-"""Each part of OMS is killed while several clients change things; nothing is lost, doubled or half-done."""
+"""Several callers work while a part is killed at random moments: nobody is told what is not so."""
 
 import contextlib
-import random
+import os
+import signal
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.hosts import history
-from tests.hosts.guests import domain_xml
-from tests.hosts.history import History
+from tests.hosts.history import Watcher
 from tests.hosts.libvirtd import PrivateLibvirtd
-from tests.hosts.stack import CallFailed, Stack
+from tests.hosts.ordeal import Ordeal, left_behind
+from tests.hosts.stack import Stack
 
 pytestmark = pytest.mark.hosts
-MACHINES = [f"m{number}" for number in range(4)]
-SECONDS = 8.0
-SEED = 20110204
+SECONDS = 13.0
+PAUSE_SECONDS = (1.2, 3.0)
 
 
-@pytest.fixture
-def daemon(make_libvirtd: Callable[[], PrivateLibvirtd]) -> PrivateLibvirtd:
-    return make_libvirtd()
+@pytest.fixture(scope="module")
+def ordeal(real_parts: None) -> Iterator[Ordeal]:
+    with tempfile.TemporaryDirectory(prefix="oms-faults-") as name:
+        root = Path(name)
+        with (
+            PrivateLibvirtd(root / "virt") as libvirtd,
+            Watcher(libvirtd) as watcher,
+            Stack(root / "oms", libvirtd.uri) as oms,
+        ):
+            yield Ordeal(oms, libvirtd, watcher)
+        assert left_behind(root) == []
 
 
-@pytest.fixture
-def oms(daemon: PrivateLibvirtd, tmp_path: Path) -> Iterator[Stack]:
-    virt = daemon.connect()
-    for name in MACHINES:
-        xml = domain_xml(name, memory_mb=32, vcpu=1, console=tmp_path / "console", disk=None, image=None)
-        virt.defineXML(xml)
-    virt.close()
-    with Stack(tmp_path / "oms", daemon.uri) as stack:
-        yield stack
+def again_and_again(ordeal: Ordeal, kill: Callable[[], None]) -> Callable[[], None]:
+    """Kill at random moments for a while."""
+
+    def trouble() -> None:
+        end = time.monotonic() + SECONDS
+        while time.monotonic() < end:
+            kill()
+            time.sleep(ordeal.random.uniform(*PAUSE_SECONDS))
+
+    return trouble
 
 
-def kill_now_and_then(kill: Callable[[], None]) -> None:
-    chance, end = random.Random(SEED), time.monotonic() + SECONDS - 1
-    while (rest := end - time.monotonic()) > 0:
-        time.sleep(min(rest, chance.uniform(1.0, 2.5)))
-        kill()
+def test_nothing_goes_wrong_when_nothing_goes_wrong(ordeal: Ordeal) -> None:
+    """So that what the others find is known to come from the trouble."""
+    evidence = ordeal.during(lambda: time.sleep(2))
+    assert {call.told for call in evidence.calls} <= {"done", "error"}
+    assert len(evidence.rows) > 10
+    ordeal.judge(evidence)
 
 
-def healed(oms: Stack, daemon: PrivateLibvirtd, told: History, threads: list[Any]) -> None:
-    for thread in threads:
-        thread.join(90)
-        assert not thread.is_alive(), "a client was never answered"
-    oms.wait_for_server()
-    with contextlib.closing(oms.caller()) as caller:
-        oms.wait_for_host(caller)
-        virt = daemon.connect()
-        history.check(oms, told, virt, caller)
-        virt.close()
-    assert sum(asked.told == "ok" for asked in told.calls) >= 4, [vars(asked) for asked in told.calls]
+def test_the_server_is_killed(ordeal: Ordeal) -> None:
+    oms = ordeal.oms
+    with oms.kept("server"):
+        evidence = ordeal.during(again_and_again(ordeal, lambda: oms.kill("server")))
+    assert "silence" in {call.told for call in evidence.calls}
+    ordeal.judge(evidence)
 
 
-@pytest.mark.parametrize("part", ["server", "agent", "nats"])
-def test_a_killed_part_loses_and_doubles_nothing(oms: Stack, daemon: PrivateLibvirtd, part: str) -> None:
-    told = History()
-    with oms.kept("server", "agent"):
-        threads = told.run(oms, MACHINES, SEED, SECONDS)
-        kill_now_and_then(lambda: _kill(oms, part))
-        healed(oms, daemon, told, threads)
-
-
-def _kill(oms: Stack, part: str) -> None:
-    with contextlib.suppress(ProcessLookupError, FileNotFoundError, ValueError):  # it is just being started again
-        oms.kill(part)
-
-
-def test_a_killed_libvirtd_loses_and_doubles_nothing(oms: Stack, daemon: PrivateLibvirtd) -> None:
-    told = History()
-    threads = told.run(oms, MACHINES, SEED, SECONDS)
-
+def test_the_agent_is_killed(ordeal: Ordeal) -> None:
     def kill() -> None:
-        daemon.kill()
-        daemon.start()
+        ordeal.killed_agents += 1
+        ordeal.oms.kill("agent")
 
-    kill_now_and_then(kill)
-    healed(oms, daemon, told, threads)
+    with ordeal.oms.kept("agent"):
+        evidence = ordeal.during(again_and_again(ordeal, kill))
+    assert ordeal.killed_agents > 3
+    ordeal.judge(evidence)
 
 
-def test_without_libvirtd_only_its_calls_fail_and_say_why(oms: Stack, daemon: PrivateLibvirtd) -> None:
-    with contextlib.closing(oms.caller()) as caller:
-        daemon.kill()
-        began = time.monotonic()
-        with pytest.raises(CallFailed, match="libvirtd on this host does not answer"):
-            caller.kvm("list_vms")
-        assert caller.func("list_signed")[0]["status"] == 1
-        assert time.monotonic() - began < 10
-        daemon.start()
-        oms.wait_for_host(caller)
+def test_libvirtd_is_killed(ordeal: Ordeal) -> None:
+    def kill() -> None:
+        ordeal.libvirtd.kill()
+        time.sleep(ordeal.random.uniform(0, 0.5))
+        ordeal.libvirtd.start()
+
+    evidence = ordeal.during(again_and_again(ordeal, kill))
+    assert any("?" in seen for seen in evidence.effects.values())
+    ordeal.judge(evidence)
+
+
+def test_the_bus_is_killed(ordeal: Ordeal) -> None:
+    def kill() -> None:
+        with contextlib.suppress(ProcessLookupError, FileNotFoundError):
+            os.kill(ordeal.oms.pid("nats"), signal.SIGKILL)
+
+    ordeal.judge(ordeal.during(again_and_again(ordeal, kill)))

@@ -21,7 +21,7 @@ from oms.agent.leases import Leases
 from oms.bus.call import Caller
 from oms.bus.local import LocalAgentWire, LocalBus
 from oms.bus.wire import ServerWire
-from oms.contract.errors import FuncManError
+from oms.contract.errors import FuncManError, HypervisorUnavailable, NoSuchMachine
 from oms.contract.handlers import Handlers
 from oms.contract.internal import AskJobs, Hello, HostFacts, JobState, Welcome
 from oms.contract.operation import HostOperation, Permission, Service, operation
@@ -72,6 +72,9 @@ class Workshop:
     most_at_once: int = 0
     looked: int = 0
     knows_work: bool = True
+    hypervisor_is_away: bool = False
+    tried: int = 0
+    """How often the hypervisor was asked while it was away."""
 
     def gate(self, thing: str) -> asyncio.Event:
         return self.gates.setdefault(thing, asyncio.Event())
@@ -100,6 +103,8 @@ class Workshop:
                 await host.job.answer("already")
             case "undo":
                 return await self._undone(op.thing, host.job)
+            case "hypervisor" | "recorded" | "unknown":
+                await self._use_hypervisor(op.how, host.job)
         await self._run(op.how or op.thing, op.thing, host.job)
         return f"worked on {op.thing}, knew {host.job.recall('steps')}"
 
@@ -120,6 +125,16 @@ class Workshop:
         for percent in range(0, 100, 10):
             job.progress(percent)
             await asyncio.sleep(0.01)
+
+    async def _use_hypervisor(self, how: str, job: Job) -> None:
+        """Which may be away: before anything has happened, or, but for `hypervisor`, perhaps after that."""
+        if how == "recorded":
+            await job.record("steps", how)
+        if self.hypervisor_is_away:
+            self.tried += 1
+            raise HypervisorUnavailable("It is away.", outcome="nothing" if how != "unknown" else how)
+        if job.resumed and how == "unknown":
+            raise NoSuchMachine("It is gone.")
 
     async def sweep(self, _op: Sweep, host: Host) -> int:
         await self._run("sweep", "sweep", host.job)

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from oms.agent import lanes
 from oms.agent.jobs import MOST_QUEUED
 from oms.agent.lanes import MOST_RUNNING, MOST_RUNS
 from oms.bus.call import Caller, Request, encode
@@ -15,9 +16,11 @@ from oms.contract.errors import (
     FuncManError,
     HostBusy,
     HostUnavailable,
+    HypervisorUnavailable,
     JobCancelled,
     JobExpired,
     JobInterrupted,
+    NoSuchMachine,
     unpack,
 )
 from oms.contract.internal import CancelJob
@@ -535,3 +538,107 @@ async def test_when_a_job_should_end_is_told_from_its_pace(path: Path) -> None:
         assert 0 < state.left < 5
         it.workshop.gate("a").set()
         assert (await it.ended(job)).left == 0
+
+
+# --- a hypervisor that goes away
+
+
+@pytest.fixture
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What waits is tried again after a moment, so that tests need not."""
+    monkeypatch.setattr(lanes, "AGAIN_SECONDS", 0.01)
+
+
+def without_hypervisor() -> Workshop:
+    return Workshop(hypervisor_is_away=True)
+
+
+async def test_a_job_whose_hypervisor_is_away_before_it_acted_has_failed(path: Path, soon: None) -> None:
+    async with agent(path, workshop=without_hypervisor()) as it:
+        state = await it.done(Work("a", "hypervisor"))
+        assert state.state == "failed"
+        assert isinstance(error(state), HypervisorUnavailable)
+        assert (it.workshop.tried, state.notes) == (1, {})
+
+
+async def test_a_job_that_may_have_acted_waits_for_its_hypervisor_and_says_so(path: Path, soon: None) -> None:
+    async with agent(path, workshop=without_hypervisor()) as it:
+        job = (await it.send(Work("a", "recorded"))).id
+        await until(lambda: it.workshop.tried > 3)
+        state = await it.state(job)
+        assert (state.state, state.error) == ("running", None)
+        assert "goes on by itself" in state.notes["hypervisor"]
+        await until(lambda: it.told and it.told[-1][2].notes == state.notes)  # told, without being asked
+        it.workshop.hypervisor_is_away = False
+        state = await it.ended(job)
+        assert msgspec.json.decode(state.result) == "worked on a, knew recorded"
+        assert "went on when it was back" in state.notes["hypervisor"]
+        assert it.workshop.begun == it.workshop.resumed == ["recorded"]
+
+
+async def test_what_may_have_happened_is_never_called_failed_for_its_hypervisor(path: Path, soon: None) -> None:
+    async with agent(path, workshop=without_hypervisor()) as it:
+        job = (await it.send(Work("a", "unknown"))).id
+        await until(lambda: it.workshop.tried > 3)
+        assert (await it.state(job)).state == "running"
+        it.workshop.hypervisor_is_away = False
+        failure = error(await it.ended(job))
+        assert isinstance(failure, NoSuchMachine)  # what it found at last is its end
+
+
+async def test_a_job_that_waits_for_its_hypervisor_keeps_its_lane_and_nobody_elses(path: Path, soon: None) -> None:
+    async with agent(path, workshop=without_hypervisor()) as it:
+        waiting = [(await it.send(Work(f"t{number}", "recorded"))).id for number in range(MOST_RUNNING)]
+        await until(lambda: it.workshop.tried > MOST_RUNNING)
+        behind = (await it.send(Work("t0", "behind"))).id
+        assert (await it.done(Work("b"))).state == "done"  # all turns were taken, had they kept theirs
+        assert (await it.state(behind)).state == "queued"
+        it.workshop.hypervisor_is_away = False
+        for job in (*waiting, behind):
+            assert (await it.ended(job)).state == "done"
+        assert it.workshop.begun[0] == "b"
+        assert it.workshop.begun.index("recorded") < it.workshop.begun.index("behind")
+
+
+async def test_when_the_hypervisor_is_back_no_more_jobs_run_at_once_than_may(path: Path, soon: None) -> None:
+    async with agent(path, workshop=without_hypervisor()) as it:
+        things = [f"t{number}" for number in range(MOST_RUNNING + 4)]
+        jobs = [(await it.send(Work(thing, "recorded"))).id for thing in things]
+        for thing in things:
+            it.workshop.gate(thing)
+        await until(lambda: it.workshop.tried > 2 * len(things))
+        it.workshop.hypervisor_is_away = False
+        await until(lambda: len(it.workshop.begun) == MOST_RUNNING)
+        await asyncio.sleep(0.05)
+        for gate in it.workshop.gates.values():
+            gate.set()
+        for job in jobs:
+            assert (await it.ended(job)).state == "done"
+        assert it.workshop.most_at_once == MOST_RUNNING
+
+
+async def test_a_job_that_waits_for_its_hypervisor_outlives_its_agent(path: Path, soon: None) -> None:
+    async with agent(path, workshop=without_hypervisor()) as first:
+        job = (await first.send(Work("a", "recorded"))).id
+        await until(lambda: first.workshop.tried)
+        await first.jobs.stop(0.05)
+        assert (await first.state(job)).state == "running"
+    async with agent(path, workshop=without_hypervisor()) as second:  # and the hypervisor is still not back
+        await until(lambda: second.workshop.tried > 1)
+        assert "hypervisor" in (await second.state(job)).notes
+    async with agent(path) as third:
+        assert (await third.ended(job)).state == "done"
+        assert third.workshop.resumed == ["recorded"]
+    async with agent(path) as it:
+        assert (await it.send(Work("a", "recorded"), job)).state == "done"  # as the journal has it
+        assert it.workshop.begun == []
+
+
+async def test_a_job_that_waits_for_its_hypervisor_can_be_asked_to_be_undone(path: Path, soon: None) -> None:
+    async with agent(path, workshop=without_hypervisor()) as it:
+        job = (await it.send(Work("a", "recorded"))).id
+        await until(lambda: it.workshop.tried)
+        state = await it.server.ask(HOST, CancelJob(job))
+        assert (state.state, set(state.notes)) == ("running", {"hypervisor", "cancel"})
+        it.workshop.hypervisor_is_away = False
+        assert (await it.ended(job)).state == "done"  # this one cannot

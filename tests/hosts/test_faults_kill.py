@@ -13,7 +13,7 @@ import pytest
 from tests.hosts.history import Watcher
 from tests.hosts.libvirtd import PrivateLibvirtd
 from tests.hosts.ordeal import Ordeal, left_behind
-from tests.hosts.stack import Stack
+from tests.hosts.stack import CallFailed, Stack
 
 pytestmark = pytest.mark.hosts
 SECONDS = 13.0
@@ -89,3 +89,13 @@ def test_the_bus_is_killed(ordeal: Ordeal) -> None:
             os.kill(ordeal.oms.pid("nats"), signal.SIGKILL)
 
     ordeal.judge(ordeal.during(again_and_again(ordeal, kill)))
+
+
+def test_without_libvirtd_only_its_calls_fail_and_say_why(ordeal: Ordeal) -> None:
+    with contextlib.closing(ordeal.oms.caller()) as caller:
+        ordeal.libvirtd.kill()
+        with pytest.raises(CallFailed, match="libvirtd on this host does not answer"):
+            caller.kvm("list_vms")
+        assert caller.func("list_signed")[0]["status"] == 1
+        ordeal.libvirtd.start()
+        ordeal.oms.wait_for_host(caller)

@@ -11,8 +11,10 @@ from oms.agent.leases import Leases
 
 
 class Job(Protocol):
-    """The job that a changing operation runs as. A crash may break it off at any point; the same handler is then
-    called again with `resumed` set and all that was recorded, to finish the job or to undo it."""
+    """The job that a changing operation runs as. A crash, or HypervisorUnavailable that the handler lets pass, may
+    break it off at any point; the same handler is then called again with `resumed` set and all that was recorded,
+    to finish the job or to undo it. Not after HypervisorUnavailable where nothing was recorded and its outcome is
+    not unknown: then nothing has happened, and the job has failed."""
 
     id: str
     resumed: bool

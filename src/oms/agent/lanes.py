@@ -52,6 +52,7 @@ class Lanes:
         self._queue: list[Unfinished] = []
         self._busy: set[str] = set()
         self._running: set[asyncio.Task[None]] = set()
+        self._resting: set[Unfinished] = set()
         self._expiring: set[asyncio.Task[None]] = set()
         self._stopping = False
 
@@ -136,9 +137,13 @@ class Lanes:
         return self._clocks.passed(job.entry.server, job.entry.deadline)
 
     def _may_begin(self, job: Unfinished) -> bool:
-        if len(self._running) >= MOST_RUNNING or job.entry.lane in self._busy:
+        if self._is_full() or job.entry.lane in self._busy:
             return False
         return job.resumed or self._clocks.now(job.entry.server) is not None
+
+    def _is_full(self) -> bool:
+        """Those that wait for their hypervisor do not count: they must not hold up what needs none."""
+        return len(self._running) - len(self._resting) >= MOST_RUNNING
 
     def _spawn(self, work: Coroutine[Any, Any, None], among: set[asyncio.Task[None]]) -> None:
         task = asyncio.create_task(work)
@@ -183,21 +188,37 @@ class Lanes:
         if handler is None:
             return failed(_not_known(job.entry))
         log.info("job begun", id=job.id, verb=job.entry.verb, lane=job.entry.lane, resumed=job.resumed)
-        while True:
-            try:
-                return Outcome("done", result=encode(await handler(job.op, self._surroundings(job))).decode())
-            except HypervisorUnavailable as away:
-                if not job.may_have_acted and away.data.get("outcome") != "unknown":
-                    return failed(away)
-                # To say "failed" of what may have been done would be a guess: it is finished or undone later,
-                # as after a crash of the agent.
+        while (outcome := await self._tried(job, handler)) is None:
+            await self._rest(job)
+        return outcome
+
+    async def _tried(self, job: Unfinished, handler: Callable[..., Any]) -> Outcome | None:
+        """How it ended; None where the hypervisor went away in its midst."""
+        try:
+            return Outcome("done", result=encode(await handler(job.op, self._surroundings(job))).decode())
+        except HypervisorUnavailable as away:
+            if not job.may_have_acted and away.data.get("outcome") != "unknown":
+                return failed(away)
+            # To say "failed" of what may have been done would be a guess: it is finished or undone later, as after
+            # a crash of the agent.
+            if job.break_off():
                 log.warning("a job waits for its hypervisor", id=job.id, verb=job.entry.verb, why=away.message)
-                job.resumed = True
-            except OmsError as error:
-                return failed(error)
-            except Exception as bug:  # noqa: BLE001 - a handler's bug ends its job, not the agent
-                return failed(defect(bug, job.entry.verb))
+            return None
+        except OmsError as error:
+            return failed(error)
+        except Exception as bug:  # noqa: BLE001 - a handler's bug ends its job, not the agent
+            return failed(defect(bug, job.entry.verb))
+
+    async def _rest(self, job: Unfinished) -> None:
+        """Leave the turn to others for a while."""
+        self._resting.add(job)
+        self._pump()
+        try:
             await asyncio.sleep(AGAIN_SECONDS)
+            while self._is_full():  # noqa: ASYNC110 - whoever makes room looks at the queue first
+                await asyncio.sleep(AGAIN_SECONDS)
+        finally:
+            self._resting.discard(job)
 
     async def _end(self, job: Unfinished, outcome: Outcome) -> None:
         """Write the end down, however long that takes; it is told only then."""

@@ -20,6 +20,10 @@ LARGEST_RECORD_BYTES = 1024 * 1024
 LARGEST_RESULT_BYTES = 1024 * 1024
 ANSWERED, CANCELLED = ".answered", ".cancelled"
 """Records of the job itself; a handler's own do not begin with a dot."""
+HYPERVISOR = "hypervisor"
+GONE = "it went away while the job ran: the job goes on by itself when it is back"
+WAS_GONE = "it went away while the job ran: the job went on when it was back"
+"""A note of the job itself, while it waits and when it has ended."""
 UNDONE = "The job was cancelled while it ran, and undone: nothing was changed."
 
 
@@ -157,6 +161,15 @@ class Unfinished:
         if self._breakable is not None:
             self._breakable.cancel()
 
+    def break_off(self) -> bool:
+        """Its hypervisor went away in its midst, and it waits for it to go on; answers whether that is news."""
+        self.resumed = True
+        if self.entry.notes.get(HYPERVISOR) == GONE:
+            return False
+        self.change(notes={**self.entry.notes, HYPERVISOR: GONE})
+        self._tell(self)
+        return True
+
     def change(self, **values: Any) -> None:
         """Change what is in memory; the journal is the caller's business."""
         self.entry = msgspec.structs.replace(self.entry, **values)
@@ -175,6 +188,8 @@ class Unfinished:
         """The entry for the journal."""
         if len(outcome.result) > LARGEST_RESULT_BYTES:
             outcome = failed(FuncManError("It was done, but the host's answer is too large to be carried."))
+        if self.entry.notes.get(HYPERVISOR) == GONE:
+            self.change(notes={**self.entry.notes, HYPERVISOR: WAS_GONE})
         progress = 100 if outcome.state == "done" else self.entry.progress
         self._left_seconds = 0.0
         return msgspec.structs.replace(

@@ -11,7 +11,7 @@ from typing import Any
 
 import structlog
 
-from oms.agent import dispatch
+from oms.agent import dispatch, placing
 from oms.agent.clock import ServerClocks
 from oms.agent.config import AgentConfig
 from oms.agent.context import Host, Job, Offer, Storage
@@ -24,6 +24,7 @@ from oms.agent.host import authorized_keys, durable
 from oms.agent.host.authorized_keys import KeyRefused
 from oms.agent.host.lvm import Lvm
 from oms.agent.identity import Identity, Place
+from oms.agent.images import catalogue
 from oms.agent.jobs import Jobs
 from oms.agent.journal import Journal, JournalError
 from oms.agent.leases import Leases
@@ -150,6 +151,7 @@ class Agent:
             journal, handlers, surroundings, clocks=self._clocks, events=self._events, lane=facts.target
         )
         parts.push_async_callback(self._jobs.stop, 0)
+        await self._sweep(storage, {entry.id for entry, _ in await journal.unfinished()})
         await self._jobs.recover()
         return dispatch.build(
             handlers,
@@ -159,6 +161,18 @@ class Agent:
             facts=facts.now,
             on_greeted=self._greeted,
         )
+
+    @staticmethod
+    async def _sweep(storage: Storage, open_jobs: set[str]) -> None:
+        """What was half made when the last run broke off, and no job will go on with, is in nobody's way twice."""
+        try:
+            swept = await asyncio.to_thread(placing.sweep, storage.all(), open_jobs)
+            await asyncio.to_thread(catalogue.forget_missing, storage.images)
+        except OSError as failure:
+            log.warning("staging was not swept", why=str(failure))
+        else:
+            if swept:
+                log.info("staging swept", paths=swept)
 
     def _while_in(self, parts: contextlib.AsyncExitStack, *works: Coroutine[Any, Any, None]) -> None:
         """Have this done until `parts` end. Should it break, so does the agent: half of one is worse than none."""

@@ -15,6 +15,7 @@
         │   ├── AlreadyThere                  the name is taken
         │   ├── InUse                         somebody needs it; the message names who
         │   ├── NoSpace                       the host's disk has not enough room, or ran out of it
+        │   ├── Unusable                      an image or package that is damaged, unsafe, or of another kind
         │   ├── HostUnavailable               the host is not connected, or not signed here
         │   ├── HostBusy                      too many calls wait for that host
         │   ├── HypervisorUnavailable         the host is there, its hypervisor is not
@@ -158,6 +159,12 @@ class NoSpace(FuncManError):
     """The host's storage has not enough room for that; nothing was changed."""
 
     reason = "no_space"
+
+
+class Unusable(FuncManError):
+    """A file (an image, a package) is damaged, not safe to use, or not of the kind it should be."""
+
+    reason = "unusable"
 
 
 class HostUnavailable(FuncManError):

@@ -4,7 +4,7 @@ All names are plain ASCII and begin with a letter or a digit, so that no name is
 or markup anywhere it may travel. Patterns are anchored with \\A and \\Z: `$` would let a line feed through.
 """
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -60,6 +60,20 @@ VmName = Annotated[
     ),
 ]
 """A machine's name. Machines that were made elsewhere with a wilder name are addressed by their UUID."""
+
+FileName = Annotated[
+    str,
+    text(
+        r"[A-Za-z0-9][A-Za-z0-9._+-]*",
+        "a file's name: letters, digits and . _ + -, first a letter or digit, at most 200 characters",
+        200,
+        "testimage.img",
+    ),
+]
+"""The name of an image in its directory: never a path, never a protocol, never hidden."""
+
+DiskFormat = Literal["qcow2", "raw"]
+"""How a disk image holds its disk: `qcow2` grows as it is written, `raw` is the disk byte by byte."""
 
 UserName = Annotated[
     str,

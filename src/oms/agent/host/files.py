@@ -96,7 +96,8 @@ def staging_of(within: Path, job: str) -> Path:
 def open_staging(within: Path, job: str) -> Path:
     """Make it; closed to all others."""
     staging = staging_of(within, job)
-    staging.mkdir(mode=0o700, parents=True, exist_ok=True)
+    staging.parent.mkdir(mode=0o700, exist_ok=True)
+    staging.mkdir(mode=0o700, exist_ok=True)
     return staging
 
 

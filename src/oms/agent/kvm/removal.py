@@ -18,7 +18,7 @@ import msgspec
 from oms.agent.guests import Definition, Machine
 from oms.agent.host import files
 from oms.agent.host.files import NotOwn, OwnFile
-from oms.agent.kvm import qcow2
+from oms.agent.images import qcow2
 
 DRIVES = frozenset({"disk", "lun"})
 

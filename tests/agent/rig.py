@@ -21,7 +21,7 @@ from oms.agent.leases import Leases
 from oms.bus.call import Caller
 from oms.bus.local import LocalAgentWire, LocalBus
 from oms.bus.wire import ServerWire
-from oms.contract.errors import FuncManError, HypervisorUnavailable, NoSuchMachine
+from oms.contract.errors import FuncManError, HypervisorUnavailable, JobCancelled, NoSuchMachine
 from oms.contract.handlers import Handlers
 from oms.contract.internal import AskJobs, Hello, HostFacts, JobState, Welcome
 from oms.contract.operation import HostOperation, Permission, Service, operation
@@ -68,6 +68,7 @@ class Workshop:
     ended: list[str] = field(default_factory=list)
     resumed: list[str] = field(default_factory=list)
     undone: list[str] = field(default_factory=list)
+    aside: list[str] = field(default_factory=list)
     gates: dict[str, asyncio.Event] = field(default_factory=dict)
     most_at_once: int = 0
     looked: int = 0
@@ -103,6 +104,8 @@ class Workshop:
                 await host.job.answer("already")
             case "undo":
                 return await self._undone(op.thing, host.job)
+            case "aside":
+                await self._stand_aside(op.thing, host.job)
             case "hypervisor" | "recorded" | "unknown":
                 await self._use_hypervisor(op.how, host.job)
         await self._run(op.how or op.thing, op.thing, host.job)
@@ -118,6 +121,17 @@ class Workshop:
         await job.record("past the point", True)
         await self.gate(f"{thing} on").wait()
         return "done after all"
+
+    async def _stand_aside(self, thing: str, job: Job) -> None:
+        """Until somebody opens the thing's outer gate."""
+        await job.record("begun", True)
+        try:
+            async with job.aside(), job.cancellable():
+                self.aside.append(thing)
+                await self.gate(f"{thing} outside").wait()
+        except JobCancelled:
+            self.undone.append(thing)
+            raise
 
     async def _step(self, job: Job) -> None:
         job.note("first", "said")

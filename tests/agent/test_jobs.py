@@ -515,6 +515,66 @@ async def test_an_agent_that_is_told_to_end_undoes_nothing(path: Path) -> None:
         assert (await it.ended(job)).state == "done"
 
 
+async def test_a_job_that_waits_aside_holds_up_nobody(path: Path) -> None:
+    async with agent(path) as it:
+        aside = [(await it.send(Work(f"t{number}", "aside"))).id for number in range(MOST_RUNNING + 1)]
+        await until(lambda: len(it.workshop.aside) == MOST_RUNNING + 1)
+        assert (await it.done(Work("t0"))).state == "done"  # its own thing's as well
+        assert (await it.done(Work("b"))).state == "done"
+        for number, job in enumerate(aside):
+            it.workshop.gate(f"t{number} outside").set()
+            assert (await it.ended(job)).state == "done"
+
+
+async def test_a_job_that_comes_back_waits_for_its_turn_and_is_the_next(path: Path) -> None:
+    async with agent(path) as it:
+        it.workshop.gate("a")
+        aside = (await it.send(Work("a", "aside"))).id
+        await until(lambda: it.workshop.aside == ["a"])
+        others = [(await it.send(Work("a", how))).id for how in ("second", "third")]
+        await until(lambda: it.workshop.begun == ["second"])
+        it.workshop.gate("a outside").set()
+        await asyncio.sleep(0.05)
+        assert it.workshop.begun == ["second"]
+        it.workshop.gate("a").set()
+        for job in (aside, *others):
+            assert (await it.ended(job)).state == "done"
+        assert it.workshop.begun == ["second", "aside", "third"]
+        assert it.workshop.most_at_once == 1
+
+
+async def test_a_job_that_is_cancelled_while_it_waits_aside_is_undone_in_its_turn(path: Path) -> None:
+    async with agent(path) as it:
+        it.workshop.gate("a")
+        aside = (await it.send(Work("a", "aside"))).id
+        await until(lambda: it.workshop.aside == ["a"])
+        other = (await it.send(Work("a", "second"))).id
+        await until(lambda: it.workshop.begun == ["second"])
+        await it.server.ask(HOST, CancelJob(aside))
+        await asyncio.sleep(0.05)
+        assert it.workshop.undone == []
+        it.workshop.gate("a").set()
+        assert (await it.ended(other)).state == "done"
+        assert (await it.ended(aside)).state == "cancelled"
+        assert it.workshop.undone == ["a"]
+
+
+async def test_a_job_that_waits_aside_outlives_its_agent(path: Path) -> None:
+    async with agent(path) as it:
+        it.workshop.gate("a")
+        aside = (await it.send(Work("a", "aside"))).id
+        await until(lambda: it.workshop.aside == ["a"])
+        await it.send(Work("a", "second"))
+        await until(lambda: it.workshop.begun == ["second"])
+        it.workshop.gate("a outside").set()
+        begun = time.monotonic()
+        await it.jobs.stop(0)  # in the midst of coming back
+        assert time.monotonic() - begun < 1
+    async with agent(path) as it:
+        it.workshop.gate("a outside").set()
+        assert (await it.ended(aside)).state == "done"
+
+
 async def test_a_job_may_answer_before_it_ends_and_a_crash_keeps_the_answer(path: Path) -> None:
     async with agent(path) as it:
         it.workshop.gate("a")

@@ -62,6 +62,11 @@ class RehearsedJob:
             raise JobCancelled("The job was cancelled.")
         yield
 
+    @asynccontextmanager
+    async def aside(self) -> AsyncIterator[None]:
+        self.step()
+        yield
+
     def note(self, key: str, text: str) -> None:
         self.notes[key] = text
 

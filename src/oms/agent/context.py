@@ -40,6 +40,10 @@ class Job(Protocol):
         wait) once somebody has cancelled the job; whoever lets it pass has undone all before. Outside such a
         block a job runs to its end."""
 
+    def aside(self) -> AbstractAsyncContextManager[None]:
+        """`async with`: a wait for what others do, which may take hours. Meanwhile the jobs that wait behind this
+        one run, those of the same target too: afterwards, look at everything anew."""
+
 
 @dataclass(frozen=True)
 class Storage:

@@ -123,5 +123,9 @@ class NoJob:
         """A read is not cancelled."""
         return contextlib.nullcontext()
 
+    def aside(self) -> contextlib.AbstractAsyncContextManager[None]:
+        """A read holds no turn."""
+        return contextlib.nullcontext()
+
     def _refuse(self) -> NoReturn:
         raise TypeError("this operation is declared as a read (changes=False): it is no job")

@@ -1,12 +1,15 @@
 """The queue of jobs: each lane one job at a time, some lanes side by side, nothing begun after its deadline.
 
 A lane is one machine, or a whole service where an operation changes no single thing. What a job does is never
-cut short here: it ends by itself, or with the agent, whose next start takes it up again.
+cut short here: it ends by itself, or with the agent, whose next start takes it up again. A job that only waits for
+what others do may step aside meanwhile, out of its lane, and comes back in its turn.
 """
 
 import asyncio
+import contextlib
+import functools
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
 import structlog
@@ -53,6 +56,7 @@ class Lanes:
         self._busy: set[str] = set()
         self._running: set[asyncio.Task[None]] = set()
         self._resting: set[Unfinished] = set()
+        self._coming_back: dict[Unfinished, asyncio.Future[None]] = {}
         self._expiring: set[asyncio.Task[None]] = set()
         self._stopping = False
 
@@ -68,6 +72,7 @@ class Lanes:
 
     def put(self, job: Unfinished) -> None:
         """Let a job wait for its turn."""
+        job.step_aside = functools.partial(self._aside, job)
         self._queue.append(job)
         self._watch(job)
         self._pump()
@@ -113,7 +118,12 @@ class Lanes:
             job.watch(asyncio.get_running_loop().call_later(wait, self._pump))
 
     def _pump(self) -> None:
-        """Begin what can begin; end what never will."""
+        """Begin what can begin, after what comes back; end what never will."""
+        for job in tuple(self._coming_back):
+            if self._has_room(job):
+                self._busy.add(job.entry.lane)
+                self._resting.discard(job)
+                self._coming_back.pop(job).set_result(None)
         for job in tuple(self._queue):
             if self._stopping:
                 return
@@ -137,12 +147,16 @@ class Lanes:
         return self._clocks.passed(job.entry.server, job.entry.deadline)
 
     def _may_begin(self, job: Unfinished) -> bool:
-        if self._is_full() or job.entry.lane in self._busy:
+        if not self._has_room(job):
             return False
         return job.resumed or self._clocks.now(job.entry.server) is not None
 
+    def _has_room(self, job: Unfinished) -> bool:
+        return not self._is_full() and job.entry.lane not in self._busy
+
     def _is_full(self) -> bool:
-        """Those that wait for their hypervisor do not count: they must not hold up what needs none."""
+        """Those that wait for their hypervisor, or aside, do not count: they must not hold up what need not
+        wait."""
         return len(self._running) - len(self._resting) >= MOST_RUNNING
 
     def _spawn(self, work: Coroutine[Any, Any, None], among: set[asyncio.Task[None]]) -> None:
@@ -219,6 +233,21 @@ class Lanes:
                 await asyncio.sleep(AGAIN_SECONDS)
         finally:
             self._resting.discard(job)
+
+    @contextlib.asynccontextmanager
+    async def _aside(self, job: Unfinished) -> AsyncIterator[None]:
+        """Leave the turn and the lane to others. What follows is done in turn again, be it to go on or to undo;
+        but an agent that ends waits for no turn."""
+        self._resting.add(job)
+        self._busy.discard(job.entry.lane)
+        self._pump()
+        try:
+            yield
+        finally:
+            if not self._stopping:
+                self._coming_back[job] = turn = asyncio.get_running_loop().create_future()
+                self._pump()
+                await turn
 
     async def _end(self, job: Unfinished, outcome: Outcome) -> None:
         """Write the end down, however long that takes; it is told only then."""

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Literal
 
 import msgspec
@@ -60,6 +61,8 @@ class Unfinished:
         self.written: asyncio.Future[Entry | None] = asyncio.get_running_loop().create_future()
         """Done when it is in the journal: None, or the entry of that id that was there before. Fails with the
         reason why it is not."""
+        self.step_aside: Callable[[], AbstractAsyncContextManager[None]] = contextlib.nullcontext
+        """How it leaves its turn to others; the queue says."""
         self.ending = False
         """Its end is being written down: it will not begin any more."""
         self._timer: asyncio.TimerHandle | None = None
@@ -148,6 +151,10 @@ class Unfinished:
             raise
         finally:
             self._breakable = None
+
+    def aside(self) -> AbstractAsyncContextManager[None]:
+        """See Job."""
+        return self.step_aside()
 
     # --- for the queue
 

@@ -41,7 +41,7 @@ docs: ## write the generated pages: the API's reference and its OpenRPC document
 
 golden: ## write the golden files of tests anew: read the difference
 	@scripts/bootstrap test
-	@OMS_GOLDEN=rewrite $(BIN)/pytest -q tests/agent/kvm/test_domain_xml.py tests/bus/nats/test_config.py
+	@OMS_GOLDEN=rewrite $(BIN)/pytest -q -k golden
 
 clean: ## remove what the tasks made, the data of `make run` excepted
 	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist

@@ -21,10 +21,15 @@ from oms.server.store import Store, hosts
 from oms.settings import load
 
 app = typer.Typer(help="Users and first steps, at the server's own machine.", no_args_is_help=True)
-Data = Annotated[Path | None, typer.Option(help="The server's data directory.", show_default=False)]
+Data = Annotated[
+    Path | None, typer.Option(help="The server's data directory.", readable=False, show_default=False)
+]
 Config = Annotated[Path | None, typer.Option("--config", help="A TOML file with settings.", exists=True)]
 Password = Annotated[
-    bool, typer.Option("--password", help="Read the password from the standard input instead of inventing one.")
+    bool,
+    typer.Option(
+        "--password", help="Ask for the password, or read it from the standard input, instead of inventing one."
+    ),
 ]
 
 
@@ -44,8 +49,8 @@ def add_user(
     level = {permission.name.lower(): permission for permission in Permission if permission}.get(role)
     if level is None:
         raise typer.BadParameter(f"{role} is no role: legal are viewer, operator, admin.")
-    chosen = _password(password)
-    _do(lambda store: admin.add_user(store, _name(name), level, chosen), _settings(config, data))
+    name, chosen = _name(name), _password(password)
+    _do(lambda store: admin.add_user(store, name, level, chosen), _settings(config, data))
     _tell(f"{name} may log in as {role}", chosen, password)
 
 
@@ -119,10 +124,14 @@ def _name(name: str) -> str:
 def _password(given: bool) -> str:
     if not given:
         return passwords.invented()
-    chosen = sys.stdin.readline().rstrip("\n")
-    if not 8 <= len(chosen) <= 1024:
-        raise typer.BadParameter("A password has 8 to 1024 characters.")
-    return chosen
+    if sys.stdin.isatty():
+        chosen = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
+    else:
+        chosen = sys.stdin.readline().rstrip("\n")
+    try:
+        return passwords.fit(chosen)
+    except passwords.Unfit as why:
+        raise typer.BadParameter(str(why)) from None
 
 
 def _tell(what: str, password: str, given: bool) -> None:

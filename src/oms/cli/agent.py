@@ -19,7 +19,7 @@ Server = Annotated[str | None, typer.Option(metavar="URL", help="OMS's address, 
 CaSha256 = Annotated[str | None, typer.Option(metavar="HEX", help="The fingerprint that OMS printed.")]
 CaFile = Annotated[Path | None, typer.Option(help="OMS's CA itself (PEM), instead of its fingerprint.")]
 Name = Annotated[str | None, typer.Option(help="The name to ask under; this machine's own by default.")]
-Data = Annotated[Path | None, typer.Option(help="Where everything that lasts lives.")]
+Data = Annotated[Path | None, typer.Option(help="Where everything that lasts lives.", readable=False)]
 Config = Annotated[
     Path | None, typer.Option("--config", help="A TOML file with settings.", exists=True, dir_okay=False)
 ]
@@ -50,11 +50,13 @@ def enrol(
     ca_file: CaFile = None,
     name: Name = None,
     data: Data = None,
+    config: Config = None,
 ) -> None:
     """Ask to be let in, wait to be signed, and end; the agent itself is started later."""
-    before, config = context.obj
+    before, file = context.obj
     given = {"server": server, "ca_sha256": ca_sha256, "ca_file": ca_file, "name": name, "data": data}
-    settings = _settings({**before, **{key: value for key, value in given.items() if value is not None}}, config)
+    own = {name: value for name, value in given.items() if value is not None}
+    settings = _settings({**before, **own}, config or file)
     _do(agent.enrol(settings))
     print(f"{settings.host_name()} is signed.")
 

@@ -1,6 +1,7 @@
 """`oms contract`: the API as documents, for people (Markdown) and for tools (OpenRPC). Needs no server."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -39,6 +40,8 @@ def _put(text: str, path: Path | None) -> None:
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as wrong:
-        raise typer.BadParameter(
-            f"{path} cannot be written: {wrong.strerror}. Its directory must exist and be yours."
-        ) from None
+        print(
+            f"oms contract: {path} cannot be written: {wrong.strerror}. Its directory must exist and be yours.",
+            file=sys.stderr,
+        )
+        raise typer.Exit(1) from None

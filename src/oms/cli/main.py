@@ -1,23 +1,57 @@
-"""The command `oms` and what stands below it. Exit codes: 0 done, 2 wrong use or settings, 1 anything else."""
+"""The command `oms` and what stands below it. Exit codes: 0 done, 2 wrong use or settings, 1 anything else.
 
+A command imports what it needs when it is run: a host has the packages of the agent alone, and nobody waits for
+those of another command.
+"""
+
+import importlib
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from oms import __version__
 from oms.settings import SettingsError
 
+GROUPS = {"agent": "oms.cli.agent", "admin": "oms.cli.admin", "contract": "oms.cli.contract"}
+
+
+class Rooms(TyperGroup):
+    """The commands here, and the groups of commands in modules of their own."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Names in the order of the help; what this machine has no packages for is left out."""
+        return [*super().list_commands(ctx), *filter(_installed, GROUPS)]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command of that name, or None."""
+        if cmd_name not in GROUPS:
+            return super().get_command(ctx, cmd_name)
+        return typer.main.get_command(importlib.import_module(GROUPS[cmd_name]).app)
+
+
+def _installed(group: str) -> bool:
+    try:
+        importlib.import_module(GROUPS[group])
+    except ModuleNotFoundError:
+        return False
+    return True
+
+
 app = typer.Typer(
     name="oms",
+    cls=Rooms,
     help="OpenNode Management Server: one address for a fleet of virtualization hosts.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
 
-Data = Annotated[Path | None, typer.Option(help="Where everything that lasts lives.", show_default=False)]
+Data = Annotated[
+    Path | None, typer.Option(help="Where everything that lasts lives.", readable=False, show_default=False)
+]
 Config = Annotated[
     Path | None, typer.Option("--config", help="A TOML file with settings.", exists=True, dir_okay=False)
 ]
@@ -84,23 +118,23 @@ def server(
     """Run the server and the bus; the signer runs apart (`oms signer`)."""
     from oms.cli import logs, serve
 
-    settings = serve.settings(
-        config,
-        data=data,
-        listen=listen,
-        bus_listen=bus_listen,
-        tls_certificate=tls_certificate,
-        tls_key=tls_key,
-        tls_ca=tls_ca,
-    )
+    flags = {
+        "data": data,
+        "listen": listen,
+        "bus_listen": bus_listen,
+        "tls_certificate": tls_certificate,
+        "tls_key": tls_key,
+        "tls_ca": tls_ca,
+    }
+    settings = serve.settings(config, flags)
     logs.set_up(settings.log_format)
     serve.run(settings)
 
 
 @app.command()
 def signer(
-    directory: Annotated[Path, typer.Option(help="Where the CA's keys are.")] = Path("/var/lib/oms-signer"),
-    socket: Annotated[Path, typer.Option(help="Where the server asks.")] = Path("/run/oms-signer/signer.sock"),
+    directory: Annotated[Path, typer.Option(help="Where the CA's keys are.")] = Path("/var/lib/oms/signer"),
+    socket: Annotated[Path, typer.Option(help="Where the server asks.")] = Path("/var/lib/oms/run/signer.sock"),
     user: Annotated[str | None, typer.Option(help="The account to become; needs root.")] = None,
     client: Annotated[list[str] | None, typer.Option(help="An account that may ask; may be repeated.")] = None,
 ) -> None:
@@ -117,24 +151,19 @@ def signer(
         raise typer.Exit(1) from None
 
 
-def _mount() -> None:
-    """The groups of commands; a host that has the agent alone has not the packages of the others."""
-    from oms.cli import agent
-
-    app.add_typer(agent.app, name="agent")
-    try:
-        from oms.cli import admin, contract
-    except ImportError:
-        return
-    app.add_typer(admin.app, name="admin")
-    app.add_typer(contract.app, name="contract")
-
-
 def main() -> None:
     """The command."""
-    _mount()
     try:
-        app()
+        app(prog_name="oms")
     except SettingsError as wrong:
         print(f"oms: {wrong}", file=sys.stderr)
         sys.exit(2)
+    except ModuleNotFoundError as missing:
+        if str(missing.name).startswith("oms"):
+            raise
+        print(
+            f"oms: this command needs {missing.name}, which is not installed here: install opennode-oms[server] "
+            "on a server, opennode-oms[agent] on a host.",
+            file=sys.stderr,
+        )
+        sys.exit(1)

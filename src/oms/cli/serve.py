@@ -1,6 +1,7 @@
 """`oms server`: from settings to a running server."""
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,11 @@ from oms.server.main import CannotServe, serve
 from oms.settings import SettingsError, load
 
 
-def settings(file: Path | None, **flags: Any) -> ServerConfig:
+def settings(
+    file: Path | None, flags: Mapping[str, Any], defaults: Mapping[str, Any] | None = None
+) -> ServerConfig:
     """The server's settings. Raises SettingsError."""
-    found = load(ServerConfig, flags=flags, file=file, section="server")
+    found = load(ServerConfig, flags=flags, file=file, section="server", defaults=defaults)
     for name in ("listen", "bus_listen"):
         try:
             server_config.address(getattr(found, name))
@@ -23,8 +26,6 @@ def settings(file: Path | None, **flags: Any) -> ServerConfig:
             raise SettingsError(f"{name}: {wrong}") from wrong
     if found.tls_certificate and not (found.tls_key and found.tls_ca):
         raise SettingsError("tls_certificate needs tls_key, and tls_ca for the agents to know it by.")
-    if not 1 <= found.certificate_days <= 90:
-        raise SettingsError(f"certificate_days is {found.certificate_days}: legal is 1 to 90.")
     return found
 
 

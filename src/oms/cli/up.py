@@ -12,12 +12,13 @@ import hashlib
 import os
 import pwd
 import signal
+import socket
 import ssl
 import sys
 from asyncio.subprocess import Process
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 import typer
@@ -29,39 +30,45 @@ from oms.server import admin
 from oms.server.ca.client import SignerClient, SignerError
 from oms.server.config import ServerConfig, address
 from oms.server.enrol import Signer
+from oms.server.main import CannotServe, bind, ours, said
 from oms.server.store import Store, hosts
 
 log = structlog.get_logger("oms.up")
 PATIENCE_SECONDS = 60
+LEFT_BEHIND_SECONDS = 5
 RESTART_SECONDS = (0.2, 10.0)
+EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not listened on
+T = TypeVar("T")
 _PR_SET_PDEATHSIG = 1
-
-
-class CannotStart(Exception):
-    """Why this machine cannot be served."""
 
 
 def run(file: Path | None, **flags: Any) -> None:
     """Serve until told to end."""
-    flags["listen"] = flags.get("listen") or os.environ.get("OMS_LISTEN") or "127.0.0.1:8000"
-    host = address(flags["listen"])[0]
-    flags["bus_listen"] = flags.get("bus_listen") or os.environ.get("OMS_BUS_LISTEN") or f"{_bracketed(host)}:4222"
-    flags["data"] = flags.get("data") or _data()
-    settings = serve.settings(file, **flags)
-    logs.set_up("console" if sys.stderr.isatty() else "json", "warning")
+    settings = _settings(file, flags)
+    logs.set_up(settings.log_format, "warning")
     try:
         with _alone(settings.data):
             asyncio.run(Machine(settings, file).serve())
-    except CannotStart as reason:
+    except CannotServe as reason:
         print(f"oms up: {reason}", file=sys.stderr)
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
         pass
 
 
+def _settings(file: Path | None, flags: Mapping[str, Any]) -> ServerConfig:
+    """The server's, with the defaults of one machine that is served from a terminal."""
+    own = {
+        "data": _data(),
+        "listen": "127.0.0.1:8000",
+        "keep_bus": False,
+        "log_format": "console" if sys.stderr.isatty() else "json",
+    }
+    host = address(serve.settings(file, flags, own).listen)[0]
+    return serve.settings(file, flags, {**own, "bus_listen": f"{_bracketed(host)}:4222"})
+
+
 def _data() -> Path:
-    if found := os.environ.get("OMS_DATA"):
-        return Path(found)
     if os.geteuid() == 0:
         return Path("/var/lib/oms")
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "oms"
@@ -74,17 +81,17 @@ def _bracketed(host: str) -> str:
 @contextlib.contextmanager
 def _alone(data: Path) -> Iterator[None]:
     """Two of us on one data directory would undo each other's work."""
-    try:
+    with said(), contextlib.ExitStack() as held:
         data.mkdir(mode=0o711, parents=True, exist_ok=True)
+        ours(data)
         run = data / "run"
         run.mkdir(mode=0o755, exist_ok=True)
-        with (run / "up.lock").open("w") as lock:
+        lock = held.enter_context((run / "up.lock").open("w"))
+        try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            yield
-    except BlockingIOError:
-        raise CannotStart(f"{data} is being served already; give another --data, or end that one.") from None
-    except PermissionError as error:
-        raise CannotStart(f"{error.filename} may not be written: run as root, or give --data.") from error
+        except BlockingIOError:
+            raise CannotServe(f"{data} is being served already: end that, or give another --data.") from None
+        yield
 
 
 class Child:
@@ -96,7 +103,8 @@ class Child:
         inherited = {name: value for name, value in os.environ.items() if name != "OMS_ADMIN_PASSWORD"}
         self._environment = {**inherited, **environment}
         self._process: Process | None = None
-        self.ends = 0
+        self.ended = asyncio.Event()
+        """Set when it has ended by itself, be it started again or not."""
 
     async def keep(self) -> None:
         """Run it for ever; cancelling this ends it."""
@@ -112,11 +120,11 @@ class Child:
                     start_new_session=True,  # Ctrl-C is ours to pass on, in the right order
                 )
                 code = await self._process.wait()
-                self.ends += 1
+                self.ended.set()
                 lived = asyncio.get_running_loop().time() - began
                 delay = RESTART_SECONDS[0] if lived > 30 else min(delay * 2, RESTART_SECONDS[1])
-                log.error("a process of OMS ended and is started again", process=self.name, exit_code=code)
                 await asyncio.sleep(delay)
+                log.error("a process of OMS ended and is started again", process=self.name, exit_code=code)
         finally:
             await self._end()
 
@@ -133,6 +141,21 @@ class Child:
             await process.wait()
 
 
+async def _ready(child: Child, answer: Coroutine[Any, Any, T]) -> T:
+    """Its first answer. Raises CannotServe where it ends instead, or gives none in time."""
+    answering, ending = asyncio.ensure_future(answer), asyncio.create_task(child.ended.wait())
+    try:
+        await asyncio.wait((answering, ending), timeout=PATIENCE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        if answering.done():
+            return answering.result()
+        raise CannotServe(f"The {child.name} did not start: what it said stands above.")
+    except SignerError as failure:
+        raise CannotServe(f"The signer did not start: {failure}") from failure
+    finally:
+        answering.cancel()
+        ending.cancel()
+
+
 def _die_with_parent() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
@@ -142,14 +165,14 @@ class Machine:
 
     def __init__(self, settings: ServerConfig, file: Path | None) -> None:
         self._settings = settings
-        self._signer = SignerClient(settings.signer)
+        self._signer = SignerClient(settings.signer, patience=PATIENCE_SECONDS)
         self._tasks: list[asyncio.Task[None]] = []
         same = {
             "OMS_DATA": str(settings.data),
             "OMS_LISTEN": settings.listen,
             "OMS_BUS_LISTEN": settings.bus_listen,
-            "OMS_KEEP_BUS": "false",
-            "OMS_LOG_FORMAT": "console" if sys.stderr.isatty() else "json",
+            "OMS_KEEP_BUS": str(settings.keep_bus),
+            "OMS_LOG_FORMAT": settings.log_format,
         }
         for name in ("tls_certificate", "tls_key", "tls_ca"):
             if value := getattr(settings, name):
@@ -180,29 +203,39 @@ class Machine:
                 await task
 
     async def _start(self) -> None:
+        await self._address_free()
         password = await asyncio.to_thread(self._prepare)
-        self._spawn("signer", self._signer_arguments())
-        try:
-            await self._signer.ca()
-        except SignerError as failure:
-            raise CannotStart(f"The signer did not start: {failure}") from failure
+        signer = self._spawn("signer", self._signer_arguments())
+        await _ready(signer, self._signer.ca())
         server = self._spawn("server", ["server", *self._file])
-        fingerprint = await self._answering(server)
-        self._spawn("agent", self._agent_arguments(fingerprint))
-        host = await self._own_host()
+        fingerprint = await _ready(server, self._answering())
+        agent = self._spawn("agent", self._agent_arguments(fingerprint))
+        host = await self._own_host(agent)
         self._say(password, fingerprint, host)
 
+    async def _address_free(self) -> None:
+        """What a run that was killed left behind goes by itself; whoever else listens there stays."""
+        end = asyncio.get_running_loop().time() + LEFT_BEHIND_SECONDS
+        while True:
+            try:
+                bind(self._settings.listen).close()
+            except CannotServe:
+                if asyncio.get_running_loop().time() > end:
+                    raise
+                await asyncio.sleep(0.2)
+            else:
+                return
+
     def _prepare(self) -> str | None:
-        for directory in (self._settings.home, self._settings.data / "signer"):
-            directory.mkdir(mode=0o700, exist_ok=True)
-        store = Store(self._settings.database_url)
-        try:
-            store.migrate()
-            return admin.first_user(store, os.environ.get("OMS_ADMIN_PASSWORD") or None)
-        except OmsError as error:
-            raise CannotStart(error.message) from error
-        finally:
-            store.close()
+        with said():
+            for directory in (self._settings.home, self._settings.data / "signer"):
+                directory.mkdir(mode=0o700, exist_ok=True)
+            store = Store(self._settings.database_url)
+            try:
+                store.migrate()
+                return admin.first_user(store, os.environ.get("OMS_ADMIN_PASSWORD"))
+            finally:
+                store.close()
 
     def _signer_arguments(self) -> list[str]:
         arguments = ["signer", "--directory", str(self._settings.data / "signer")]
@@ -216,7 +249,7 @@ class Machine:
 
     def _agent_arguments(self, fingerprint: str) -> list[str]:
         host, port = address(self._settings.listen)
-        reach = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+        reach = EVERYWHERE.get(host, host)
         url = f"https://{_bracketed(reach)}:{port}"
         return [
             "agent",
@@ -234,29 +267,27 @@ class Machine:
         self._tasks.append(asyncio.create_task(child.keep()))
         return child
 
-    async def _answering(self, server: Child) -> str:
+    async def _answering(self) -> str:
         """Wait until the server serves; the fingerprint of its CA."""
         host, port = address(self._settings.listen)
         context = ssl.create_default_context()
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # it is ours: only whether it answers
-        end = asyncio.get_running_loop().time() + PATIENCE_SECONDS
-        while asyncio.get_running_loop().time() < end:
-            if server.ends > 2:
-                break
+        while True:
             with contextlib.suppress(OSError, asyncio.IncompleteReadError):
                 _, writer = await asyncio.open_connection(host, port, ssl=context)
                 writer.close()
                 pem = (self._settings.home / "tls" / "pinned-ca.crt").read_bytes()
                 return hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem.decode())).hexdigest()
             await asyncio.sleep(0.1)
-        raise CannotStart("The server did not start: what it said stands above.")
 
-    async def _own_host(self) -> str:
+    async def _own_host(self, agent: Child) -> str:
         """Wait for our own agent's request and sign it: known by its key, whatever its name is."""
         store = Store(self._settings.database_url)
         try:
             for _ in range(PATIENCE_SECONDS * 5):
                 await asyncio.sleep(0.2)
+                if agent.ended.is_set():
+                    break
                 if name := await self._signed_in(store):
                     return name
         except (OmsError, OSError, ValueError) as failure:
@@ -276,23 +307,26 @@ class Machine:
         return host.name if host else ""
 
     def _say(self, password: str | None, fingerprint: str, host: str) -> None:
-        where = f"https://{self._settings.listen}/"
+        name, port = address(self._settings.listen)
+        if name in EVERYWHERE:
+            name = socket.gethostname().lower()
+        url = f"https://{_bracketed(name)}:{port}"
         login = f"{admin.FIRST} / {password}   (shown this once)" if password else "as you set it up"
         if os.environ.get("OMS_ADMIN_PASSWORD") and not password:
             login = f"{admin.FIRST}, with the password of OMS_ADMIN_PASSWORD if this was the first start"
+        others = f"oms agent --server {url} --ca-sha256 {fingerprint}   (then sign it here)"
+        if name in ("localhost", "::1") or name.startswith("127."):
+            others = f"cannot reach it here: --listen 0.0.0.0:{port} lets them"
         print(
             f"""
 OpenNode Management Server is up.
 
-  Address         {where}
+  Address         {url}/
   First login     {login}
   This machine    {host or "is not signed in yet: see above"}
   CA fingerprint  {fingerprint}
+  Other hosts     {others}
   Data            {self._settings.data}
-
-  To add another host, run there:
-    oms agent --server https://NAME-OF-THIS-MACHINE:{address(self._settings.listen)[1]} --ca-sha256 {fingerprint}
-  and sign it here with funcservices.sign_requests.
 
 Ctrl-C ends it.
 """,

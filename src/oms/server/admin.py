@@ -22,9 +22,9 @@ def first_user(store: Store, password: str | None) -> str | None:
     """Make the first administrator where there is no user yet.
 
     Answers the password that was invented for him, to be shown once; None where there was nothing to do or a
-    password was given. Blocks.
+    password was given. Raises passwords.Unfit. Blocks.
     """
-    chosen = password or passwords.invented()
+    chosen = passwords.fit(password) if password else passwords.invented()
     hashed = passwords.hashed(chosen)
 
     def begin(tx: Connection) -> bool:

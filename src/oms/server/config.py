@@ -2,13 +2,17 @@
 
 import socket
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
 
 from oms.server.edge.qooxdoo import Qooxdoo
 from oms.server.rules.guessing import Limits
 from oms.server.rules.sessions import Lifetime
+
+Above0 = Annotated[float, Meta(gt=0)]
+From0 = Annotated[float, Meta(ge=0)]
 
 
 class ServerConfig(msgspec.Struct, frozen=True):
@@ -35,13 +39,13 @@ class ServerConfig(msgspec.Struct, frozen=True):
     """The nats-server program, where it is not the one that was installed with OMS."""
     keep_bus: bool = True
     """Whether the bus goes on when the server ends, so that hosts notice nothing of a restart."""
-    session_idle: float = 1800
-    session_absolute: float = 43_200
-    login_tries: int = 10
-    login_lock: float = 900
-    login_delay: float = 3
-    certificate_days: int = 90
-    """How long a host's certificate lives, at most 90."""
+    session_idle: Above0 = 1800
+    session_absolute: Above0 = 43_200
+    login_tries: Annotated[int, Meta(ge=1)] = 10
+    login_lock: From0 = 900
+    login_delay: From0 = 3
+    certificate_days: Annotated[int, Meta(ge=1, le=90)] = 90
+    """How long a host's certificate lives."""
     script_transport: bool = False
     """Whether old qooxdoo pages of other sites may call by script; makes answers readable to any site."""
     qooxdoo_test: bool = False

@@ -4,6 +4,7 @@ they are missing, when a third of their life is left, or when this server's name
 import hashlib
 import ipaddress
 import os
+import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,6 +18,10 @@ from oms.server.ca.protocol import Issued, Trust
 from oms.server.config import ServerConfig
 
 Issue = Callable[[bytes], Awaitable[Issued]]
+
+
+class Unusable(Exception):
+    """A certificate of the settings that cannot be used; the text says which, and why."""
 
 
 @dataclass(frozen=True)
@@ -48,18 +53,23 @@ class Identity:
 
 
 async def prepare(config: ServerConfig, signer: SignerClient) -> Identity:
-    """Make what is missing. Raises SignerError, and OSError where a file cannot be read or written."""
+    """Make what is missing. Raises Unusable, SignerError, and OSError where a file cannot be read or written."""
+    given = _given(config)
     trust = await signer.ca()
     home = config.home / "tls"
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     clients_ca, server_ca = home / "clients-ca.crt", home / "server-ca.crt"
     write(clients_ca, (trust.server_ca + trust.host_ca).encode())
     write(server_ca, trust.server_ca.encode())
-    web_ca = config.tls_ca.read_text() if config.tls_certificate and config.tls_ca else trust.server_ca
+    web_ca = given[1] if given else trust.server_ca
     write(home / "pinned-ca.crt", web_ca.encode())
     dns, addresses = names(config)
-    bus = await _pair(home, "bus", dns, addresses, lambda key: signer.issue_server(key, dns, addresses))
-    web = await _web(config, home, dns, addresses, signer)
+
+    async def issue(key: bytes) -> Issued:
+        return await signer.issue_server(key, dns, addresses)
+
+    bus = await _pair(home, "bus", dns, addresses, issue)
+    web = given[0] if given else await _pair(home, "web", dns, addresses, issue)
     return Identity(
         web=web,
         web_ca=web_ca,
@@ -72,12 +82,21 @@ async def prepare(config: ServerConfig, signer: SignerClient) -> Identity:
     )
 
 
-async def _web(
-    config: ServerConfig, home: Path, dns: tuple[str, ...], addresses: tuple[str, ...], signer: SignerClient
-) -> Pair:
-    if config.tls_certificate and config.tls_key:
-        return Pair(config.tls_certificate, config.tls_key)
-    return await _pair(home, "web", dns, addresses, lambda key: signer.issue_server(key, dns, addresses))
+def _given(config: ServerConfig) -> tuple[Pair, str] | None:
+    """The certificate of the settings and its CA (PEM), None where OMS's own are to serve. Raises Unusable."""
+    if not (config.tls_certificate and config.tls_key and config.tls_ca):
+        return None
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(config.tls_certificate, config.tls_key, "")
+    except OSError as error:
+        files = f"{config.tls_certificate} and {config.tls_key}"
+        raise Unusable(f"{files} are no certificate with its key (PEM): {error.strerror or error}.") from error
+    try:
+        ca = config.tls_ca.read_text()
+        enrolment.read_certificate(ca)
+    except (OSError, ValueError) as error:
+        raise Unusable(f"{config.tls_ca} is no CA certificate (PEM).") from error
+    return Pair(config.tls_certificate, config.tls_key), ca
 
 
 def names(config: ServerConfig) -> tuple[tuple[str, ...], tuple[str, ...]]:

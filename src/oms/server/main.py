@@ -3,9 +3,12 @@
 import asyncio
 import contextlib
 import os
+import pwd
 import signal
 import socket
+from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 
 import structlog
 from sqlalchemy import Connection
@@ -23,6 +26,7 @@ from oms.server.ca.client import SignerClient, SignerError
 from oms.server.config import ServerConfig, address
 from oms.server.edge import listener
 from oms.server.identity import Identity
+from oms.server.passwords import Unfit
 from oms.server.store import Store, hosts, meta, users
 
 log = structlog.get_logger("oms.server")
@@ -37,23 +41,52 @@ async def serve(config: ServerConfig) -> None:
     told = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, told.set)
-    try:
+    with said():
         async with contextlib.AsyncExitStack() as parts:
             await _start(config, parts)
             log.info("serving", address=config.listen, bus=config.bus_listen)
             await told.wait()
+
+
+@contextlib.contextmanager
+def said() -> Iterator[None]:
+    """Turn what the machine, the settings or another part is to blame for into words."""
+    try:
+        yield
     except OmsError as error:
         raise CannotServe(error.message) from error
     except SignerError as error:
-        raise CannotServe(f"{error} Start it with `oms signer`, or let `oms up` do so.") from error
-    except SupervisorError as error:
+        raise CannotServe(f"{error} `oms up` starts both.") from error
+    except (SupervisorError, identity.Unusable) as error:
         raise CannotServe(str(error)) from error
+    except Unfit as error:
+        raise CannotServe(f"OMS_ADMIN_PASSWORD will not do: {error}") from error
+    except TimeoutError as error:
+        raise CannotServe("The bus does not answer: its log is bus/nats.log in the server's directory.") from error
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        raise CannotServe(
+            f"{where}{error.strerror or error}. See that this account may use it, or give another --data."
+        ) from error
+
+
+def ours(directory: Path) -> None:
+    """Raises CannotServe where it is somebody else's: two accounts in one directory lock each other out."""
+    owner = directory.stat().st_uid
+    if owner == os.geteuid():
+        return
+    try:
+        name = pwd.getpwuid(owner).pw_name
+    except KeyError:
+        name = f"the user with uid {owner}"
+    raise CannotServe(f"{directory} belongs to {name}: run as that user, or give another --data.")
 
 
 async def _start(config: ServerConfig, parts: contextlib.AsyncExitStack) -> None:
-    sock = _bound(config)
+    sock = bind(config.listen)
     parts.callback(sock.close)
     config.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    ours(config.home)
     store = Store(config.database_url)
     parts.callback(store.close)
     await asyncio.to_thread(_first_start, store)
@@ -76,13 +109,13 @@ def _first_start(store: Store) -> None:
         log.warning("there is no user yet: make one with `oms admin add-user admin --role admin`")
 
 
-def _bound(config: ServerConfig) -> socket.socket:
-    host, port = address(config.listen)
+def bind(listen: str) -> socket.socket:
+    """The socket for callers. Raises CannotServe."""
     try:
-        return listener.bound(host, port)
+        return listener.bound(*address(listen))
     except OSError as error:
         raise CannotServe(
-            f"{config.listen} cannot be listened on: {error.strerror}. Give another --listen."
+            f"{listen} cannot be listened on: {error.strerror}. End what listens there, or give another --listen."
         ) from error
 
 

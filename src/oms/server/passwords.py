@@ -12,6 +12,17 @@ _threads = ThreadPoolExecutor(2, thread_name_prefix="argon2")  # more at once wo
 _nobody = _hasher.hash(secrets.token_hex(20))
 
 
+class Unfit(Exception):
+    """Why a text is no password."""
+
+
+def fit(password: str) -> str:
+    """The same, if a user may have it. Raises Unfit."""
+    if not 8 <= len(password) <= 1024:
+        raise Unfit("A password has 8 to 1024 characters.")
+    return password
+
+
 def hashed(password: str) -> str:
     """The hash to keep. Takes tens of milliseconds."""
     return _hasher.hash(password)

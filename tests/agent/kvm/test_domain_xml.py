@@ -1,12 +1,12 @@
 """The definitions of new machines are exactly those that were thought about."""
 
-import os
 from pathlib import Path
 
 import pytest
 
 from oms.agent.guests.libvirt.definition import definition, parse
 from oms.agent.kvm.domain_xml import NewMachine, domain_xml, mac_address, target
+from tests import golden_file
 from tests.agent.kvm.new_machines import HOSTILE, MACHINES
 from tests.house.source import ROOT
 
@@ -16,11 +16,7 @@ each = pytest.mark.parametrize(("name", "machine"), MACHINES.items(), ids=list(M
 
 @each
 def test_the_definition_is_the_golden_one(name: str, machine: NewMachine) -> None:
-    """`make golden` rewrites them: read the difference."""
-    golden = GOLDEN / f"{name}.xml"
-    if os.environ.get("OMS_GOLDEN") == "rewrite":
-        golden.write_text(domain_xml(machine))
-    assert domain_xml(machine) == golden.read_text()
+    golden_file.check(GOLDEN / f"{name}.xml", domain_xml(machine))
 
 
 def test_there_is_no_golden_file_of_a_machine_that_is_not_tested() -> None:

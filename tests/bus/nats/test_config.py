@@ -1,6 +1,5 @@
 """The configuration of nats-server is exactly the one that was thought about."""
 
-import os
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +9,7 @@ import pytest
 from oms.bus.nats.config import BusConfig, Cluster, render
 from oms.bus.nats.nkey import Issuer
 from oms.bus.nats.supervisor import find_binary
+from tests import golden_file
 from tests.bus.nats.pki import Pki
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -37,11 +37,7 @@ NODE = replace(
 
 @pytest.mark.parametrize(("name", "config"), [("embedded", EMBEDDED), ("cluster", NODE)])
 def test_the_text_is_the_golden_one(name: str, config: BusConfig) -> None:
-    """`OMS_GOLDEN=rewrite pytest tests/bus/nats/test_config.py` rewrites them: read the difference."""
-    golden = GOLDEN / f"{name}.conf"
-    if os.environ.get("OMS_GOLDEN") == "rewrite":
-        golden.write_text(render(config))
-    assert render(config) == golden.read_text()
+    golden_file.check(GOLDEN / f"{name}.conf", render(config))
 
 
 def checked(text: str, folder: Path) -> subprocess.CompletedProcess[str]:

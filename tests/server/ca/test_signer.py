@@ -267,7 +267,7 @@ async def test_a_signer_whose_clock_is_lost_says_so(room: Room) -> None:
 
 
 async def test_the_client_says_that_the_signer_is_away_and_what_to_do(room: Room) -> None:
-    with pytest.raises(SignerAway, match="start it with `oms signer`"):
+    with pytest.raises(SignerAway, match="start it with `oms signer --socket"):
         await SignerClient(room.socket, patience=0.1).ca()
 
 

@@ -126,7 +126,7 @@ class SignerClient:
             except (FileNotFoundError, ConnectionRefusedError) as error:
                 if time.monotonic() + pause > end:
                     raise SignerAway(
-                        f"The signer is not running (nobody answers at {self._path}): start it with `oms signer`."
+                        f"The signer is not running: start it with `oms signer --socket {self._path}`."
                     ) from error
             except OSError as error:
                 raise SignerAway(f"The signer at {self._path} cannot be reached: {error.strerror}.") from error

@@ -16,7 +16,7 @@ import structlog
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, Engine, event
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from oms.contract.errors import (
     ApplicationError,
@@ -43,17 +43,22 @@ class Store:
     """One database. Writes go one after the other, and are on disk when `write` returns; reads go beside them."""
 
     def __init__(self, url: str) -> None:
+        """`url` is SQLAlchemy's. Raises DatabaseConnectionError where it is none."""
         self._engine = _engine(url)
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="store-write")
         self._readers = ThreadPoolExecutor(2, thread_name_prefix="store-read")
 
     def migrate(self) -> None:
-        """Bring the tables to this version. Blocks: called once, before anything is served."""
+        """Bring the tables to this version. Blocks: called once, before anything is served. Raises the document's
+        Database...Errors."""
         config = Config()
         config.set_main_option("script_location", str(MIGRATIONS))
-        with self._engine.begin() as connection:
+
+        def upgrade(connection: Connection) -> None:
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
+
+        self.transaction(upgrade)
 
     async def read(self, question: Callable[[Connection], T]) -> T:
         """The answer of a function that only reads. Raises DatabaseSelectError, DatabaseConnectionError."""
@@ -94,7 +99,14 @@ def _named(failure: SQLAlchemyError) -> ApplicationError:
 
 
 def _engine(url: str) -> Engine:
-    engine = sa.create_engine(url, pool_pre_ping=not url.startswith("sqlite"))
+    try:
+        engine = sa.create_engine(url, pool_pre_ping=not url.startswith("sqlite"))
+    except ArgumentError as wrong:
+        raise DatabaseConnectionError("The setting `database` is no SQLAlchemy URL that is known here.") from wrong
+    except ModuleNotFoundError as missing:
+        raise DatabaseConnectionError(
+            f"The database of the settings needs the Python package {missing.name}, which is not installed here."
+        ) from missing
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)

@@ -78,10 +78,3 @@ def test_the_command_writes_a_file_or_the_screen(command: str, text: str, tmp_pa
     assert CliRunner().invoke(app, [command, "--write", str(path)]).exit_code == 0
     assert path.read_text(encoding="utf-8") == text
     assert CliRunner().invoke(app, [command]).stdout == text
-
-
-def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
-    run = CliRunner().invoke(app, ["openrpc", "--write", str(tmp_path / "no" / "such")], env={"COLUMNS": "400"})
-    assert run.exit_code == 2
-    assert "No such file or directory" in run.output
-    assert "Traceback" not in run.output

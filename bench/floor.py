@@ -7,9 +7,18 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 SMALL = {"error": None, "id": 1, "result": {"type": "auth", "result": "x" * 232}}
+
+
+@dataclass(frozen=True)
+class Floor:
+    """The server beside OMS: its address, and its process."""
+
+    url: str
+    pid: int
 
 
 def serve(port: int, certificate: str, key: str, answer_file: str) -> None:
@@ -45,22 +54,30 @@ def serve(port: int, certificate: str, key: str, answer_file: str) -> None:
 
 
 @contextmanager
-def running(port: int, certificate: Path, key: Path, answer: Path) -> Iterator[str]:
-    """The server as a process; its address."""
+def running(port: int, certificate: Path, key: Path, answer: Path) -> Iterator[Floor]:
+    """The server as a process, with OMS's own certificate."""
     process = subprocess.Popen(
         [sys.executable, "-m", "bench.floor", str(port), str(certificate), str(key), str(answer)]
     )
     try:
-        for _ in range(200):
-            try:
-                socket.create_connection(("127.0.0.1", port), 1).close()
-                break
-            except OSError:
-                time.sleep(0.05)
-        yield f"https://127.0.0.1:{port}"
+        _wait_for(port)
+        yield Floor(f"https://127.0.0.1:{port}", process.pid)
     finally:
         process.terminate()
         process.wait()
+
+
+def _wait_for(port: int, seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+        except OSError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.05)
+        else:
+            return
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ Schema = dict[str, Any]
 KEYWORDS = {
     "$ref", "additionalProperties", "anyOf", "default", "description", "enum", "examples", "format", "items",
     "maxItems", "maxLength", "maxProperties", "maximum", "minItems", "minLength", "minimum", "pattern",
-    "properties", "propertyNames", "required", "title", "type",
+    "prefixItems", "properties", "propertyNames", "required", "title", "type",
 }  # fmt: skip
 _TYPES: dict[str, tuple[type, ...]] = {
     "object": (dict,),
@@ -43,8 +43,10 @@ def _inside(value: Any, schema: Schema, root: Schema, where: str) -> Iterator[st
     elif isinstance(value, list):
         if not schema.get("minItems", 0) <= len(value) <= schema.get("maxItems", len(value)):
             yield f"{where}: length {len(value)}"
+        front = schema.get("prefixItems", [])
         for place, item in enumerate(value):
-            yield from faults(item, schema.get("items", {}), root, f"{where}[{place}]")
+            part = front[place] if place < len(front) else schema.get("items") or {}
+            yield from faults(item, part, root, f"{where}[{place}]")
     elif isinstance(value, str):
         yield from _in_text(value, schema, where)
     elif isinstance(value, int) and not schema.get("minimum", value) <= value <= schema.get("maximum", value):

@@ -96,10 +96,15 @@ class CrashyMachines:
         return crashy
 
 
-def host(machines: Machines | None, images: Path, job: RehearsedJob | None = None) -> Host:
+def host(machines: Machines | None, images: Path, job: RehearsedJob | None = None, **more: Any) -> Host:
     """A host as handlers are given it."""
     storage = Storage.below(images.parent, images)
-    return Host(storage=storage, machines=machines, job=job or RehearsedJob(), leases=Leases())
+    return Host(storage=storage, machines=machines, job=job or RehearsedJob(), leases=Leases(), **more)
+
+
+def sharing(host: Host, job: RehearsedJob) -> Host:
+    """The same host, as the handler of another job is given it."""
+    return replace(host, job=job)
 
 
 def crashy_host(machines: Machines, images: Path, job: RehearsedJob) -> Host:

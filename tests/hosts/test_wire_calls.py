@@ -70,6 +70,7 @@ def test_every_method_answers_in_every_way_of_writing(
     _tour_of_machines(tour, domain)
     _tour_of_tasks(tour)
     _tour_of_volumes(tour, group)
+    _tour_of_images(tour, oms.images)
     assert tour.call("kvmservices.delete_vm", "openfiler") == 0
     assert tour.call("kvmservices.list_vms") == []
     assert tour.call("authservices.deauthenticate") == 0
@@ -131,6 +132,26 @@ def _tour_of_volumes(tour: wire.Tour, group: VolumeGroup) -> None:
     assert tour.refused("lvmservices.delete_lv", group.name, "disk").error["data"]["reason"] == "not_there"
 
 
+def _tour_of_images(tour: wire.Tour, images: Path) -> None:
+    assert tour.call("kvmservices.list_file_based_images") == []
+    assert tour.call("kvmservices.create_file_based_image", "testimage.img", 10) == 0
+    assert tour.call("kvmservices.create_file_based_image", "raw.img", 10, "raw") == 0
+    assert tour.call("kvmservices.list_file_based_images") == ["raw.img", "testimage.img"]
+    assert tour.call("kvmservices.list_file_based_images_used") == []
+    (images / "brought.img").write_bytes(bytes(1024 * 1024))
+    assert tour.call("kvmservices.adopt_file_based_image", "brought.img", "raw") == 0
+    described = tour.call("kvmservices.describe_file_based_images")
+    assert [(image["name"], image["format"], image["size_kb"]) for image in described] == [
+        ("brought.img", "raw", 1024), ("raw.img", "raw", 10240), ("testimage.img", "qcow2", 10240),
+    ]  # fmt: skip
+    taken = tour.refused("kvmservices.create_file_based_image", "raw.img", 11)
+    assert taken.error["data"]["reason"] == "already_there"
+    for name in ("brought.img", "raw.img", "testimage.img"):
+        assert tour.call("kvmservices.delete_file_based_image", name) == [0, "", ""]
+    gone = tour.refused("kvmservices.delete_file_based_image", "raw.img")
+    assert gone.error["data"]["reason"] == "not_there"
+
+
 def _tour_of_tasks(tour: wire.Tour) -> None:
     newest = tour.call("taskservices.list_tasks", "failed", NAME)[0]
     assert (newest["method"], newest["target"]) == ("kvmservices.stop_vm", "nobody")
@@ -165,6 +186,7 @@ def test_an_example_of_the_document_is_answered_in_its_shape(
         virt.defineXML(small_xml(name))
     assert documented.queries
     for query in documented.queries:
+        _image_of_the_example(oms.images / "testimage.img", there=documented.method != "create_file_based_image")
         shown = (
             query.replace('"SESSID"', f'"{caller.sessid}"').replace("funcclient", NAME)
             .replace('["username","password"]', f'["admin","{PASSWORD}"]').replace(" ", "%20")
@@ -186,6 +208,12 @@ def test_an_example_of_the_document_is_answered_in_its_shape(
         ours = wire.unwrapped(documented.declared, answer["result"])
         theirs = documented.answer["result"]["result"]
         wire.same_shape(ours, theirs["result"] if isinstance(theirs, dict) and "client" in theirs else theirs)
+
+
+def _image_of_the_example(path: Path, *, there: bool) -> None:
+    path.unlink(missing_ok=True)
+    if there:
+        path.write_bytes(bytes(1024))
 
 
 def test_a_removed_hosts_request_can_be_refused_and_it_asks_again(oms: Stack, caller: Caller) -> None:

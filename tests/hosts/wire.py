@@ -6,6 +6,7 @@ import json
 import re
 import ssl
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import quote
 
@@ -36,6 +37,37 @@ def request(port: int, verb: str, path: str, body: Any = None) -> Any:
         text = response.read()
     assert (response.status, response.getheader("content-type")) == (200, "application/json"), text
     return json.loads(text)
+
+
+class Text(msgspec.Struct, frozen=True):
+    """An answer that may be no JSON."""
+
+    status: int
+    body: bytes
+
+
+def bare_text(port: int, service: str, method: str, shown: str) -> Text:
+    """A call whose parameters are whatever text."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=60, context=context)
+    with contextlib.closing(connection):
+        connection.request("GET", f"/?id=7&service={service}&method={method}&params={quote(shown)}")
+        response = connection.getresponse()
+        return Text(response.status, response.read())
+
+
+def at_once(*acts: Callable[[], Any]) -> list[Any]:
+    """What they answer, or the CallFailed they raise, begun side by side."""
+
+    def outcome(act: Callable[[], Any]) -> Any:
+        try:
+            return act()
+        except CallFailed as failure:
+            return failure
+
+    with ThreadPoolExecutor(len(acts)) as threads:
+        return list(threads.map(outcome, acts))
 
 
 def _address(port: int, wire: str, params: list[Any], write: Callable[[str], str]) -> Answer:

@@ -9,6 +9,7 @@ import msgspec
 
 from oms.agent.host.lvm import Mapper
 from oms.bus import enrolment
+from oms.contract.types import DiskFormat
 from oms.settings import SettingsError
 
 Seconds = Annotated[float, msgspec.Meta(ge=0)]
@@ -30,6 +31,8 @@ class AgentConfig(msgspec.Struct, frozen=True):
     images: Path | None = None
     """Where disk images are; `storage/images` in the data directory by default, beside `storage/iso` and
     `storage/templates`. Only what lies here is deleted with a machine."""
+    image_format: DiskFormat = "qcow2"
+    """The format of new disk images for which nobody says another."""
     libvirt_uri: str = "qemu:///system"
     domain_type: Literal["auto", "kvm", "qemu"] = "auto"
     """How machines are run; `auto` tries whether the processor really can."""

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from oms.agent.guests import Machines
 from oms.agent.host.lvm import Lvm
 from oms.agent.leases import Leases
+from oms.contract.types import DiskFormat
 
 
 class Job(Protocol):
@@ -72,6 +73,8 @@ class Offer:
 
     bridge: str = ""
     """The bridge for those whose network nobody has said; "" is the usual one."""
+    disk_format: DiskFormat = "qcow2"
+    """Of new disk images for which nobody has said another."""
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,12 @@
 """All that this agent can do: the tables of its rooms as one."""
 
 from oms.agent.context import Host
+from oms.agent.images import handlers as images
 from oms.agent.kvm import handlers as kvm
 from oms.agent.lvm import handlers as lvm
 from oms.contract.handlers import Handlers
 
-ROOMS = (kvm, lvm)
+ROOMS = (images, kvm, lvm)
 
 handlers: Handlers[Host] = Handlers()
 for room in ROOMS:

@@ -142,7 +142,7 @@ class Agent:
         """The jobs, those of the last run taken up again, and the function that answers requests."""
         lvm = Lvm(self._config.device_mapper, self._config.lvm_devices)
         storage, leases = Storage.below(self._config.storage, self._config.images), Leases()
-        offer = Offer(bridge=self._config.bridge)
+        offer = Offer(bridge=self._config.bridge, disk_format=self._config.image_format)
 
         def surroundings(job: Job) -> Host:
             return Host(storage, hypervisor.machines, job, leases, offer, lvm)

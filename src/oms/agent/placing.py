@@ -2,7 +2,8 @@
 
 A job builds in `.staging/<job>/` of the directory where the file will be. To place it, the job writes down which
 file it is, and links it to its name; that fails where there is one of the name. A run that was broken off finds
-its file by that note. What is left in staging goes with `done`, or with the sweep at the agent's next start.
+its file by that note. What is left in staging goes when the building ends, or with the sweep at the agent's next
+start.
 """
 
 import asyncio
@@ -11,7 +12,7 @@ import errno
 import os
 import shutil
 import stat
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator
 from pathlib import Path
 
 from oms.agent.context import Job
@@ -23,11 +24,26 @@ PLACED = "placed"
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
-def begin(directory: Path, job: Job) -> Path:
-    """The job's directory for building, empty. Raises NoSpace, FuncManError."""
-    with told(directory):
-        files.clear_staging(directory, job.id)
-        return files.open_staging(directory, job.id)
+@contextlib.asynccontextmanager
+async def building(directory: Path, job: Job, *, anew: bool = True) -> AsyncIterator[Path]:
+    """The job's own directory to build in; it goes with all that is in it, whether the building succeeds or fails.
+
+    `anew`: what an earlier run of the job has left there is of no use. Raises NoSpace, FuncManError.
+    """
+    await asyncio.to_thread(_open, directory, job, anew)
+    try:
+        yield files.staging_of(directory, job.id)
+    except Exception:
+        await remove(directory, job)
+        raise
+    await remove(directory, job)
+
+
+async def remove(directory: Path, job: Job) -> None:
+    """Delete what the job has in staging. What cannot be deleted now is swept later, and does not decide how the
+    job has ended."""
+    with contextlib.suppress(OSError):
+        await asyncio.to_thread(files.clear_staging, directory, job.id)
 
 
 def refuse_taken(job: Job, target: Path) -> None:
@@ -58,12 +74,6 @@ async def place(job: Job, staged: Path, target: Path, mode: int = PRIVATE) -> No
             raise _taken(target) from None
 
 
-def done(directory: Path, job: Job) -> None:
-    """Delete what the job has built aside. Raises FuncManError."""
-    with told(directory):
-        files.clear_staging(directory, job.id)
-
-
 @contextlib.contextmanager
 def told(directory: Path) -> Iterator[None]:
     """Turn what the file system says into words about a directory."""
@@ -83,6 +93,13 @@ def sweep(directories: Iterable[Path], open_jobs: Collection[str]) -> list[str]:
                 swept.append(str(left))
                 shutil.rmtree(left) if left.is_dir() and not left.is_symlink() else left.unlink()
     return swept
+
+
+def _open(directory: Path, job: Job, anew: bool) -> None:
+    with told(directory):
+        if anew:
+            files.clear_staging(directory, job.id)
+        files.open_staging(directory, job.id)
 
 
 def _make_durable(staged: Path, mode: int) -> None:

@@ -172,6 +172,8 @@ def words(schema: Schema) -> str:
     if "enum" in schema:
         return " or ".join(f"`{json.dumps(value)}`" for value in schema["enum"])
     match schema.get("type"):
+        case "array" if "prefixItems" in schema:
+            return f"list of just {', '.join(words(part) for part in schema['prefixItems'])}"
         case "array":
             return f"list of {words(schema.get('items', {}))}"
         case "object" if isinstance(values := schema.get("additionalProperties"), dict):

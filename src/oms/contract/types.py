@@ -72,8 +72,14 @@ FileName = Annotated[
 ]
 """The name of an image in its directory: never a path, never a protocol, never hidden."""
 
-DiskFormat = Literal["qcow2", "raw"]
-"""How a disk image holds its disk: `qcow2` grows as it is written, `raw` is the disk byte by byte."""
+DiskFormat = Annotated[
+    Literal["qcow2", "raw"],
+    Meta(
+        description="`qcow2`, which can stand upon another image, or `raw`, the disk byte by byte",
+        examples=["qcow2"],
+    ),
+]
+"""How a disk image holds its disk."""
 
 UserName = Annotated[
     str,

@@ -9,15 +9,17 @@ other ways is not the one of the record; what it is, only whoever put it there k
 import asyncio
 import contextlib
 import os
+import stat
 from pathlib import Path
 
 import msgspec
 
 from oms.agent import placing
 from oms.agent.context import Job
-from oms.agent.host import durable, files
-from oms.contract.errors import NotThere, Unusable
-from oms.contract.types import DiskFormat, FileName
+from oms.agent.host import durable
+from oms.agent.host.files import OwnFile
+from oms.contract.errors import Unusable
+from oms.contract.types import DiskFormat
 
 RECORDS = ".formats"
 
@@ -25,22 +27,6 @@ RECORDS = ".formats"
 class _Record(msgspec.Struct, frozen=True):
     format: DiskFormat
     inode: int
-
-
-def path_of(images: Path, name: str) -> Path:
-    """The file of the image `name`, which may not be there. Raises NotThere for what is no image's name."""
-    try:
-        return images / msgspec.convert(name, FileName)
-    except msgspec.ValidationError:
-        raise NotThere(f"{name!r} is no image's name") from None
-
-
-def find(images: Path, name: str) -> Path:
-    """The file of an image. Raises NotThere, also for a link or whatever else is no regular file."""
-    path = path_of(images, name)
-    if isinstance(found := files.own_file(path, images), files.NotOwn):
-        raise NotThere(f"There is no disk image {name!r} in {images}: {found.why}", image=name)
-    return path
 
 
 def format_of(path: Path) -> DiskFormat | None:
@@ -57,10 +43,28 @@ def known_format(path: Path) -> DiskFormat:
     """The same. Raises Unusable where there is none."""
     if (found := format_of(path)) is None:
         raise Unusable(
-            f"In which format {path.name} is was never told to OMS, and is not guessed: bring it in by an upload",
+            f"In which format {path.name} is was never told to OMS, and is not guessed: tell it by "
+            "adopt_file_based_image",
             image=path.name,
         )
     return found
+
+
+async def adopt(path: Path, file: OwnFile, disk_format: DiskFormat) -> None:
+    """Record the format of a file that is there already, and close it to others. Raises FuncManError."""
+    with placing.told(path.parent):
+        await asyncio.to_thread(_close_to_others, path, file)
+        await asyncio.to_thread(_write, path, _Record(disk_format, file.inode))
+
+
+def _close_to_others(path: Path, file: OwnFile) -> None:
+    place = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        found = os.fstat(place)
+        if (found.st_dev, found.st_ino) == (file.device, file.inode):
+            os.fchmod(place, stat.S_IMODE(found.st_mode) & ~stat.S_IRWXO)
+    finally:
+        os.close(place)
 
 
 async def take_in(job: Job, staged: Path, path: Path, disk_format: DiskFormat) -> None:
@@ -76,8 +80,12 @@ async def take_in(job: Job, staged: Path, path: Path, disk_format: DiskFormat) -
 
 def _record(path: Path, record: _Record) -> None:
     if not os.path.lexists(path):  # else the record there is that file's
-        durable.own_directory(path.parent / RECORDS)
-        durable.write_whole(_record_of(path), msgspec.json.encode(record))
+        _write(path, record)
+
+
+def _write(path: Path, record: _Record) -> None:
+    durable.own_directory(path.parent / RECORDS)
+    durable.write_whole(_record_of(path), msgspec.json.encode(record))
 
 
 def forget_missing(images: Path) -> None:

@@ -133,6 +133,11 @@ def _extensions(header: Header, head: bytes) -> set[int]:
     raise Refused("its header does not come to an end")
 
 
+def disk_bytes(head: bytes) -> int:
+    """The size of the disk in an image; 0 where its beginning is none of a qcow2."""
+    return int.from_bytes(head[24:32]) if head.startswith(MAGIC) and len(head) >= _WHOLE.size else 0
+
+
 def backing_name(head: bytes) -> str | None:
     """What the beginning of a file names as its backing file; None where it is no qcow2 or stands alone."""
     if len(head) < _HEADER.size:

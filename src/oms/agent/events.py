@@ -28,6 +28,7 @@ class Events:
         self._facts: HostFacts | None = None
         self._something = asyncio.Event()
         self._urgent = asyncio.Event()
+        self._telling = asyncio.Lock()
 
     def use(self, wire: AgentWire | None) -> None:
         """Publish there from now on; nowhere with None."""
@@ -61,20 +62,21 @@ class Events:
                 pass
 
     async def flush(self) -> None:
-        """Publish what is left now."""
+        """Publish what is left now; return when that is done, and what was on its way already."""
         await self._tell_all()
 
     async def _tell_all(self) -> None:
-        jobs, self._jobs = self._jobs, {}
-        facts, self._facts = self._facts, None
-        for state in jobs.values():
-            payload = encode(state)
-            if len(payload) <= LARGEST_EVENT_BYTES:
-                await self._publish("job", payload)
-            elif state.state == "running":
-                await self._publish("job", encode(msgspec.structs.replace(state, notes={})))
-        if facts is not None:
-            await self._publish("facts", encode(facts))
+        async with self._telling:
+            jobs, self._jobs = self._jobs, {}
+            facts, self._facts = self._facts, None
+            for state in jobs.values():
+                payload = encode(state)
+                if len(payload) <= LARGEST_EVENT_BYTES:
+                    await self._publish("job", payload)
+                elif state.state == "running":
+                    await self._publish("job", encode(msgspec.structs.replace(state, notes={})))
+            if facts is not None:
+                await self._publish("facts", encode(facts))
 
     async def _publish(self, topic: str, payload: bytes) -> None:
         if self._wire is None:

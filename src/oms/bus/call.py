@@ -17,13 +17,16 @@ from msgspec import UNSET, Raw, UnsetType
 from oms.bus import wire as door
 from oms.bus.wire import ServerWire
 from oms.contract.errors import (
+    ConfigurationReadError,
     FuncManError,
     FuncMethodTimeoutError,
     HostBusy,
     HostUnavailable,
+    NoFuncZabbixClientError,
     NotSupported,
     OmsError,
     WireError,
+    ZabbixAgentNotSupportedError,
     pack,
     unpack,
 )
@@ -53,6 +56,14 @@ class Reply(msgspec.Struct, frozen=True, omit_defaults=True):
     error: WireError | None = None
 
 
+OF_HOSTS = (
+    FuncManError,
+    ConfigurationReadError,
+    FuncMethodTimeoutError,
+    NoFuncZabbixClientError,
+    ZabbixAgentNotSupportedError,
+)
+"""What any host may answer to anything, besides the errors of the method itself."""
 UNREADABLE = (ValueError, RecursionError)
 """What decoding raises for what is not as declared: msgspec's own errors, broken UTF-8, bottomless nesting."""
 _encoder = msgspec.json.Encoder(enc_hook=encode_secret)
@@ -82,20 +93,20 @@ class Caller:
 
     async def ask(self, host_id: str, op: HostOperation[R], *, timeout: float | None = None) -> R:
         """The host's answer to a read."""
-        raw = await self.ask_raw(host_id, op, timeout=timeout)
-        answer: R = _decoder(op.facts.result).decode(raw)
-        return answer
-
-    async def ask_raw(self, host_id: str, op: HostOperation[Any], *, timeout: float | None = None) -> Raw:
-        """The host's answer to a read as the JSON it came in, after it was seen to be of the declared type."""
         wait = op.facts.timeout if timeout is None else timeout
         raw = await self._exchange(host_id, op, secrets.token_hex(8), wait, self.now() + wait)
-        return _checked(op.facts.result, raw, op)
+        answer: R = _understood(op.facts.result, raw, op)
+        return answer
+
+    async def ask_raw(self, host_id: str, op: HostOperation[Any]) -> Raw:
+        """The host's answer to a read as JSON: what was understood of it, written anew, so that nothing gets into
+        a caller's answer that was not declared and looked at."""
+        return Raw(encode(await self.ask(host_id, op)))
 
     async def send_job(self, host_id: str, op: HostOperation[Any], job: str, deadline: float) -> JobState:
         """Hand a job over; answers its state once the host has written it down."""
         raw = await self._exchange(host_id, op, job, 10, deadline)
-        state: JobState = _decoder(JobState).decode(_checked(JobState, raw, op))
+        state: JobState = _understood(JobState, raw, op)
         return state
 
     async def _exchange(
@@ -131,18 +142,24 @@ def _result(answer: bytes, op: HostOperation[Any]) -> Raw:
     except UNREADABLE as bad:
         raise _nonsense(op) from bad
     if reply.error is not None:
-        raise unpack(reply.error)
+        raise of_host(reply.error, op.facts.raises)
     if reply.result is UNSET:
         raise _nonsense(op)
     return reply.result
 
 
-def _checked(kind: Any, raw: Raw, op: HostOperation[Any]) -> Raw:
+def of_host(error: WireError, raises: tuple[type[OmsError], ...]) -> OmsError:
+    """A host's error, if it is one that a host may answer to a method that raises these; else a failure of the
+    host, in its own words: which sessions are valid and how OMS's database is, no host decides."""
+    told = unpack(error)
+    return told if isinstance(told, (*OF_HOSTS, *raises)) else FuncManError(told.message, **told.data)
+
+
+def _understood(kind: Any, raw: Raw, op: HostOperation[Any]) -> Any:
     try:
-        _decoder(kind).decode(raw)
+        return _decoder(kind).decode(raw)
     except UNREADABLE as bad:
         raise _nonsense(op) from bad
-    return raw
 
 
 def _nonsense(op: HostOperation[Any]) -> FuncManError:

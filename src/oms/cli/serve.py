@@ -1,5 +1,6 @@
 """`oms server`: from settings to a running server."""
 
+import resource
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -31,6 +32,8 @@ def settings(
 
 def run(found: ServerConfig) -> None:
     """Serve until told to end."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # the usual 1024 is few idle callers away
     try:
         uvloop.run(serve(found))
     except CannotServe as reason:

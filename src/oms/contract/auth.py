@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from oms.contract.errors import ApplicationError, AuthError
+from oms.contract.errors import ApplicationError, AuthError, FuncManError
 from oms.contract.operation import OpenOperation, Permission, Service, SessionOperation, operation
 from oms.contract.types import LoginName, Password
 
@@ -21,13 +21,19 @@ Sessid = Annotated[
 ]
 
 
+class LoginsBusy(FuncManError):
+    """As many logins as may wait to be looked at: this one was not tried, nor counted as a wrong one."""
+
+    reason = "logins_busy"
+
+
 class DeathError(ApplicationError):
     """The session cannot be ended, because there is none of that id (any more)."""
 
     code = 1011
 
 
-@operation(SERVICE, Permission.NOBODY, timeout=30, raises=(AuthError,))
+@operation(SERVICE, Permission.NOBODY, timeout=30, raises=(AuthError, LoginsBusy))
 class Authenticate(OpenOperation[Sessid], frozen=True):
     """Log a user in; answers the session id (SESSID).
 

@@ -18,6 +18,7 @@ from oms.contract.internal import HostFacts
 from oms.server.ca import csr, renewal, sshkeys
 from oms.server.ca.client import SignerClient, SignerError
 from oms.server.ca.protocol import Issued, Trust
+from oms.server.rules.addresses import neighbourhood
 from oms.server.rules.hosttype import automatic_tags, host_type
 from oms.server.store import Store, hosts, now
 from oms.server.store.hosts import Host, Request, Signing
@@ -92,22 +93,25 @@ class Enrolment:
         request = Request(
             reviewed.key_sha256, reviewed.name, asked.csr, reviewed.csr_sha256, facts, address, now()
         )
-        host, removed, known = await self._store.read(lambda tx: _standing(tx, reviewed.key_sha256))
-        if host is not None:
-            return self._signed(host, called)
-        if removed:
-            why = "This host was removed from OMS: throw the certificate and the key away, and ask with a new key."
-            return EnrolAnswer(state="refused", key_sha256=reviewed.key_sha256, reason=why)
-        if known is None or (known.csr_sha256, known.facts) != (request.csr_sha256, request.facts):
-            if not self._may_write(address):
-                if known is not None:
-                    return EnrolAnswer(state="waiting", key_sha256=reviewed.key_sha256)
+        standing = await self._store.read(lambda tx: _standing(tx, request.key_sha256))
+        if standing.lacks(request):
+            if self._may_write(address):
+                standing = await self._store.write(lambda tx: _take(tx, request))
+                if standing.waiting is request:
+                    log.info("host asks", host=request.name, key=request.key_sha256, address=address)
+            elif standing.waiting is None:
                 raise Refusal(
                     f"More than {MOST_NEW_A_MINUTE} new requests a minute from {address}: try again later."
                 )
-            await self._store.write(lambda tx: _take(tx, request))
-            log.info("host asks", host=request.name, key=request.key_sha256, address=address)
-        return EnrolAnswer(state="waiting", key_sha256=reviewed.key_sha256)
+        return self._told(standing, request.key_sha256, called)
+
+    def _told(self, standing: "_Standing", key_sha256: str, called: str) -> EnrolAnswer:
+        if standing.host is not None:
+            return self._signed(standing.host, called)
+        if standing.removed:
+            why = "This host was removed from OMS: throw the certificate and the key away, and ask with a new key."
+            return EnrolAnswer(state="refused", key_sha256=key_sha256, reason=why)
+        return EnrolAnswer(state="waiting", key_sha256=key_sha256)
 
     async def renew(self, asked: RenewRequest, called: str) -> EnrolAnswer:
         """The next certificate of a signed host. Raises Refusal and OmsError.
@@ -155,10 +159,10 @@ class Enrolment:
 
     def _may_write(self, address: str) -> bool:
         """Whether that address may have something written down once more this minute."""
-        moment = time.monotonic()
-        recent = [at for at in self._recent.pop(address, []) if moment - at < 60]
+        moment, whose = time.monotonic(), neighbourhood(address)
+        recent = [at for at in self._recent.pop(whose, []) if moment - at < 60]
         allowed = len(recent) < MOST_NEW_A_MINUTE
-        self._recent[address] = [*recent, moment] if allowed else recent
+        self._recent[whose] = [*recent, moment] if allowed else recent
         while len(self._recent) > MOST_WAITING:
             self._recent.popitem(last=False)
         return allowed
@@ -173,15 +177,35 @@ def _let_in(tx: Connection, requests: Sequence[Request], signings: Sequence[Sign
         hosts.put_tags(tx, signing.id, 2, automatic_tags(_facts(request.facts)))
 
 
-def _standing(tx: Connection, key: str) -> tuple[Host | None, bool, Request | None]:
-    return hosts.by_key(tx, key), hosts.was_removed(tx, key), hosts.request_by_key(tx, key)
+class _Standing(msgspec.Struct, frozen=True):
+    """What is known of a key: the host that has it, whether a host was removed with it, the request that waits."""
+
+    host: Host | None
+    removed: bool
+    waiting: Request | None
+
+    def lacks(self, request: Request) -> bool:
+        """Whether the request, just as it is, has still to be written down."""
+        if self.host is not None or self.removed:
+            return False
+        kept = self.waiting
+        return kept is None or (kept.csr_sha256, kept.facts) != (request.csr_sha256, request.facts)
 
 
-def _take(tx: Connection, request: Request) -> None:
+def _standing(tx: Connection, key: str) -> _Standing:
+    return _Standing(hosts.by_key(tx, key), hosts.was_removed(tx, key), hosts.request_by_key(tx, key))
+
+
+def _take(tx: Connection, request: Request) -> _Standing:
+    """Write the request down, unless its key was signed or removed since it was looked at; how it stands then."""
+    standing = _standing(tx, request.key_sha256)
+    if not standing.lacks(request):
+        return standing
     hosts.drop_requests_before(tx, now() - REQUEST_LIVES_SECONDS)
     if hosts.count_requests(tx) >= MOST_WAITING:
         raise Refusal(f"{MOST_WAITING} requests wait already: an administrator must look at them first.")
     hosts.ask(tx, request)
+    return _Standing(None, removed=False, waiting=request)
 
 
 def _facts(text: bytes | str) -> HostFacts:

@@ -1,15 +1,39 @@
 """Passwords: argon2id, at most two at once, and the same work for a user that does not exist."""
 
 import asyncio
+import contextlib
 import secrets
+from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error, InvalidHashError
 
+from oms.contract.auth import LoginsBusy
+
 _hasher = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)  # 36 ms, 19 MiB
 _threads = ThreadPoolExecutor(2, thread_name_prefix="argon2")  # more at once would make logins a way to stop us
 _nobody = _hasher.hash(secrets.token_hex(20))
+MOST_WAITING = 48
+"""Logins whose password is being looked at or waits for that: the last of them waits about a second."""
+MOST_OF_ONE_ADDRESS = 16
+"""Of these, so that whoever sends many keeps nobody else out."""
+_places: Counter[str] = Counter()
+
+
+@contextlib.contextmanager
+def place(address: str) -> Iterator[None]:
+    """A place among the logins, held while the password is looked at. Raises LoginsBusy where there is none."""
+    if _places.total() >= MOST_WAITING or _places[address] >= MOST_OF_ONE_ADDRESS:
+        raise LoginsBusy("As many logins as OMS takes are waiting already, and this one was not tried: try again.")
+    _places[address] += 1
+    try:
+        yield
+    finally:
+        _places[address] -= 1
+        if not _places[address]:
+            del _places[address]
 
 
 class Unfit(Exception):

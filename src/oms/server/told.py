@@ -1,8 +1,8 @@
-"""What a host tells of a job, as it may be written down: its words go into callers' answers as they are."""
+"""What a host tells of a job, as it may be written down: as much of it as was understood."""
 
 from typing import Any
 
-from oms.bus.call import UNREADABLE, decode, encode
+from oms.bus.call import UNREADABLE, decode, encode, of_host
 from oms.contract.errors import FuncManError, JobCancelled, pack
 from oms.contract.internal import JobState
 from oms.contract.registry import BY_WIRE
@@ -23,8 +23,8 @@ def underway(job: Job, state: JobState) -> dict[str, Any]:
         values = {"state": stage, "progress": progress, "started": started, "eta": eta}
     if state.notes and (notes := _json(state.notes)) != job.notes:
         values["notes"] = notes
-    if state.result and not job.result and _is_result(job, state.result):
-        values["result"] = state.result
+    if state.result and not job.result and (result := _result(job, state.result)):
+        values["result"] = result
     return values
 
 
@@ -33,24 +33,29 @@ def ended(job: Job, state: JobState) -> dict[str, Any]:
     values: dict[str, Any] = {"state": state.state, "started": job.started or now()}
     if state.notes:
         values["notes"] = _json(state.notes)
-    if state.state == "done" and _is_result(job, state.result):
-        return {**values, "result": state.result, "progress": 100}
+    if state.state == "done" and (result := _result(job, state.result)):
+        return {**values, "result": result, "progress": 100}
     if state.state == "cancelled":
-        error = state.error or pack(JobCancelled("The job was cancelled before it began."))
-        return {**values, "result": "", "error": _json(error)}
+        why = "The job was cancelled before it began."
+        return {**values, "result": "", "error": _failure(job, state, why, JobCancelled)}
     why = "The host says that this is done, but what it answers was not understood."
     if state.state == "failed":
         why = "The host says that this failed, and not why."
-    return {**values, "state": "failed", "result": "", "error": _json(state.error or pack(FuncManError(why)))}
+    return {**values, "state": "failed", "result": "", "error": _failure(job, state, why, FuncManError)}
 
 
-def _is_result(job: Job, text: str) -> bool:
-    """Whether a host's words are JSON of the declared type: they go into callers' answers as they are."""
+def _result(job: Job, text: str) -> str:
+    """What was understood of a result, as JSON; empty where it is none of the declared type."""
     try:
-        decode(text, BY_WIRE[job.method].facts.result)
+        return _json(decode(text, BY_WIRE[job.method].facts.result))
     except (KeyError, *UNREADABLE):
-        return False
-    return True
+        return ""
+
+
+def _failure(job: Job, state: JobState, why: str, kind: type[FuncManError]) -> str:
+    """The host's error as JSON, or ours where it gave none."""
+    raises = BY_WIRE[job.method].facts.raises if job.method in BY_WIRE else ()
+    return _json(pack(of_host(state.error, raises) if state.error else kind(why)))
 
 
 def _json(value: Any) -> str:

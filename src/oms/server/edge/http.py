@@ -5,6 +5,7 @@ logged with a reference, and no caller sees more of it than that.
 """
 
 import asyncio
+import ipaddress
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
@@ -26,16 +27,26 @@ LONGEST_HEADERS_BYTES = 8 * 1024
 LONGEST_BODY_BYTES = 1024 * 1024
 BODY_SECONDS = 30
 AT_ONCE_IN_A_BATCH = 8
-ALWAYS: list[tuple[bytes, bytes]] = [
+LONGEST_BATCH_BYTES = 1024 * 1024
+"""Of a batch's answers: with so many bytes of them there, no further call of it is made."""
+ALWAYS = [
     (b"cache-control", b"no-store"),
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
 ]
+Headers = list[tuple[bytes, bytes]]
+Answered = tuple[int, Headers, bytes]
+"""Status, headers, body."""
 _JSON = [(b"content-type", b"application/json"), *ALWAYS]
 _SCRIPT = [(b"content-type", b"text/javascript; charset=utf-8"), *ALWAYS]
 _TEXT = [(b"content-type", b"text/plain; charset=utf-8"), *ALWAYS]
+LONG_URL: Answered = 414, _TEXT, b"An address has at most 16 KiB: POST the call instead."
+LONG_HEADERS: Answered = 431, _TEXT, b"The headers have at most 8 KiB."
+LONG_BODY: Answered = 413, _TEXT, b"A body has at most 1 MiB."
+SLOW_HEAD: Answered = 408, _TEXT, b"The headers did not come in time."
+SLOW_BODY: Answered = 408, _TEXT, b"The body did not come in time."
 
 
 class Ask(msgspec.Struct, frozen=True):
@@ -56,10 +67,17 @@ class Reply(msgspec.Struct, frozen=True):
 
 
 Page = Callable[[Ask], Awaitable[Reply]]
+_FULL = PermissionDenied(
+    "The answers of this batch are longer than 1 MiB already, so this call was not made: make it by itself."
+)
 
 
 class TooLarge(Exception):
     """A body above the limit."""
+
+
+class Gone(Exception):
+    """The caller left before the body had come: what there is of it is no call."""
 
 
 class Edge:
@@ -77,19 +95,21 @@ class Edge:
         try:
             status, headers, body = await self._answer(scope, receive)
         except TooLarge:
-            status, headers, body = 413, _TEXT, b"A body has at most 1 MiB."
+            status, headers, body = LONG_BODY
         except TimeoutError:
-            status, headers, body = 408, _TEXT, b"The body did not come in time."
+            status, headers, body = SLOW_BODY
+        except Gone:
+            return
         length = (b"content-length", b"%d" % len(body))
         await send({"type": "http.response.start", "status": status, "headers": [length, *headers]})
         await send({"type": "http.response.body", "body": body})
 
-    async def _answer(self, scope: Scope, receive: Receive) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+    async def _answer(self, scope: Scope, receive: Receive) -> Answered:
         if len(scope["raw_path"]) + len(scope["query_string"]) > LONGEST_URL_BYTES:
-            return 414, _TEXT, b"An address has at most 16 KiB: POST the call instead."
+            return LONG_URL
         host, foreign, size = _origin(scope["headers"])
         if size > LONGEST_HEADERS_BYTES:
-            return 431, _TEXT, b"The headers have at most 8 KiB."
+            return LONG_HEADERS
         if not self._ours(host):
             return 421, _TEXT, b"This server does not answer to that name: see its setting `names`."
         address = scope["client"][0] if scope["client"] else ""
@@ -104,11 +124,9 @@ class Edge:
 
     def _ours(self, host: str) -> bool:
         name = host.rpartition(":")[0] if not host.endswith("]") and ":" in host else host
-        return name in self._names or name.startswith("[") or (name.isascii() and name.replace(".", "").isdigit())
+        return name in self._names or _is_address(name)
 
-    async def _calls(
-        self, verb: str, scope: Scope, receive: Receive, address: str, foreign: bool
-    ) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+    async def _calls(self, verb: str, scope: Scope, receive: Receive, address: str, foreign: bool) -> Answered:
         asked: Asked | list[Asked]
         try:
             if verb == "POST":
@@ -131,10 +149,15 @@ class Edge:
 
     async def _batch(self, batch: list[Asked], address: str, foreign: bool) -> list[bytes]:
         lane = asyncio.Semaphore(AT_ONCE_IN_A_BATCH)
+        size = 0
 
         async def one(asked: Asked) -> bytes:
+            nonlocal size
             async with lane:
-                return await self._one(asked, address, foreign)
+                full = size > LONGEST_BATCH_BYTES
+                answer = dialects.write(asked, _FULL) if full else await self._one(asked, address, foreign)
+                size += len(answer)
+                return answer
 
         answers = await asyncio.gather(*(one(asked) for asked in batch))
         return [answer for asked, answer in zip(batch, answers, strict=True) if not asked.silent]
@@ -158,35 +181,42 @@ class Edge:
 
 
 async def _body(receive: Receive) -> bytes:
-    message = await receive()
-    body: bytes = message.get("body", b"")
-    if not message.get("more_body"):
-        if len(body) > LONGEST_BODY_BYTES:
-            raise TooLarge
-        return body
-    parts, size = [body], len(body)
+    """All of a request's body. Raises TooLarge, TimeoutError and Gone."""
+    parts: list[bytes] = []
+    size = 0
     async with asyncio.timeout(BODY_SECONDS):
-        while message.get("more_body") and size <= LONGEST_BODY_BYTES:
+        while size <= LONGEST_BODY_BYTES:
             message = await receive()
+            if message["type"] != "http.request":
+                raise Gone
             parts.append(message.get("body", b""))
             size += len(parts[-1])
-    if size > LONGEST_BODY_BYTES:
-        raise TooLarge
-    return b"".join(parts)
+            if size <= LONGEST_BODY_BYTES and not message.get("more_body"):
+                return b"".join(parts)
+    raise TooLarge
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name[1:-1] if name.startswith("[") and name.endswith("]") else name)
+    except ValueError:
+        return False
+    return True
 
 
 def _origin(headers: list[tuple[bytes, bytes]]) -> tuple[str, bool, int]:
-    """The name the caller called us by; whether a browser says that another site's page made the request; and
-    the size of all headers."""
+    """The name the caller called us by, empty where there are several; whether a browser says that another site's
+    page made the request; and the size of all headers."""
     host = origin = site = b""
-    size = 0
+    size = hosts = 0
     for name, value in headers:
         size += len(name) + len(value)
         if name == b"host":
-            host = value
+            hosts += 1
+            host = value if hosts == 1 else b""
         elif name == b"origin":
             origin = value
         elif name == b"sec-fetch-site":
             site = value
-    foreign = site in (b"cross-site", b"same-site") or (origin != b"" and origin.partition(b"://")[2] != host)
+    foreign = site in (b"cross-site", b"same-site") or origin not in (b"", b"https://" + host)
     return host.decode("latin-1").lower(), foreign, size

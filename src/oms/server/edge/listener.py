@@ -40,6 +40,7 @@ def configured(edge: Edge, pair: Pair) -> uvicorn.Config:
         interface="asgi3",
         access_log=False,
         log_config=None,
+        log_level="error",  # a warning for whatever is no HTTP would let anybody fill the log
         server_header=False,
         proxy_headers=False,
         timeout_keep_alive=75,

@@ -1,15 +1,19 @@
-"""uvicorn's HTTP/1.1, held to limits: a head that does not end is cut off, and an answer leaves in one write."""
+"""uvicorn's HTTP/1.1, held to limits: what does not end is cut off, a request that was not read to its end is the
+last on its connection, and an answer leaves in one write."""
 
 import asyncio
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-LONGEST_HEAD_BYTES = 28 * 1024
-"""Of an unfinished head: the longest URL, the longest headers, and room for the request line."""
+from oms.server.edge.http import LONG_HEADERS, LONG_URL, LONGEST_URL_BYTES, SLOW_HEAD, Answered
+
+LONGEST_LOOSE_BYTES = 28 * 1024
+"""Of what comes without a whole head or a piece of a body in it: a head has at most the longest URL, the longest
+headers and the request line, and nobody needs as much for what stands between chunks or behind them."""
 HEAD_SECONDS = 10
-_TOO_LONG = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
-_TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+UNREAD_SECONDS = 60
+"""How long an answer may wait for its caller to read on."""
 
 
 class OneWrite:
@@ -53,44 +57,98 @@ class LimitedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: Any) -> None:
         """A caller is there: the first head must come in time."""
         super().connection_made(OneWrite(transport))  # type: ignore[arg-type]
-        self._head_bytes = 0
-        self._late = self.loop.call_later(HEAD_SECONDS, self._refuse, _TOO_SLOW)
+        self.url = b""
+        self._loose_bytes = 0
+        self._moved = False  # whether the bytes that came last ended a head or brought a piece of a body
+        self._in_body = False
+        self._keep_alive = True
+        self._late: asyncio.TimerHandle | None = None
+        self._unread: asyncio.TimerHandle | None = None
+        self._expect_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The caller is gone."""
-        self._late.cancel()
+        self._expect_no_head()
+        self._stop_waiting()
         super().connection_lost(exc)
-
-    def on_message_begin(self) -> None:
-        """Another head begins."""
-        super().on_message_begin()
-        self._late.cancel()
-        self._late = self.loop.call_later(HEAD_SECONDS, self._refuse, _TOO_SLOW)
-        self._head_open = True
-
-    def on_headers_complete(self) -> None:
-        """The head has ended."""
-        self._late.cancel()
-        self._head_bytes = 0
-        self._head_open = False
-        super().on_headers_complete()
-
-    _head_open = True
 
     def data_received(self, data: bytes) -> None:
         """Some bytes more."""
+        if not self._in_body:
+            self._expect_head()
+        self._moved = False
         super().data_received(data)
-        if self._head_open:
-            self._head_bytes += len(data)
-            if self._head_bytes > LONGEST_HEAD_BYTES:
-                self._refuse(_TOO_LONG)
+        self._loose_bytes = 0 if self._moved else self._loose_bytes + len(data)
+        if self._loose_bytes > LONGEST_LOOSE_BYTES:
+            self._refuse(LONG_URL if len(self.url) > LONGEST_URL_BYTES else LONG_HEADERS)
+
+    def on_message_begin(self) -> None:
+        """Another head begins, perhaps in the bytes that ended the request before."""
+        super().on_message_begin()
+        self._expect_head()
+
+    def on_headers_complete(self) -> None:
+        """The head has ended. Until the body has as well, an answer is the last one on this connection."""
+        self._expect_no_head()
+        self._moved = self._in_body = True
+        super().on_headers_complete()
+        self._keep_alive, self.cycle.keep_alive = self.cycle.keep_alive, False
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of the body."""
+        self._moved = True
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """The request is whole: others may follow it."""
+        self._in_body = False
+        self.cycle.keep_alive = self._keep_alive
+        super().on_message_complete()
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Whoever asks for another protocol is answered in this one; that is no line in the log."""
+
+    def shutdown(self) -> None:
+        """The server ends, and this connection with the answer that is being given."""
+        self._keep_alive = False
+        super().shutdown()
 
     def on_response_complete(self) -> None:
         """An answer without a body has nothing that would push its head out."""
         self.transport.flush()  # type: ignore[attr-defined]
         super().on_response_complete()
 
-    def _refuse(self, answer: bytes) -> None:
+    def pause_writing(self) -> None:
+        """The caller does not read what he asked for."""
+        super().pause_writing()
+        self._unread = self.loop.call_later(UNREAD_SECONDS, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """He reads on."""
+        super().resume_writing()
+        self._stop_waiting()
+
+    def _expect_head(self) -> None:
+        if self._late is None:
+            self._late = self.loop.call_later(HEAD_SECONDS, self._refuse, SLOW_HEAD)
+
+    def _expect_no_head(self) -> None:
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
+
+    def _stop_waiting(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
+
+    def _refuse(self, answer: Answered) -> None:
         if not self.transport.is_closing():
-            self.transport.write(answer)
+            self.transport.write(_written(answer))
             self.transport.close()
+
+
+def _written(answer: Answered) -> bytes:
+    status, headers, body = answer
+    every = [*headers, (b"content-length", b"%d" % len(body)), (b"connection", b"close")]
+    return b"".join((STATUS_LINE[status], *(b"%s: %s\r\n" % header for header in every), b"\r\n", body))

@@ -4,9 +4,16 @@ Counted per user and address together, so that somebody who guesses locks out hi
 logs in from elsewhere. Unknown users are counted like known ones, or the count would tell them apart.
 """
 
+import hashlib
 from collections import OrderedDict
 
 import msgspec
+
+from oms.server.rules.addresses import neighbourhood
+
+MOST_REMEMBERED = 100_000
+"""More than there can be tries within the usual rest, at some 50 a second: nobody gets his own tries forgotten by
+trying many names. The names are kept as digests, so that long ones take no more room."""
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -20,10 +27,10 @@ class Limits(msgspec.Struct, frozen=True):
 class Guesses:
     """The wrong tries that are remembered: at most so many pairs, the least recent forgotten first."""
 
-    def __init__(self, limits: Limits, most: int = 10_000) -> None:
+    def __init__(self, limits: Limits, most: int = MOST_REMEMBERED) -> None:
         self.limits = limits
         self._most = most
-        self._tries: OrderedDict[tuple[str, str], tuple[int, float]] = OrderedDict()
+        self._tries: OrderedDict[tuple[bytes, str], tuple[int, float]] = OrderedDict()
 
     def begin(self, user: str, address: str, now: float) -> bool:
         """Whether another try is allowed. It counts as wrong until `right` is called, so that tries made side
@@ -43,5 +50,5 @@ class Guesses:
         self._tries.pop(_key(user, address), None)
 
 
-def _key(user: str, address: str) -> tuple[str, str]:
-    return user.strip().lower(), address
+def _key(user: str, address: str) -> tuple[bytes, str]:
+    return hashlib.sha256(user.strip().lower().encode()).digest()[:16], neighbourhood(address)

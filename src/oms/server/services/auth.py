@@ -8,7 +8,9 @@ from oms.contract.auth import DeathError
 from oms.contract.errors import AuthError
 from oms.server import passwords
 from oms.server.desk import Desk, Table
-from oms.server.store import users
+from oms.server.rules.addresses import neighbourhood
+from oms.server.store import Store, users
+from oms.server.store.users import User
 
 handlers = Table()
 WRONG = "User name or password is not valid."
@@ -20,16 +22,22 @@ async def authenticate(op: api.Authenticate, desk: Desk) -> str:
     """A new session. Whatever is wrong is said in the same words, after the same work and the same wait."""
     house = desk.house
     began = time.monotonic()
-    if not house.guesses.begin(op.username, desk.address, began):
-        await asyncio.sleep(house.guesses.limits.delay_seconds)
-        raise AuthError(LOCKED)
-    name = op.username.strip()
-    user = await house.store.read(lambda tx: users.by_name(tx, name))
-    if not await passwords.matches(user.password if user else None, op.password.reveal()) or user is None:
+    with passwords.place(neighbourhood(desk.address)):
+        allowed = house.guesses.begin(op.username, desk.address, began)
+        user = await _known(op, house.store) if allowed else None
+    if user is None:
         await asyncio.sleep(max(0, house.guesses.limits.delay_seconds - (time.monotonic() - began)))
-        raise AuthError(WRONG)
+        raise AuthError(WRONG if allowed else LOCKED)
     house.guesses.right(op.username, desk.address)
     return await house.sessions.begin(user.name, desk.address)
+
+
+async def _known(op: api.Authenticate, store: Store) -> User | None:
+    """The user, if name and password are right."""
+    name = op.username.strip()
+    user = await store.read(lambda tx: users.by_name(tx, name))
+    right = await passwords.matches(user.password if user else None, op.password.reveal())
+    return user if right else None
 
 
 @handlers.handles(api.Deauthenticate)

@@ -1,4 +1,4 @@
-"""A whole server behind its real HTTPS socket: in this process, but in a thread with a loop of the real server's kind.
+"""A whole server behind its real HTTPS socket: in this process, but in a thread, on a loop of the real kind.
 
 `served.do(...)` runs in that loop what the rig offers (`served.oms`); connections are made with `wire`.
 """

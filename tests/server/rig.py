@@ -173,7 +173,9 @@ class Oms:
             body = msgspec.json.encode({"service": service, "method": name, "id": 7, "params": params})
             return await self.request("POST", "/", body=body, **more)
         written = quote(msgspec.json.encode(params).decode())
-        return await self.request("GET", f"/?id=7&service={service}&method={name}&params={written}", **more)
+        return await self.request(
+            "GET", f"/?id=7&service={quote(service)}&method={quote(name)}&params={written}", **more
+        )
 
     async def login(self, name: str, password: str = PASSWORD, **more: Any) -> str:
         """The SESSID of a login over the wire. Raises CallError."""

@@ -1,0 +1,45 @@
+"""Who may call what: the whole table, by hand, so that nobody is let in by a slip in a declaration.
+
+A method that is declared and has no row here fails the tests, as does a row without a method.
+"""
+
+from oms.contract.operation import Permission
+
+ANYBODY, VIEWER, OPERATOR, ADMIN = Permission.NOBODY, Permission.VIEWER, Permission.OPERATOR, Permission.ADMIN
+
+MAY_CALL = {
+    "authservices.authenticate": ANYBODY,
+    "authservices.deauthenticate": ANYBODY,
+    "authservices.checksessid": VIEWER,
+    "funcservices.list_requests": VIEWER,
+    "funcservices.sign_requests": ADMIN,
+    "funcservices.remove_requests": ADMIN,
+    "funcservices.list_signed": VIEWER,
+    "funcservices.remove_signed": ADMIN,
+    "funcservices.describe_host": VIEWER,
+    "funcservices.ca_sha256": VIEWER,
+    "kvmservices.list_vms": VIEWER,
+    "kvmservices.list_vms_status": VIEWER,
+    "kvmservices.parse_system_min_max": VIEWER,
+    "kvmservices.parse_vm_settings": VIEWER,
+    "kvmservices.update_vm_settings": OPERATOR,
+    "kvmservices.stop_vm": OPERATOR,
+    "kvmservices.start_vm": OPERATOR,
+    "kvmservices.delete_vm": OPERATOR,
+    "taskservices.list_tasks": VIEWER,
+    "taskservices.get_task": VIEWER,
+    "taskservices.wait_task": VIEWER,
+    "taskservices.cancel_task": OPERATOR,
+}
+
+CHANGES = {
+    "funcservices.sign_requests",
+    "funcservices.remove_requests",
+    "funcservices.remove_signed",
+    "kvmservices.update_vm_settings",
+    "kvmservices.stop_vm",
+    "kvmservices.start_vm",
+    "kvmservices.delete_vm",
+    "taskservices.cancel_task",
+}
+"""What changes anything but the caller's own session: never for a viewer, never for another site's page."""

@@ -228,5 +228,5 @@ def test_a_request_that_was_cut_off_is_no_call(served: Served) -> None:
         with served.connect() as caller:
             caller.send(data)
     served.do(asyncio.sleep(0.2))  # long enough for a call to be taken up
-    assert served.oms.audited() == []
+    assert "kvmservices.stop_vm" not in {line["method"] for line in served.oms.audited()}
     assert served.oms.changes_sent() == []

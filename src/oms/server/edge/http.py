@@ -45,6 +45,7 @@ _TEXT = [(b"content-type", b"text/plain; charset=utf-8"), *ALWAYS]
 LONG_URL: Answered = 414, _TEXT, b"An address has at most 16 KiB: POST the call instead."
 LONG_HEADERS: Answered = 431, _TEXT, b"The headers have at most 8 KiB."
 LONG_BODY: Answered = 413, _TEXT, b"A body has at most 1 MiB."
+NO_HTTP: Answered = 400, _TEXT, b"This is no HTTP request."
 SLOW_HEAD: Answered = 408, _TEXT, b"The headers did not come in time."
 SLOW_BODY: Answered = 408, _TEXT, b"The body did not come in time."
 

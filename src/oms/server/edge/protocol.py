@@ -6,7 +6,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from oms.server.edge.http import LONG_HEADERS, LONG_URL, LONGEST_URL_BYTES, SLOW_HEAD, Answered
+from oms.server.edge.http import LONG_HEADERS, LONG_URL, LONGEST_URL_BYTES, NO_HTTP, SLOW_HEAD, Answered
 
 LONGEST_LOOSE_BYTES = 28 * 1024
 """Of what comes without a whole head or a piece of a body in it: a head has at most the longest URL, the longest
@@ -80,7 +80,7 @@ class LimitedProtocol(HttpToolsProtocol):
         super().data_received(data)
         self._loose_bytes = 0 if self._moved else self._loose_bytes + len(data)
         if self._loose_bytes > LONGEST_LOOSE_BYTES:
-            self._refuse(LONG_URL if len(self.url) > LONGEST_URL_BYTES else LONG_HEADERS)
+            self._refuse_head(LONG_HEADERS)
 
     def on_message_begin(self) -> None:
         """Another head begins, perhaps in the bytes that ended the request before."""
@@ -104,6 +104,10 @@ class LimitedProtocol(HttpToolsProtocol):
         self._in_body = False
         self.cycle.keep_alive = self._keep_alive
         super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002
+        """What came cannot be read, perhaps because it is too long for the parser."""
+        self._refuse_head(NO_HTTP)
 
     def _unsupported_upgrade_warning(self) -> None:
         """Whoever asks for another protocol is answered in this one; that is no line in the log."""
@@ -141,6 +145,9 @@ class LimitedProtocol(HttpToolsProtocol):
         if self._unread is not None:
             self._unread.cancel()
             self._unread = None
+
+    def _refuse_head(self, answer: Answered) -> None:
+        self._refuse(LONG_URL if len(self.url) > LONGEST_URL_BYTES else answer)
 
     def _refuse(self, answer: Answered) -> None:
         if not self.transport.is_closing():

@@ -10,10 +10,10 @@ import pytest
 
 from oms.contract.kvm import StopVm
 from oms.contract.registry import OPERATIONS
+from tests.contract.roles import CHANGES
 from tests.security import calls
 from tests.security.attack import Attack
 from tests.security.calls import Kind
-from tests.security.roles import CHANGES
 from tests.security.served import Served
 from tests.security.wire import HOST, request, written
 from tests.server.asgi import Reply

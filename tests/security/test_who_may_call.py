@@ -14,23 +14,16 @@ from oms.contract.operation import Permission
 from oms.contract.registry import BY_WIRE
 from oms.server import admin
 from oms.server.sessions import NOT_VALID
+from tests.contract.roles import MAY_CALL
 from tests.security import calls
 from tests.security.attack import Attack
 from tests.security.calls import Kind
-from tests.security.roles import CHANGES, MAY_CALL
 from tests.server import clock as clocks
 from tests.server.rig import Oms, answering, eventually
 
 TOO_MANY: list[Any] = [{}] * 20
 """Parameters that no method takes."""
 REFUSALS = ("DeathError", "ParameterMismatch")
-
-
-def test_each_method_has_its_row_in_the_table_and_each_row_its_method() -> None:
-    assert set(MAY_CALL) == set(BY_WIRE), "write down in `roles` who may call it"
-    assert {name: kind.facts.permission for name, kind in BY_WIRE.items()} == MAY_CALL
-    assert {name for name, kind in BY_WIRE.items() if kind.facts.changes} == CHANGES
-    assert all(MAY_CALL[name] >= Permission.OPERATOR for name in CHANGES)
 
 
 @calls.each

@@ -26,6 +26,10 @@ MAY_CALL = {
     "kvmservices.stop_vm": OPERATOR,
     "kvmservices.start_vm": OPERATOR,
     "kvmservices.delete_vm": OPERATOR,
+    "lvmservices.list_vg": VIEWER,
+    "lvmservices.list_lv": VIEWER,
+    "lvmservices.create_lv": OPERATOR,
+    "lvmservices.delete_lv": OPERATOR,
     "taskservices.list_tasks": VIEWER,
     "taskservices.get_task": VIEWER,
     "taskservices.wait_task": VIEWER,
@@ -40,6 +44,8 @@ CHANGES = {
     "kvmservices.stop_vm",
     "kvmservices.start_vm",
     "kvmservices.delete_vm",
+    "lvmservices.create_lv",
+    "lvmservices.delete_lv",
     "taskservices.cancel_task",
 }
 """What changes anything but the caller's own session: never for a viewer, never for another site's page."""

@@ -1,14 +1,16 @@
 """What is asked of libvirt, as plain functions on a connection or a domain. They block, and run in threads.
 
-How the list is asked. libvirt has no number that tells whether a definition is still the one known, and changes of
-some settings raise no event, so that a remembered definition could be wrong for ever: nothing is remembered. What
-a list needs of machines that are off is cheap to ask anew. Dear are CPU time, and anything at all that is asked in
-bulk of running machines, because there libvirt asks each machine's own process, waits for its answer, and for one
-that hangs it waits for ever. `info` of a single machine asks libvirt alone: 0.2 ms for each that runs instead of
-4.
+How the list is asked. A remembered definition could be wrong for ever: libvirt has no number that tells whether it
+is still the one known; 9.0 raises no event when memory, CPUs or devices are changed for the next start; and the
+directory whose files do change is known by convention alone, which a daemon of another make need not follow. So
+nothing is remembered. What a list needs of machines that are off is cheap to ask anew: their sizes, for that they
+are off stands in every answer. Dear are CPU time, and anything at all that is asked in bulk of running machines,
+because there libvirt asks each machine's own process, waits for its answer, and for one that hangs it waits for
+ever. `info` of a single machine asks libvirt alone: 0.2 ms for each that runs instead of 4.
 """
 
 import uuid as uuids
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,7 +32,6 @@ STATES: Final[dict[int, State]] = {
 }
 OFF = -1  # a domain's number while it does not run; known from the answer that named it, without another question
 
-STATE = libvirt.VIR_DOMAIN_STATS_STATE
 SIZES = libvirt.VIR_DOMAIN_STATS_BALLOON | libvirt.VIR_DOMAIN_STATS_VCPU
 EVERYTHING_BUT_DISKS = (
     libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
@@ -40,14 +41,12 @@ EVERYTHING_BUT_DISKS = (
     | libvirt.VIR_DOMAIN_UNDEFINE_TPM
 )
 
-Records = list[tuple[Any, dict[str, Any]]]
+Size = dict[str, int]
 
 
 def states_of_idle(connection: Any) -> tuple[list[MachineState], bool]:
     """All machines, and whether some run: in one call. Right also where some do, but then slow."""
-    return _joined(
-        connection.getAllDomainStats(STATE | SIZES, libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT), {}
-    )
+    return _joined(connection.getAllDomainStats(SIZES, libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT))
 
 
 def states_of_mixed(connection: Any) -> tuple[list[MachineState], bool]:
@@ -56,9 +55,10 @@ def states_of_mixed(connection: Any) -> tuple[list[MachineState], bool]:
     The first call says which there are. One that was off then and is not among those that are off in the second
     was started in between, and is asked by itself.
     """
-    records = connection.getAllDomainStats(STATE, 0)
+    domains = connection.listAllDomains(0)
     off = connection.getAllDomainStats(SIZES, libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_INACTIVE)
-    return _joined(records, {domain.UUIDString(): stats for domain, stats in off})
+    sizes = {domain.UUIDString(): size for domain, size in off}
+    return _joined((domain, sizes.get(domain.UUIDString(), {})) for domain in domains)
 
 
 def capacity(domain_type: DomainType, connection: Any) -> tuple[int, int]:
@@ -211,30 +211,29 @@ def _is(domain: Any, *wanted: State) -> bool:
     return STATES[number] in wanted
 
 
-def _joined(records: Records, sizes: dict[str, dict[str, Any]]) -> tuple[list[MachineState], bool]:
+def _joined(records: Iterable[tuple[Any, Size]]) -> tuple[list[MachineState], bool]:
     states = []
     some_run = False
-    for domain, stats in records:
-        uuid = domain.UUIDString()
-        size = sizes.get(uuid, stats)
+    for domain, size in records:
         if domain.ID() == OFF and "balloon.current" in size and "vcpu.current" in size:
-            states.append(_off(uuid, domain.name(), stats["state.state"], size))
-        elif (found := _asked_by_itself(uuid, domain)) is not None:
+            states.append(_off(domain, size))
+        elif (found := _asked_by_itself(domain)) is not None:
             some_run = True
             states.append(found)
     return states, some_run
 
 
-def _off(uuid: str, name: str, state: int, size: dict[str, Any]) -> MachineState:
+def _off(domain: Any, size: Size) -> MachineState:
+    """Of a machine that does not run; that is its state, there is none other without a process."""
     current, most = size["balloon.current"], size["balloon.maximum"]
-    return MachineState(uuid, name, STATES[state], size["vcpu.current"], current, most, 0)
+    return MachineState(domain.UUIDString(), domain.name(), "shutdown", size["vcpu.current"], current, most, 0)
 
 
-def _asked_by_itself(uuid: str, domain: Any) -> MachineState | None:
+def _asked_by_itself(domain: Any) -> MachineState | None:
     try:
         state, max_kb, kb, vcpus, cpu_ns = domain.info()
     except libvirt.libvirtError as error:
         if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
             return None  # it has gone since it was listed
         raise
-    return MachineState(uuid, domain.name(), STATES[state], vcpus, kb, max_kb, cpu_ns)
+    return MachineState(domain.UUIDString(), domain.name(), STATES[state], vcpus, kb, max_kb, cpu_ns)

@@ -8,6 +8,8 @@ from typing import Protocol
 
 import pytest
 
+from tests.hosts import guest_agent
+from tests.hosts.guest_agent import with_agent
 from tests.hosts.guest_image import GuestImage
 from tests.hosts.guest_image import guest_image as built_image
 from tests.hosts.guests import Guest, domain_xml
@@ -18,12 +20,22 @@ class MakeDomain(Protocol):
     """What the fixture `make_domain` is."""
 
     def __call__(
-        self, name: str, memory_mb: int = 96, vcpu: int = 1, disk: Path | None = None, *, boot: bool = True
+        self,
+        name: str,
+        memory_mb: int = 96,
+        vcpu: int = 1,
+        disk: Path | None = None,
+        *,
+        boot: bool = True,
+        agent: bool = False,
+        words: tuple[str, ...] = (),
     ) -> Guest:
         """Define a guest, which is removed when the test ends; nothing is started.
 
         `boot`: once started it boots the tiny guest (96 MB is the least that takes), else its firmware finds
-        nothing to boot and idles. `disk`: a qcow2 (by its suffix) or raw file, its first virtio disk.
+        nothing to boot and idles. `disk`: a qcow2 (by its suffix) or raw file, its first virtio disk. `agent`:
+        with qemu-guest-agent in it (128 MB is the least then). `words`: what else the guest is to do, see
+        `guest_image`.
         """
 
 
@@ -75,11 +87,27 @@ def make_domain(libvirtd: PrivateLibvirtd, guest_image: GuestImage, tmp_path: Pa
         ends.callback(connection.close)
 
         def make(
-            name: str, memory_mb: int = 96, vcpu: int = 1, disk: Path | None = None, *, boot: bool = True
+            name: str,
+            memory_mb: int = 96,
+            vcpu: int = 1,
+            disk: Path | None = None,
+            *,
+            boot: bool = True,
+            agent: bool = False,
+            words: tuple[str, ...] = (),
         ) -> Guest:
             console = tmp_path / f"{name}.console"
             image = guest_image if boot else None
-            xml = domain_xml(name, memory_mb=memory_mb, vcpu=vcpu, console=console, disk=disk, image=image)
+            xml = domain_xml(
+                name,
+                memory_mb=memory_mb,
+                vcpu=vcpu,
+                console=console,
+                disk=disk,
+                image=with_agent(guest_image) if agent else image,
+                words=words,
+                devices=guest_agent.DEVICE if agent else "",
+            )
             guest = Guest(connection.defineXML(xml), console)
             ends.callback(guest.remove)
             return guest

@@ -3,7 +3,7 @@
 Debian's cloud kernel and a static busybox, downloaded as packages and unpacked, never installed; put together as a
 kernel and an initramfs, and kept below the user's cache directory per version of the two packages. The guest loads
 the virtio drivers, says `UP_MARKER` with what it found on its serial console, and powers off at the press of the
-(virtual) power button.
+(virtual) power button. Words among the kernel's arguments have it do more: see `DEAF` and `TICKING`.
 """
 
 import gzip
@@ -19,10 +19,18 @@ from pathlib import Path
 KERNEL_META_PACKAGE = "linux-image-cloud-amd64"
 SHELL_PACKAGE = "busybox-static"
 # evdev and button: how the power button's press reaches the guest.
-MODULES = ("virtio_pci", "virtio_blk", "virtio_net", "virtio_balloon", "button", "evdev")
+MODULES = ("virtio_pci", "virtio_blk", "virtio_net", "virtio_console", "virtio_balloon", "button", "evdev")
 UP_MARKER = "oms-guest is up"
 DOWN_MARKER = "oms-guest powers off"
-RECIPE = 1  # counts changes of this file that make older images unfit
+DEAF = "oms.deaf"
+"""It does not hear its power button."""
+TICKING = "oms.ticking"
+"""It counts, several times a second: aloud, as `TICK_MARKER` and the number, and into the first block of its first
+disk, where it has one."""
+TICK_MARKER = "oms-guest tick"
+FULL = "oms.full"
+"""It fills half of its memory with what is not zero before it says that it is up."""
+RECIPE = 2  # counts changes of this file that make older images unfit
 KERNEL_ARGUMENTS = "console=ttyS0 quiet panic=-1"
 
 INIT = f"""\
@@ -34,7 +42,20 @@ exec </dev/ttyS0 >/dev/ttyS0 2>&1
 for module in /modules/*; do insmod $module; done
 disks=$(ls /sys/block | grep ^vd | tr '\n' ,)
 memory=$(sed -n 's/^MemTotal: *\\([0-9]*\\).*/\\1/p' /proc/meminfo)
+[ -x /agent/start ] && /agent/start &
+grep -q {FULL} /proc/cmdline && for two_mb in $(seq $((memory / 4000))); do cat /bin/busybox; done >/full
 echo "{UP_MARKER} cpus=$(nproc) memory_kib=$memory disks=$disks"
+tick() {{
+    n=0
+    while :; do
+        n=$((n + 1))
+        [ -b /dev/vda ] && echo $n | dd of=/dev/vda bs=512 count=1 conv=sync,fsync 2>/dev/null
+        echo "{TICK_MARKER} $n"
+        sleep 0.2
+    done
+}}
+grep -q {TICKING} /proc/cmdline && tick &
+while grep -q {DEAF} /proc/cmdline; do sleep 60; done
 while :; do acpid -f -l /dev/null; sleep 1; done
 """
 
@@ -88,12 +109,12 @@ def _build(kernel_package: str, kept: Path) -> None:
     with tempfile.TemporaryDirectory(dir=kept.parent, prefix="building-") as scratch:
         unpacked, image = Path(scratch, "unpacked"), Path(scratch, "image")
         for package in (kernel_package, SHELL_PACKAGE):
-            _run("dpkg-deb", "--extract", str(_download(package, Path(scratch))), str(unpacked))
+            _run("dpkg-deb", "--extract", str(download(package, Path(scratch))), str(unpacked))
         image.mkdir()
         [kernel] = unpacked.glob("boot/vmlinuz-*")
         shutil.copyfile(kernel, image / "vmlinuz")
         with gzip.open(image / "initrd.gz", "wb", compresslevel=1) as out:
-            for piece in _cpio(_contents(unpacked)):
+            for piece in cpio(_contents(unpacked)):
                 out.write(piece)
         try:
             image.rename(kept)
@@ -141,7 +162,7 @@ def _depends(module: Path) -> list[str]:
     return [name.replace("-", "_") for name in found[1].decode().split(",") if name] if found else []
 
 
-def _cpio(contents: dict[str, bytes | None]) -> Iterator[bytes]:
+def cpio(contents: dict[str, bytes | None]) -> Iterator[bytes]:
     """An initramfs archive, format "newc": see the kernel's early-userspace/buffer-format document."""
     for inode, (name, data) in enumerate(contents.items(), start=1):
         mode = 0o040755 if data is None else 0o100755
@@ -165,7 +186,8 @@ def _field(pattern: str, shown: str) -> str:
     return found[1]
 
 
-def _download(package: str, into: Path) -> Path:
+def download(package: str, into: Path) -> Path:
+    """A package's file, in that directory."""
     # The sandbox user may not write below a home directory; apt would warn and do the same.
     _run("apt-get", "--quiet", "-o", "APT::Sandbox::User=root", "download", package, cwd=into)
     [file] = into.glob(f"{package}_*.deb")

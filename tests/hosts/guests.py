@@ -60,9 +60,20 @@ class Guest:
 
 
 def domain_xml(
-    name: str, *, memory_mb: int, vcpu: int, console: Path, disk: Path | None, image: GuestImage | None
+    name: str,
+    *,
+    memory_mb: int,
+    vcpu: int,
+    console: Path,
+    disk: Path | None,
+    image: GuestImage | None,
+    words: tuple[str, ...] = (),
+    devices: str = "",
 ) -> str:
-    """An emulated machine (`type=qemu`), as old hardware so that it starts fast; no network, no display."""
+    """An emulated machine (`type=qemu`), as old hardware so that it starts fast; no network, no display.
+
+    `words` are added to its kernel's arguments, `devices` (XML) to its devices.
+    """
     root = ET.Element("domain", type="qemu")
     ET.SubElement(root, "name").text = name
     ET.SubElement(root, "memory", unit="MiB").text = str(memory_mb)
@@ -72,14 +83,15 @@ def domain_xml(
     if image is not None:
         ET.SubElement(system, "kernel").text = str(image.kernel)
         ET.SubElement(system, "initrd").text = str(image.initrd)
-        ET.SubElement(system, "cmdline").text = KERNEL_ARGUMENTS
+        ET.SubElement(system, "cmdline").text = " ".join((KERNEL_ARGUMENTS, *words))
     ET.SubElement(ET.SubElement(root, "features"), "acpi")
-    devices = ET.SubElement(root, "devices")
+    parts = ET.SubElement(root, "devices")
+    parts.extend(ET.fromstring(f"<devices>{devices}</devices>"))
     if disk is not None:
-        element = ET.SubElement(devices, "disk", type="file", device="disk")
+        element = ET.SubElement(parts, "disk", type="file", device="disk")
         ET.SubElement(element, "driver", name="qemu", type="qcow2" if disk.suffix == ".qcow2" else "raw")
         ET.SubElement(element, "source", file=str(disk))
         ET.SubElement(element, "target", dev="vda", bus="virtio")
-    serial = ET.SubElement(devices, "serial", type="file")
+    serial = ET.SubElement(parts, "serial", type="file")
     ET.SubElement(serial, "source", path=str(console))
     return ET.tostring(root, encoding="unicode")

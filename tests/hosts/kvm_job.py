@@ -1,7 +1,7 @@
 """A job as the agent's journal keeps it, in memory, which can break off at any point as a crash would."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -75,8 +75,11 @@ class CrashyMachines:
     """The given machines; before and after each change of them the agent may crash."""
 
     CHANGES = frozenset(
-        {"start", "stop", "resume", "define", "undefine", "redefine", "set_live_vcpus", "set_live_memory"}
-    )
+        {
+            "start", "stop", "ask_off", "reset", "pause", "resume", "save", "forget_saved", "set_autostart",
+            "define", "undefine", "redefine", "set_live_vcpus", "set_live_memory",
+        }
+    )  # fmt: skip
 
     def __init__(self, machines: Machines, job: RehearsedJob) -> None:
         self._machines = machines
@@ -110,3 +113,29 @@ def sharing(host: Host, job: RehearsedJob) -> Host:
 def crashy_host(machines: Machines, images: Path, job: RehearsedJob) -> Host:
     """A host whose agent may crash at every step of its job and around every change of a machine."""
     return replace(host(machines, images, job), machines=CrashyMachines(machines, job))
+
+
+async def break_off_everywhere(
+    run: Callable[[Host], Awaitable[object]],
+    machines: Machines,
+    images: Path,
+    *,
+    before: Callable[[], object],
+    after: Callable[[], object],
+) -> int:
+    """Have the agent crash at the first step of `run`, then at the second, and so on until none is left; each time
+    a second run finishes the first, on what `before` made, and `after` looks at it. Answers how many steps there
+    were."""
+    for point in range(1, 100):
+        before()
+        job = RehearsedJob(break_at=point)
+        broken = True
+        try:
+            await run(crashy_host(machines, images, job))
+            broken = False
+        except Crash:
+            await run(host(machines, images, RehearsedJob(job.records)))
+        after()
+        if not broken:
+            return point - 1
+    raise AssertionError("it never came to its end")

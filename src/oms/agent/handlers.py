@@ -2,11 +2,12 @@
 
 from oms.agent.context import Host
 from oms.agent.images import handlers as images
+from oms.agent.kvm import description, power
 from oms.agent.kvm import handlers as kvm
 from oms.agent.lvm import handlers as lvm
 from oms.contract.handlers import Handlers
 
-ROOMS = (images, kvm, lvm)
+ROOMS = (images, kvm, description, power, lvm)
 
 handlers: Handlers[Host] = Handlers()
 for room in ROOMS:

@@ -11,6 +11,8 @@
     └── ApplicationError                origin 2: codes 1000 and up, never reused
         ├── FuncManError                1000  the host, or what runs on it, could not do it
         │   ├── NoSuchMachine                 no machine of that name
+        │   ├── MachineIsOff                  only a running machine can do that
+        │   ├── GuestDidNotReact              what runs in the machine was asked, and let the time pass
         │   ├── NotThere                      no image, volume, snapshot, device of that name
         │   ├── AlreadyThere                  the name is taken
         │   ├── InUse                         somebody needs it; the message names who
@@ -135,6 +137,18 @@ class NoSuchMachine(FuncManError):
     """The host has no machine of that name."""
 
     reason = "no_such_machine"
+
+
+class MachineIsOff(FuncManError):
+    """The machine is off, and only one that runs can do that; nothing was changed."""
+
+    reason = "machine_is_off"
+
+
+class GuestDidNotReact(FuncManError):
+    """What runs in the machine was asked and did not react in time; it may do so later."""
+
+    reason = "guest_did_not_react"
 
 
 class NotThere(FuncManError):

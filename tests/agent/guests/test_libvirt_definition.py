@@ -22,7 +22,7 @@ RICH = """
   <vcpus><vcpu id='0' enabled='yes' hotpluggable='no'/></vcpus>
   <devices>
     <disk type='file' device='disk'>
-      <source file='/images/top.qcow2'/>
+      <driver name='qemu' type='qcow2'/><source file='/images/top.qcow2'/>
       <backingStore type='file'><format type='qcow2'/><source
       file='/images/base.qcow2'/><backingStore/></backingStore> <target dev='vda' bus='virtio'/>
     </disk>
@@ -31,7 +31,9 @@ RICH = """
     <disk type='volume' device='disk'><source pool='p' volume='v'/><target dev='vdb'/></disk>
     <disk type='network' device='disk'><source protocol='rbd' name='pool/x'/><target dev='vdc'/></disk>
     <interface type='bridge'><mac address='52:54:00:AA:bb:cc'/><source bridge='vmbr0'/><target
-    dev='vnet3'/></interface> <interface type='user'/>
+    dev='vnet3'/><model type='e1000'/></interface>
+    <channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0' state='connected'/></channel>
+    <interface type='user'/>
     <memballoon model='virtio'/>
   </devices>
   <qemu:commandline><qemu:arg value='-nothing'/></qemu:commandline>
@@ -55,13 +57,23 @@ def test_a_rich_definition_is_read_in_full() -> None:
     assert found.balloon
     top, base = Path("/images/top.qcow2"), Path("/images/base.qcow2")
     assert found.disks == (
-        Disk("vda", "disk", top, (top, base)),
-        Disk("hda", "cdrom", None, ()),
+        Disk("vda", "disk", top, (top, base), bus="virtio", format="qcow2"),
+        Disk("hda", "cdrom", None, (), read_only=True),
         Disk("sda", "lun", None, (Path("/dev/vg/lv"),)),
         Disk("vdb", "disk", None, (Path("/pools/p/v"),)),
         Disk("vdc", "disk", None, ()),
     )
-    assert found.nics == (Nic("52:54:00:aa:bb:cc", "vmbr0", "vnet3"), Nic("", "", ""))
+    assert found.nics == (
+        Nic("52:54:00:aa:bb:cc", "vmbr0", "vnet3", kind="bridge", model="e1000"),
+        Nic("", "", "", kind="user"),
+    )
+    assert found.guest_agent
+
+
+@pytest.mark.parametrize("channel", ["", "name='org.qemu.guest_agent.0'", "name='other' state='connected'"])
+def test_an_agent_is_there_only_where_it_has_opened_its_own_channel(channel: str) -> None:
+    devices = f"<devices><channel type='unix'><target type='virtio' {channel}/></channel></devices>"
+    assert not definition(PLAIN.replace("<devices/>", devices)).guest_agent
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,12 @@ DomainType = Literal["kvm", "qemu"]
 Stat = Literal["cpu", "memory", "df", "network"]
 """What `use` can measure of a running machine."""
 
+Asking = Literal["button", "agent"]
+"""How a guest is asked to shut down: by its power button (ACPI), or through the agent in it."""
+
+Progress = Callable[[float], None]
+"""Told now and then how far a long change is, in percent."""
+
 
 class Capabilities(msgspec.Struct, frozen=True):
     """What a hypervisor can do to a machine while it runs."""
@@ -59,6 +65,11 @@ class Disk(msgspec.Struct, frozen=True):
     medium."""
     sources: tuple[Path, ...]
     """All files and devices that the definition names for it: the one behind it and those behind that."""
+    bus: str = ""
+    """As in `virtio`."""
+    format: str = ""
+    """As in `raw`; "" where the definition does not say."""
+    read_only: bool = False
 
 
 class Nic(msgspec.Struct, frozen=True):
@@ -69,6 +80,10 @@ class Nic(msgspec.Struct, frozen=True):
     """The bridge, device or network on the host's side; "" where the definition names none."""
     device: str
     """The host's end of it while the machine runs, as in `vnet0`; else ""."""
+    kind: str = ""
+    """What `source` is: `bridge`, `network`, or another word of the hypervisor's."""
+    model: str = ""
+    """As in `virtio`."""
 
 
 class Definition(msgspec.Struct, frozen=True):
@@ -86,6 +101,8 @@ class Definition(msgspec.Struct, frozen=True):
     """It has the device by which a running machine gives memory back."""
     disks: tuple[Disk, ...]
     nics: tuple[Nic, ...]
+    guest_agent: bool = False
+    """An agent in the guest answers now."""
 
 
 class Machine(msgspec.Struct, frozen=True):
@@ -98,6 +115,10 @@ class Machine(msgspec.Struct, frozen=True):
     """As it runs now; None where it is off."""
     kept: Definition | None
     """As it will start next; None for a machine that will be gone when it stops."""
+    autostart: bool = False
+    """It starts with the host."""
+    saved: bool = False
+    """It is off, and what it was doing is kept: started, it goes on from there."""
 
 
 class DiskUse(msgspec.Struct, frozen=True):
@@ -157,6 +178,9 @@ class Machines(Protocol):
     seconds where it hangs. The methods that change something say in it whether nothing was changed or whether that
     is not known (`data.outcome`: "nothing" or "unknown"). Those that take a uuid raise `NoSuchMachine`. What the
     hypervisor refuses is a `FuncManError` with its words.
+
+    Methods with an `on_progress` take as long as they take. Cancelled, they take back what they began before that
+    is told; where it was too late for that, they have done it and return.
     """
 
     @property
@@ -189,6 +213,27 @@ class Machines(Protocol):
 
     async def stop(self, uuid: str) -> None:
         """Take its power away. One that is off stays so."""
+
+    async def ask_off(self, uuid: str, how: Asking) -> None:
+        """Ask the guest to shut down. It does so in its own time, or does not."""
+
+    async def reset(self, uuid: str) -> None:
+        """Start a running machine anew at once, as by its reset button."""
+
+    async def pause(self, uuid: str) -> None:
+        """Have it stand still, its memory kept. One that is paused stays so."""
+
+    async def save(self, uuid: str, on_progress: Progress) -> None:
+        """Put what a running machine is doing on the host's disk, and end it; broken off, it goes on running."""
+
+    async def forget_saved(self, uuid: str) -> None:
+        """Drop what was saved of it: it will boot when it is started."""
+
+    async def settle(self, uuid: str) -> None:
+        """Wait until a long change that an earlier run of the agent began has come to its end, whichever."""
+
+    async def set_autostart(self, uuid: str, *, on: bool) -> None:
+        """Whether it starts with the host."""
 
     async def define(self, xml: str) -> str:
         """Make a machine from a definition in libvirt's XML, or put that in place of its present one; its uuid."""

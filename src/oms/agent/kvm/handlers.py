@@ -12,8 +12,9 @@ from oms.agent.context import Host
 from oms.agent.guests import Machine, Machines, MachineState
 from oms.agent.host import files
 from oms.agent.kvm import limits, removal, settings, stats
+from oms.agent.kvm.conditions import condition, machines_of
 from oms.contract import kvm
-from oms.contract.errors import FuncManError, NoSuchMachine, NotSupported
+from oms.contract.errors import FuncManError, NoSuchMachine
 from oms.contract.handlers import Handlers
 
 handlers: Handlers[Host] = Handlers()
@@ -22,7 +23,7 @@ handlers: Handlers[Host] = Handlers()
 @handlers.handles(kvm.ListVms)
 async def list_vms(op: kvm.ListVms, host: Host) -> list[kvm.Machine]:
     """A paused machine does not run: its status is 0."""
-    machines = _machines(host)
+    machines = machines_of(host)
     wanted = stats.measured(op.stats_argument)
     if not wanted:
         return [_listed(machine, stats.NOTHING) for machine in await machines.states()]
@@ -44,14 +45,14 @@ async def list_vms_status(_op: kvm.ListVmsStatus, host: Host) -> dict[str, kvm.M
             cpuTime=str(machine.cpu_time_ns),
             memory=str(machine.memory_kb),
         )
-        for machine in await _machines(host).states()
+        for machine in await machines_of(host).states()
     }
 
 
 @handlers.handles(kvm.ParseSystemMinMax)
 async def parse_system_min_max(_op: kvm.ParseSystemMinMax, host: Host) -> kvm.SystemLimits:
     """What a new machine may be given."""
-    legal = limits.of_host(await _machines(host).capacity())
+    legal = limits.of_host(await machines_of(host).capacity())
     return kvm.SystemLimits(
         max_vcpu=str(legal.max_vcpus),
         min_vcpu=str(legal.min_vcpus),
@@ -63,7 +64,7 @@ async def parse_system_min_max(_op: kvm.ParseSystemMinMax, host: Host) -> kvm.Sy
 @handlers.handles(kvm.ParseVmSettings)
 async def parse_vm_settings(op: kvm.ParseVmSettings, host: Host) -> kvm.MachineSettings:
     """The settings are those of the machine's next start; what it has now is in `list_vms_status`."""
-    machines = _machines(host)
+    machines = machines_of(host)
     machine = await machines.find(op.kvm_vm_name)
     legal = limits.of_machine(machine, await machines.capacity())
     now = limits.settings_of(machine)
@@ -81,7 +82,7 @@ async def parse_vm_settings(op: kvm.ParseVmSettings, host: Host) -> kvm.MachineS
 async def update_vm_settings(op: kvm.UpdateVmSettings, host: Host) -> kvm.Refusals:
     """All or nothing, and judged once: a run that finishes a broken-off one does not judge again, because by what
     the first has done already the limits may be others."""
-    machines = _machines(host)
+    machines = machines_of(host)
     machine = await machines.find(op.kvm_vm_name)
     if host.job.recall("accepted") != machine.uuid:
         if refusals := await _refusals(op.kvm_vm_settings_dictionary, machine, machines):
@@ -94,7 +95,7 @@ async def update_vm_settings(op: kvm.UpdateVmSettings, host: Host) -> kvm.Refusa
 @handlers.handles(kvm.StartVm)
 async def start_vm(op: kvm.StartVm, host: Host) -> int:
     """A paused machine goes on, and one whose state was saved goes on from there."""
-    machines = _machines(host)
+    machines = machines_of(host)
     machine = await machines.find(op.kvm_vm_name)
     if machine.state == "paused":
         await machines.resume(machine.uuid)
@@ -102,7 +103,7 @@ async def start_vm(op: kvm.StartVm, host: Host) -> int:
         await machines.start(machine.uuid)
     elif machine.state != "running":
         raise FuncManError(
-            f"Machine {machine.name!r} cannot be started because it is {_condition(machine)}; "
+            f"Machine {machine.name!r} cannot be started because it is {condition(machine)}; "
             "end it with stop_vm, then start it",
             machine=machine.name,
         )
@@ -112,7 +113,7 @@ async def start_vm(op: kvm.StartVm, host: Host) -> int:
 @handlers.handles(kvm.StopVm)
 async def stop_vm(op: kvm.StopVm, host: Host) -> int:
     """A machine without a kept definition is gone when it stops, so that is written down first."""
-    machines, job = _machines(host), host.job
+    machines, job = machines_of(host), host.job
     try:
         machine = await machines.find(op.kvm_vm_name)
     except NoSuchMachine:
@@ -129,7 +130,7 @@ async def stop_vm(op: kvm.StopVm, host: Host) -> int:
 @handlers.handles(kvm.DeleteVm)
 async def delete_vm(op: kvm.DeleteVm, host: Host) -> int:
     """The steps, and why they may be broken off anywhere, are told in `removal`."""
-    machines, job, images = _machines(host), host.job, host.storage.images
+    machines, job, images = machines_of(host), host.job, host.storage.images
     if (recalled := job.recall("plan")) is not None:
         plan = msgspec.convert(recalled, removal.Plan)
     else:
@@ -182,17 +183,7 @@ async def _end_and_forget(machines: Machines, uuid: str) -> None:
         pass
 
 
-def _machines(host: Host) -> Machines:
-    if host.machines is None:
-        raise NotSupported("This host runs no virtual machines: no hypervisor was found when its agent started")
-    return host.machines
-
-
 def _listed(machine: MachineState, measured: kvm.MachineStats) -> kvm.Machine:
     """Tags are OMS's own knowledge; it adds them."""
     status = 1 if machine.state == "running" else 0
     return kvm.Machine(status=status, tags=[], stats=measured, name=machine.name, id=machine.name)
-
-
-def _condition(machine: Machine) -> str:
-    return "crashed, and kept so to be looked at" if machine.state == "crashed" else "just shutting down"

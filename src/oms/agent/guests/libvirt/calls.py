@@ -123,6 +123,8 @@ def machine(connection: Any, domain: Any) -> Machine:
         state=STATES[number],
         live=live,
         kept=_definition(connection, domain, libvirt.VIR_DOMAIN_XML_INACTIVE) if keeps else None,
+        autostart=bool(domain.autostart()),
+        saved=bool(domain.hasManagedSaveImage(0)),
     )
 
 
@@ -138,36 +140,26 @@ def every_machine(connection: Any) -> list[Machine]:
     return machines
 
 
-def start(domain: Any) -> None:
-    """Start it; libvirt restores a saved state by itself."""
-    try:
-        domain.create()
-    except libvirt.libvirtError as error:
-        started = error.get_error_code() == libvirt.VIR_ERR_OPERATION_INVALID and _is(domain, "running", "paused")
-        if not started:
-            raise
-
-
-def resume(domain: Any) -> None:
-    """Let a paused machine go on, or wake one that sleeps."""
+def is_in(domain: Any, *wanted: str) -> bool:
+    """Whether it is in one of these states now."""
     number, _reason = domain.state()
-    try:
-        if number == libvirt.VIR_DOMAIN_PMSUSPENDED:
-            domain.pMWakeup()
-        else:
-            domain.resume()
-    except libvirt.libvirtError as error:
-        if error.get_error_code() != libvirt.VIR_ERR_OPERATION_INVALID or not _is(domain, "running"):
-            raise
+    return STATES[number] in wanted
 
 
-def stop(domain: Any) -> None:
-    """Take its power away."""
-    try:
-        domain.destroy()
-    except libvirt.libvirtError as error:
-        if error.get_error_code() != libvirt.VIR_ERR_OPERATION_INVALID or domain.isActive():
-            raise
+def at_work(domain: Any) -> bool:
+    """Whether libvirt is in the midst of something long with it."""
+    return bool(domain.isActive()) and domain.jobInfo()[0] != libvirt.VIR_DOMAIN_JOB_NONE
+
+
+def percent(domain: Any) -> float | None:
+    """How far that is; None where libvirt does not say."""
+    _kind, _elapsed, _left, total, processed, *_ = domain.jobInfo()
+    return 100 * processed / total if total else None
+
+
+def abort(domain: Any) -> None:
+    """Break it off; the machine goes on as before."""
+    domain.abortJob()
 
 
 def define(xml: str, connection: Any) -> str:
@@ -204,11 +196,6 @@ def _definition(connection: Any, domain: Any, flags: int) -> Definition:
         return definition(domain.XMLDesc(flags), locate)
     except BadDefinition as error:
         raise FuncManError(f"The definition of machine {domain.name()!r} cannot be read: {error}") from error
-
-
-def _is(domain: Any, *wanted: State) -> bool:
-    number, _reason = domain.state()
-    return STATES[number] in wanted
 
 
 def _joined(records: Iterable[tuple[Any, Size]]) -> tuple[list[MachineState], bool]:

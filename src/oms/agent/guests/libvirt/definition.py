@@ -17,6 +17,7 @@ KB_PER_UNIT = {
     "MiB": 1024, "GB": 1000**3 / 1024, "G": 1024**2, "GiB": 1024**2, "TB": 1000**4 / 1024, "T": 1024**3,
     "TiB": 1024**3,
 }  # fmt: skip
+GUEST_AGENT = "org.qemu.guest_agent.0"  # the channel's name, as qemu-guest-agent looks for it
 DEEPEST = 100  # levels; libvirt's own definitions have about ten, and a backing chain adds one for each file
 
 Drive = Literal["disk", "cdrom", "floppy", "lun"]
@@ -49,6 +50,10 @@ def definition(text: str, locate: Callable[[str, str], Path] = lambda _pool, vol
         balloon=balloon is not None and balloon.get("model") != "none",
         disks=tuple(_disk(disk, locate) for disk in root.iterfind("devices/disk")),
         nics=tuple(_nic(nic) for nic in root.iterfind("devices/interface")),
+        guest_agent=any(
+            target.get("name") == GUEST_AGENT and target.get("state") == "connected"
+            for target in root.iterfind("devices/channel/target")
+        ),
     )
 
 
@@ -104,7 +109,7 @@ def parse(text: str) -> ET.Element:
 
 
 def _disk(disk: ET.Element, locate: Callable[[str, str], Path]) -> Disk:
-    target = disk.find("target")
+    target, driver = disk.find("target"), disk.find("driver")
     device = disk.get("device", "disk")
     source = disk.find("source")
     file = source.get("file") if source is not None and disk.get("type") == "file" else None
@@ -113,6 +118,9 @@ def _disk(disk: ET.Element, locate: Callable[[str, str], Path]) -> Disk:
         device=next((known for known in get_args(Drive) if known == device), "disk"),
         file=Path(file) if file else None,
         sources=tuple(_sources(disk, locate)),
+        bus=target.get("bus", "") if target is not None else "",
+        format=driver.get("type", "") if driver is not None else "",
+        read_only=disk.find("readonly") is not None,
     )
 
 
@@ -127,13 +135,15 @@ def _sources(disk: ET.Element, locate: Callable[[str, str], Path]) -> Iterator[P
 
 
 def _nic(nic: ET.Element) -> Nic:
-    mac, source, target = nic.find("mac"), nic.find("source"), nic.find("target")
+    mac, source, target, model = (nic.find(part) for part in ("mac", "source", "target", "model"))
     attributes = source.attrib if source is not None else {}
     named = [attributes[place] for place in ("bridge", "dev", "network") if attributes.get(place)]
     return Nic(
         mac=mac.get("address", "").lower() if mac is not None else "",
         source=named[0] if named else "",
         device=target.get("dev", "") if target is not None else "",
+        kind=nic.get("type", ""),
+        model=model.get("type", "") if model is not None else "",
     )
 
 

@@ -95,8 +95,9 @@ class Line:
                 f"libvirtd on this host did not answer within {seconds:g} s; try again"
             ) from None
 
-    async def change(self, call: Callable[[Any], T], seconds: float) -> T:
-        """As `ask`, for a change: the error says whether nothing was changed or whether that is not known."""
+    async def change(self, call: Callable[[Any], T], seconds: float | None) -> T:
+        """As `ask`, for a change: the error says whether nothing was changed or whether that is not known. Without
+        a limit it takes as long as it takes, or as the connection stands."""
         if not await self.wait_up(PATIENCE_SECONDS):
             raise HypervisorUnavailable(AWAY + NOTHING_DONE, outcome="nothing")
         connection = self._connection

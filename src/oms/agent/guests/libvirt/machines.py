@@ -1,7 +1,6 @@
-"""Virtual machines through libvirt: the port's methods, laid on three lines.
+"""Virtual machines through libvirt: the port's methods, each laid on the line that it belongs on.
 
-Three, so that what hangs in one of them holds up nothing else: questions, measurements (which wait for the
-machines themselves), changes. What is asked of libvirt on them stands in `calls` and `use`.
+What is asked of libvirt on the lines stands in `calls`, `power` and `use`.
 """
 
 import asyncio
@@ -9,23 +8,33 @@ import contextlib
 import functools
 import time
 from collections.abc import Callable
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, Literal
 
 import libvirt
 import structlog
 from msgspec.structs import replace
 
-from oms.agent.guests import Capabilities, Capacity, Change, DomainType, Machine, MachineState, Stat, Use
+from oms.agent.guests import (
+    Asking,
+    Capabilities,
+    Capacity,
+    Change,
+    DomainType,
+    Machine,
+    MachineState,
+    Progress,
+    Stat,
+    Use,
+)
 from oms.agent.guests.joined import Joined
-from oms.agent.guests.libvirt import calls
-from oms.agent.guests.libvirt.line import Line
+from oms.agent.guests.libvirt import calls, power
+from oms.agent.guests.libvirt.lines import Lines
 from oms.agent.guests.libvirt.use import Meter
 from oms.agent.guests.load import CpuLoad
 from oms.agent.host.memory import available_memory_kb
 from oms.agent.host.neighbours import addresses
 from oms.contract.errors import HypervisorUnavailable
 
-T = TypeVar("T")
 log = structlog.get_logger("oms.agent.guests")
 
 ASK_SECONDS = 5.0
@@ -63,14 +72,16 @@ class LibvirtMachines:
         neighbours: Callable[[], dict[str, str]] = addresses,
     ) -> None:
         self._domain_type = domain_type
-        self._ask_seconds = ask_seconds
-        self._use_seconds = use_seconds
-        self._change_seconds = change_seconds
         self._listeners: list[Callable[[Change], None]] = []
         self._was_up = False
-        self._asking = Line(uri, "asking", 4, greet=self._listen, on_up=self._back)
-        self._measuring = Line(uri, "measuring", 2)
-        self._changing = Line(uri, "changing", 4)
+        self._lines = Lines(
+            uri,
+            ask_seconds=ask_seconds,
+            measure_seconds=use_seconds,
+            change_seconds=change_seconds,
+            greet=self._listen,
+            on_up=self._back,
+        )
         self._states = Joined(self._ask_states)
         self._some_run = True
         self._load = CpuLoad()
@@ -85,14 +96,11 @@ class LibvirtMachines:
         """Connect and stay connected. Answers whether libvirtd was there within so many seconds; no is no
         error."""
         self._loop = asyncio.get_running_loop()
-        for line in self._lines():
-            line.begin()
-        return all(await asyncio.gather(*(line.wait_up(seconds) for line in self._lines())))
+        return await self._lines.begin(seconds)
 
     async def close(self) -> None:
         """Let go of libvirtd."""
-        for line in self._lines():
-            await line.close()
+        await self._lines.close()
 
     def on_change(self, callback: Callable[[Change], None]) -> Callable[[], None]:
         """Call back in the event loop at each change."""
@@ -113,72 +121,91 @@ class LibvirtMachines:
 
     async def capacity(self) -> Capacity:
         """What this host has for machines now."""
-        cpus, max_vcpus = await self._ask(functools.partial(calls.capacity, self._domain_type))
+        cpus, max_vcpus = await self._lines.ask(functools.partial(calls.capacity, self._domain_type))
         return Capacity(cpus=cpus, max_vcpus=max_vcpus, available_memory_kb=available_memory_kb())
 
     async def networks(self) -> frozenset[str]:
         """The names of libvirt's networks that are active now."""
-        return await self._ask(calls.active_networks)
+        return await self._lines.ask(calls.active_networks)
 
     async def find(self, name: str) -> Machine:
         """The machine of that name, or else of that uuid."""
-        return await self._ask(lambda connection: calls.machine(connection, calls.look_up(connection, name)))
+        return await self._lines.ask(lambda connection: calls.machine(connection, calls.look_up(connection, name)))
 
     async def all(self) -> list[Machine]:
         """All machines in full."""
-        return await self._ask(calls.every_machine)
+        return await self._lines.ask(calls.every_machine)
 
     async def start(self, uuid: str) -> None:
         """Start it; libvirt restores a saved state by itself."""
-        await self._change(uuid, calls.start)
+        await self._lines.change(uuid, power.start)
 
     async def resume(self, uuid: str) -> None:
         """Let a paused machine go on, or wake one that sleeps."""
-        await self._change(uuid, calls.resume)
+        await self._lines.change(uuid, power.resume)
 
     async def stop(self, uuid: str) -> None:
         """Take its power away."""
-        await self._change(uuid, calls.stop)
+        await self._lines.change(uuid, power.stop)
+
+    async def ask_off(self, uuid: str, how: Asking) -> None:
+        """Ask the guest to shut down."""
+        await self._lines.change(uuid, functools.partial(power.ask_off, how=how))
+
+    async def reset(self, uuid: str) -> None:
+        """Start it anew at once; its process stays."""
+        await self._lines.change(uuid, power.reset)
+
+    async def pause(self, uuid: str) -> None:
+        """Have it stand still."""
+        await self._lines.change(uuid, power.pause)
+
+    async def save(self, uuid: str, on_progress: Progress) -> None:
+        """Put its memory on the disk, where libvirt finds it by itself when it is started, and end it."""
+        await self._lines.work(uuid, power.save, on_progress)
+
+    async def forget_saved(self, uuid: str) -> None:
+        """Drop the saved memory."""
+        await self._lines.change(uuid, power.forget_saved)
+
+    async def settle(self, uuid: str) -> None:
+        """Wait until libvirt has come to the end of what it does to it."""
+        await self._lines.settle(uuid)
+
+    async def set_autostart(self, uuid: str, *, on: bool) -> None:
+        """Whether libvirtd starts it when it starts itself."""
+        await self._lines.change(uuid, lambda domain: domain.setAutostart(int(on)))
 
     async def define(self, xml: str) -> str:
         """Make a machine, checked against libvirt's own schema."""
-        return await self._changing.change(functools.partial(calls.define, xml), self._change_seconds)
+        return await self._lines.make(functools.partial(calls.define, xml))
 
     async def undefine(self, uuid: str) -> None:
         """Forget it; if somebody has started it meanwhile, it is stopped."""
-        await self._change(uuid, calls.undefine)
+        await self._lines.change(uuid, calls.undefine)
 
     async def redefine(self, uuid: str, *, vcpus: int | None, memory_kb: int | None) -> None:
         """Change what it starts with next, in one step."""
-        await self._change(uuid, functools.partial(calls.redefine, vcpus=vcpus, memory_kb=memory_kb))
+        await self._lines.change(uuid, functools.partial(calls.redefine, vcpus=vcpus, memory_kb=memory_kb))
 
     async def set_live_vcpus(self, uuid: str, vcpus: int) -> None:
         """Change the CPUs of a running machine."""
-        await self._change(uuid, lambda domain: domain.setVcpusFlags(vcpus, libvirt.VIR_DOMAIN_AFFECT_LIVE))
+        await self._lines.change(uuid, lambda domain: domain.setVcpusFlags(vcpus, libvirt.VIR_DOMAIN_AFFECT_LIVE))
 
     async def set_live_memory(self, uuid: str, memory_kb: int) -> None:
         """Change the memory of a running machine, by its balloon."""
-        await self._change(uuid, lambda domain: domain.setMemoryFlags(memory_kb, libvirt.VIR_DOMAIN_AFFECT_LIVE))
-
-    def _lines(self) -> tuple[Line, ...]:
-        return self._asking, self._measuring, self._changing
-
-    async def _ask(self, call: Callable[[Any], T]) -> T:
-        return await self._asking.ask(call, self._ask_seconds)
-
-    async def _change(self, uuid: str, act: Callable[[Any], object]) -> None:
-        await self._changing.change(lambda connection: act(calls.by_uuid(connection, uuid)), self._change_seconds)
+        await self._lines.change(
+            uuid, lambda domain: domain.setMemoryFlags(memory_kb, libvirt.VIR_DOMAIN_AFFECT_LIVE)
+        )
 
     async def _ask_states(self) -> list[MachineState]:
         read = calls.states_of_mixed if self._some_run else calls.states_of_idle
-        states, self._some_run = await self._ask(read)
+        states, self._some_run = await self._lines.ask(read)
         return states
 
     async def _measure(self, wanted: frozenset[Stat]) -> dict[str, Use]:
         try:
-            return await self._measuring.ask(
-                lambda connection: self._meter.read(connection, wanted), self._use_seconds
-            )
+            return await self._lines.measure(lambda connection: self._meter.read(connection, wanted))
         except HypervisorUnavailable as error:
             # A machine that hangs holds up whoever asks it. The next question passes it over.
             log.warning("statistics are left out", reason=error.message)

@@ -1,0 +1,387 @@
+"""Guests that are asked to end, and do or do not; machines that stand still; memory that is kept on the disk."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import libvirt
+import pytest
+
+from oms.agent.guests.libvirt import LibvirtMachines
+from oms.agent.kvm.handlers import start_vm
+from oms.agent.kvm.power import (
+    discard_saved_vm,
+    reboot_vm,
+    reset_vm,
+    resume_vm,
+    save_vm,
+    set_autostart_vm,
+    shutdown_vm,
+    suspend_vm,
+)
+from oms.contract import kvm
+from oms.contract.errors import (
+    FuncManError,
+    GuestDidNotReact,
+    JobCancelled,
+    JobInterrupted,
+    MachineIsOff,
+    NoSuchMachine,
+)
+from oms.contract.kvm import power
+from tests.hosts.conftest import MakeDomain
+from tests.hosts.guest_image import DEAF, DOWN_MARKER, FULL, TICK_MARKER, TICKING, UP_MARKER
+from tests.hosts.kvm_job import RehearsedJob, break_off_everywhere, host
+from tests.hosts.kvm_machines import connected, emptied, small_xml
+from tests.hosts.libvirtd import PrivateLibvirtd
+
+SHUTDOWN = power.ShutdownVm("m", seconds=20)
+UNHEARD = power.ShutdownVm("m", seconds=1)
+
+
+@pytest.fixture
+def outside(libvirtd: PrivateLibvirtd) -> Iterator[libvirt.virConnect]:
+    with emptied(libvirtd.uri) as connection:
+        yield connection
+
+
+@pytest.fixture
+async def machines(libvirtd: PrivateLibvirtd) -> AsyncIterator[LibvirtMachines]:
+    async with connected(libvirtd.uri) as port:
+        yield port
+
+
+def idle(outside: libvirt.virConnect) -> libvirt.virDomain:
+    """A running machine whose guest reacts to nothing."""
+    domain = outside.defineXML(small_xml("m"))
+    domain.create()
+    return domain
+
+
+async def test_a_guest_goes_off_by_its_button(
+    make_domain: MakeDomain, machines: LibvirtMachines, tmp_path: Path
+) -> None:
+    guest = make_domain("m")
+    guest.start_and_wait()
+    assert await shutdown_vm(SHUTDOWN, host(machines, tmp_path)) == 0
+    assert guest.domain.state()[0] == libvirt.VIR_DOMAIN_SHUTOFF
+    assert DOWN_MARKER in guest.console.read_text()
+    assert await shutdown_vm(SHUTDOWN, host(machines, tmp_path)) == 0
+
+
+async def test_a_guest_that_does_not_hear_its_button_goes_off_by_its_agent(
+    make_domain: MakeDomain, machines: LibvirtMachines, tmp_path: Path
+) -> None:
+    guest = make_domain("m", 128, agent=True, words=(DEAF,))
+    guest.start_and_wait()
+    await until_agent(machines)
+    assert await shutdown_vm(power.ShutdownVm("m", seconds=10), host(machines, tmp_path)) == 0
+    assert guest.domain.state()[0] == libvirt.VIR_DOMAIN_SHUTOFF
+    assert "the agent shuts down" in guest.console.read_text()
+
+
+def number(outside: libvirt.virConnect) -> int:
+    """Which run of the machine this is; libvirt counts them."""
+    run: int = outside.lookupByName("m").ID()
+    return run
+
+
+async def until_agent(machines: LibvirtMachines) -> None:
+    for _ in range(100):
+        live = (await machines.find("m")).live
+        if live is not None and live.guest_agent:
+            return
+        await asyncio.sleep(0.1)
+    raise AssertionError("no agent")
+
+
+async def test_that_a_guest_did_not_react_is_told_and_it_runs_on(
+    outside: libvirt.virConnect, machines: LibvirtMachines, tmp_path: Path
+) -> None:
+    domain = idle(outside)
+    begun = time.monotonic()
+    with pytest.raises(GuestDidNotReact, match="'m' was asked to shut down and did not within 1 s"):
+        await shutdown_vm(UNHEARD, host(machines, tmp_path))
+    assert time.monotonic() - begun >= 1
+    assert domain.state()[0] == libvirt.VIR_DOMAIN_RUNNING
+
+
+async def test_force_ends_a_guest_that_did_not_react_and_says_so(
+    outside: libvirt.virConnect, machines: LibvirtMachines, tmp_path: Path
+) -> None:
+    domain = idle(outside)
+    job = RehearsedJob()
+    assert await shutdown_vm(power.ShutdownVm("m", seconds=1, force=True), host(machines, tmp_path, job)) == 0
+    assert domain.state()[0] == libvirt.VIR_DOMAIN_SHUTOFF
+    assert "did not react" in job.notes["force"]
+
+
+async def test_a_paused_guest_cannot_react_but_can_be_ended(
+    outside: libvirt.virConnect, machines: LibvirtMachines, tmp_path: Path
+) -> None:
+    domain = idle(outside)
+    domain.suspend()
+    for call in (shutdown_vm(UNHEARD, host(machines, tmp_path)),
+                 reboot_vm(power.RebootVm("m"), host(machines, tmp_path))):  # fmt: skip
+        with pytest.raises(FuncManError, match=r"'m' is paused, so its guest cannot react.*resume_vm"):
+            await call
+    assert domain.state()[0] == libvirt.VIR_DOMAIN_PAUSED
+    assert await shutdown_vm(power.ShutdownVm("m", force=True), host(machines, tmp_path)) == 0
+    assert domain.state()[0] == libvirt.VIR_DOMAIN_SHUTOFF
+
+
+async def test_nobody_waits_any_longer_after_a_cancel(
+    outside: libvirt.virConnect, machines: LibvirtMachines, tmp_path: Path
+) -> None:
+    domain = idle(outside)
+    job = RehearsedJob()
+    job.cancelled = True
+    with pytest.raises(JobCancelled, match=r"not waited for any longer.*may do so yet"):
+        await shutdown_vm(power.ShutdownVm("m", force=True), host(machines, tmp_path, job))
+    assert domain.state()[0] == libvirt.VIR_DOMAIN_RUNNING
+
+
+async def test_a_machine_that_is_not_kept_goes_off_for_good(
+    outside: libvirt.virConnect, machines: LibvirtMachines, tmp_path: Path
+) -> None:
+    steps = await break_off_everywhere(
+        lambda here: shutdown_vm(power.ShutdownVm("m", seconds=1, force=True), here),
+        machines,
+        tmp_path,
+        before=lambda: outside.createXML(small_xml("m")),
+        after=lambda: none_left(outside),
+    )
+    assert steps == 2 + 2 + 2 + 2  # it goes, until when, ask, stop
+    with pytest.raises(NoSuchMachine):
+        await shutdown_vm(SHUTDOWN, host(machines, tmp_path))
+    outside.createXML(small_xml("m"))
+    for call in (
+        reboot_vm(power.RebootVm("m"), host(machines, tmp_path)),
+        save_vm(power.SaveVm("m"), host(machines, tmp_path)),
+        set_autostart_vm(power.SetAutostartVm("m", autostart=True), host(machines, tmp_path)),
+    ):
+        with pytest.raises(FuncManError, match="gone when it stops, so it cannot be"):
+            await call
+
+
+def none_left(outside: libvirt.virConnect) -> None:
+    assert outside.listAllDomains(0) == []
+
+
+async def test_a_reboot_shuts_down_and_starts_with_what_waited_for_it(
+    make_domain: MakeDomain, outside: libvirt.virConnect, machines: LibvirtMachines, tmp_path: Path
+) -> None:
+    guest = make_domain("m")
+    guest.start_and_wait()
+    before = number(outside)
+    guest.domain.setVcpusFlags(2, libvirt.VIR_DOMAIN_AFFECT_CONFIG | libvirt.VIR_DOMAIN_VCPU_MAXIMUM)
+    guest.domain.setVcpusFlags(2, libvirt.VIR_DOMAIN_AFFECT_CONFIG)
+    assert await reboot_vm(power.RebootVm("m", seconds=20), host(machines, tmp_path)) == 0
+    assert guest.domain.state()[0] == libvirt.VIR_DOMAIN_RUNNING
+    assert number(outside) == before + 1
+    assert "cpus=2" in guest.wait_for("cpus=2")
+
+
+async def test_a_reboot_may_be_broken_off_anywhere_and_the_machine_runs_anew(
+    outside: libvirt.virConnect, machines: LibvirtMachines, tmp_path: Path
+) -> None:
+    domain = outside.defineXML(small_xml("m"))
+    numbers = []
+
+    def before() -> None:
+        if not domain.isActive():
+            domain.create()
+        numbers.append(number(outside))
+
+    def after() -> None:
+        assert domain.state()[0] == libvirt.VIR_DOMAIN_RUNNING
+        assert number(outside) == numbers[-1] + 1  # once, not twice
+
+    reboot = power.RebootVm("m", seconds=1, force=True)
+    steps = await break_off_everywhere(
+        lambda here: reboot_vm(reboot, here), machines, tmp_path, before=before, after=after
+    )
+    assert steps == 2 + 2 + 2 + 2 + 2  # until when, ask, stop, was off, start
+    domain.destroy()
+    with pytest.raises(MachineIsOff, match="'m' is off; start it"):
+        await reboot_vm(reboot, host(machines, tmp_path))
+    assert not domain.isActive()
+
+
+async def test_a_reset_boots_at_once_in_the_same_process(
+    make_domain: MakeDomain, outside: libvirt.virConnect, machines: LibvirtMachines, tmp_path: Path
+) -> None:
+    guest = make_domain("m")
+    guest.start_and_wait()
+    before = number(outside)
+    assert await reset_vm(power.ResetVm("m"), host(machines, tmp_path)) == 0
+    for _ in range(300):
+        if guest.console.read_text(errors="replace").count(UP_MARKER) == 2:
+            break
+        await asyncio.sleep(0.1)
+    assert guest.console.read_text(errors="replace").count(UP_MARKER) == 2
+    assert number(outside) == before
+    guest.domain.suspend()
+    assert await reset_vm(power.ResetVm("m"), host(machines, tmp_path)) == 0
+    assert guest.domain.state()[0] == libvirt.VIR_DOMAIN_RUNNING
+
+
+async def test_a_reset_is_repeated_soon_after_a_crash_and_else_told_to_be_not_known(
+    outside: libvirt.virConnect, machines: LibvirtMachines, tmp_path: Path
+) -> None:
+    domain = idle(outside)
+    resets: list[int] = []
+    listener = outside.domainEventRegisterAny(
+        domain, libvirt.VIR_DOMAIN_EVENT_ID_REBOOT, lambda *_: resets.append(1), None
+    )
+    try:
+        steps = await break_off_everywhere(
+            lambda here: reset_vm(power.ResetVm("m"), here), machines, tmp_path, before=int, after=int
+        )
+        assert steps == 2 + 2
+        await asyncio.sleep(1)
+        assert len(resets) >= steps + 1  # one at least each time; libvirt may tell of one more than once
+        resets.clear()
+        long_ago = {"begun": str(time.time() - 3600)}
+        with pytest.raises(JobInterrupted, match=r"Whether machine 'm' was reset is not known.*it is running"):
+            await reset_vm(power.ResetVm("m"), host(machines, tmp_path, RehearsedJob(long_ago)))
+        await asyncio.sleep(0.5)
+        assert resets == []
+    finally:
+        outside.domainEventDeregisterAny(listener)
+
+
+async def test_a_machine_stands_still_and_goes_on(
+    make_domain: MakeDomain, machines: LibvirtMachines, tmp_path: Path
+) -> None:
+    guest = make_domain("m", words=(TICKING,))
+    guest.start_and_wait()
+    here = host(machines, tmp_path)
+    for _ in range(2):
+        assert await suspend_vm(power.SuspendVm("m"), here) == 0
+        assert guest.domain.state()[0] == libvirt.VIR_DOMAIN_PAUSED
+    ticks = guest.console.read_text().count(TICK_MARKER)
+    await asyncio.sleep(1)
+    assert guest.console.read_text().count(TICK_MARKER) <= ticks + 1  # what the serial line held back
+    for _ in range(2):
+        assert await resume_vm(power.ResumeVm("m"), here) == 0
+        assert guest.domain.state()[0] == libvirt.VIR_DOMAIN_RUNNING
+    guest.wait_for(f"{TICK_MARKER} {ticks + 5}")
+
+
+async def test_a_saved_machine_goes_on_from_where_it_was(
+    make_domain: MakeDomain, machines: LibvirtMachines, tmp_path: Path
+) -> None:
+    guest = make_domain("m", words=(TICKING,))
+    guest.start_and_wait()
+    guest.wait_for(f"{TICK_MARKER} 5")
+    here = host(machines, tmp_path)
+    for _ in range(2):
+        assert await save_vm(power.SaveVm("m"), here) == 0
+        assert guest.domain.state()[0] == libvirt.VIR_DOMAIN_SHUTOFF
+        assert (await machines.find("m")).saved
+    guest.console.write_text("")
+    assert await start_vm(kvm.StartVm("m"), here) == 0
+    first = guest.wait_for(TICK_MARKER)
+    assert int(first.rpartition(" ")[2]) > 5
+    assert UP_MARKER not in guest.console.read_text()
+
+
+async def test_a_machine_that_was_saved_while_it_stood_still_runs_when_it_is_started(
+    outside: libvirt.virConnect, machines: LibvirtMachines, tmp_path: Path
+) -> None:
+    domain = idle(outside)
+    domain.suspend()
+    assert await save_vm(power.SaveVm("m"), host(machines, tmp_path)) == 0
+    assert await start_vm(kvm.StartVm("m"), host(machines, tmp_path)) == 0
+    assert domain.state()[0] == libvirt.VIR_DOMAIN_RUNNING
+
+
+async def test_what_was_saved_can_be_dropped(
+    outside: libvirt.virConnect, machines: LibvirtMachines, tmp_path: Path
+) -> None:
+    domain = idle(outside)
+    domain.managedSave(0)
+    here = host(machines, tmp_path)
+    for _ in range(2):
+        assert await discard_saved_vm(power.DiscardSavedVm("m"), here) == 0
+        assert not domain.hasManagedSaveImage(0)
+    with pytest.raises(MachineIsOff):
+        await save_vm(power.SaveVm("m"), here)
+
+
+async def test_saving_may_be_broken_off_anywhere(
+    outside: libvirt.virConnect, machines: LibvirtMachines, tmp_path: Path
+) -> None:
+    domain = outside.defineXML(small_xml("m"))
+
+    def after() -> None:
+        assert domain.hasManagedSaveImage(0)
+        domain.managedSaveRemove(0)
+
+    steps = await break_off_everywhere(
+        lambda here: save_vm(power.SaveVm("m"), here), machines, tmp_path, before=domain.create, after=after
+    )
+    assert steps >= 2
+
+
+async def test_a_save_that_another_run_began_is_waited_for(
+    make_domain: MakeDomain, machines: LibvirtMachines, tmp_path: Path
+) -> None:
+    """The agent died and libvirt goes on."""
+    guest = make_domain("m", 512, words=(FULL,))
+    guest.start_and_wait()
+    saving = asyncio.create_task(asyncio.to_thread(guest.domain.managedSave, 0))
+    await until_at_work(guest.domain)
+    assert await save_vm(power.SaveVm("m"), host(machines, tmp_path, RehearsedJob({}))) == 0
+    assert guest.domain.hasManagedSaveImage(0)
+    await saving
+
+
+async def until_at_work(domain: libvirt.virDomain) -> None:
+    while domain.jobInfo()[0] == libvirt.VIR_DOMAIN_JOB_NONE:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+
+
+async def test_a_save_that_is_cancelled_in_its_midst_leaves_the_machine_running(
+    make_domain: MakeDomain, machines: LibvirtMachines, tmp_path: Path
+) -> None:
+    guest = make_domain("m", 512, words=(FULL, TICKING))
+    guest.start_and_wait()
+    saving = asyncio.create_task(machines.save(guest.domain.UUIDString(), lambda _percent: None))
+    await until_at_work(guest.domain)
+    saving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await saving
+    assert guest.domain.state()[0] == libvirt.VIR_DOMAIN_RUNNING
+    assert not guest.domain.hasManagedSaveImage(0)
+    ticks = guest.console.read_text().count(TICK_MARKER)
+    guest.wait_for(f"{TICK_MARKER} {ticks + 3}")
+
+
+async def test_what_needs_a_running_machine_says_so_of_one_that_is_off(
+    outside: libvirt.virConnect, machines: LibvirtMachines, tmp_path: Path
+) -> None:
+    domain = outside.defineXML(small_xml("m"))
+    here = host(machines, tmp_path)
+    for call in (
+        suspend_vm(power.SuspendVm("m"), here),
+        resume_vm(power.ResumeVm("m"), here),
+        reset_vm(power.ResetVm("m"), here),
+        save_vm(power.SaveVm("m"), here),
+    ):
+        with pytest.raises(MachineIsOff, match="'m' is off; start it with start_vm first"):
+            await call
+    assert not domain.isActive()
+
+
+async def test_a_machine_starts_with_its_host_when_that_is_wanted(
+    outside: libvirt.virConnect, machines: LibvirtMachines, tmp_path: Path
+) -> None:
+    domain = outside.defineXML(small_xml("m"))
+    here = host(machines, tmp_path)
+    for wanted in (True, True, False, False):
+        assert await set_autostart_vm(power.SetAutostartVm("m", autostart=wanted), here) == 0
+        assert bool(domain.autostart()) is wanted
+        assert (await machines.find("m")).autostart is wanted

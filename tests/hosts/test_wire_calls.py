@@ -18,7 +18,7 @@ import pytest
 from oms.contract.operation import Permission
 from oms.contract.registry import OPERATIONS
 from tests.contract.document import METHODS, Documented
-from tests.hosts import wire
+from tests.hosts import tours, wire
 from tests.hosts.conftest import MakeDomain
 from tests.hosts.guest_image import UP_MARKER
 from tests.hosts.kvm_machines import emptied, small_xml
@@ -69,6 +69,7 @@ def test_every_method_answers_in_every_way_of_writing(
     _tour_of_hosts(tour)
     _tour_of_machines(tour, domain)
     _tour_of_tasks(tour)
+    tours.power(tour, domain)
     _tour_of_volumes(tour, group)
     _tour_of_images(tour, oms.images)
     assert tour.call("kvmservices.delete_vm", "openfiler") == 0

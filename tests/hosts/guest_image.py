@@ -44,7 +44,6 @@ disks=$(ls /sys/block | grep ^vd | tr '\n' ,)
 memory=$(sed -n 's/^MemTotal: *\\([0-9]*\\).*/\\1/p' /proc/meminfo)
 [ -x /agent/start ] && /agent/start &
 grep -q {FULL} /proc/cmdline && for two_mb in $(seq $((memory / 4000))); do cat /bin/busybox; done >/full
-echo "{UP_MARKER} cpus=$(nproc) memory_kib=$memory disks=$disks"
 tick() {{
     n=0
     while :; do
@@ -55,7 +54,9 @@ tick() {{
     done
 }}
 grep -q {TICKING} /proc/cmdline && tick &
-while grep -q {DEAF} /proc/cmdline; do sleep 60; done
+grep -q {DEAF} /proc/cmdline && deaf=yes
+echo "{UP_MARKER} cpus=$(nproc) memory_kib=$memory disks=$disks"
+while [ $deaf ]; do sleep 60; done
 while :; do acpid -f -l /dev/null; sleep 1; done
 """
 

@@ -3,35 +3,48 @@
 import asyncio
 import contextlib
 
-from oms.agent.guests import Machine, Machines
+from oms.agent.guests import Machines
 from oms.contract.errors import FuncManError, HypervisorUnavailable, NoSuchMachine
 
+ROUND_SECONDS = 10.0
+ROUNDS = 3
+"""At least so many, however short the time is."""
 LOOK_SECONDS = 1.0
 """At the latest: that a machine went off is heard of, but may be told late."""
-BUTTONS_SHARE = 0.3
-"""Of the time, for a guest that has an agent too to react to its button."""
 
 
-async def goes_off(machine: Machine, machines: Machines, seconds: float) -> bool:
-    """Ask a machine's guest by its button, and after a while through its agent; whether it is off within so many
-    seconds. May be repeated: a guest that is shutting down already does not mind."""
-    now = asyncio.get_running_loop().time()
-    if machine.state == "running":
-        await machines.ask_off(machine.uuid, "button")
-        if machine.live is not None and machine.live.guest_agent:
-            if await _off_by(now + seconds * BUTTONS_SHARE, machine.uuid, machines):
-                return True
-            await _ask_agent(machine.uuid, machines)
-    return await _off_by(now + seconds, machine.uuid, machines)
+async def goes_off(uuid: str, machines: Machines, seconds: float) -> bool:
+    """Ask a machine's guest by its button, and from the second round on through its agent too; whether it is off
+    within so many seconds.
+
+    It is asked anew in each round, because one that was still booting did not hear; one that is shutting down
+    already does not mind.
+    """
+    now = asyncio.get_running_loop().time
+    begun, pause, rounds = now(), min(ROUND_SECONDS, seconds / ROUNDS), 0
+    while now() < begun + seconds:
+        await _ask(uuid, machines, agent_too=rounds > 0)
+        rounds += 1
+        if await _off_by(begun + min(rounds * pause, seconds), uuid, machines):
+            return True
+    return not await _is_on(uuid, machines)
 
 
-async def _ask_agent(uuid: str, machines: Machines) -> None:
+async def _ask(uuid: str, machines: Machines, *, agent_too: bool) -> None:
     try:
-        await machines.ask_off(uuid, "agent")
-    except (HypervisorUnavailable, NoSuchMachine):
-        raise
-    except FuncManError:
-        pass  # an agent that hangs is one more way not to react
+        machine = await machines.find(uuid)
+    except NoSuchMachine:
+        return
+    if machine.live is None or machine.state != "running":
+        return
+    await machines.ask_off(uuid, "button")
+    if agent_too and machine.live.guest_agent:
+        try:
+            await machines.ask_off(uuid, "agent")
+        except (HypervisorUnavailable, NoSuchMachine):
+            raise
+        except FuncManError:
+            pass  # an agent that hangs is one more way not to react
 
 
 async def _off_by(end: float, uuid: str, machines: Machines) -> bool:

@@ -179,6 +179,7 @@ def test_a_directory_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
     said = "belongs to nobody: run as that user, or give another --data."
     ran = oms("up", "--data", theirs, "--listen", "127.0.0.1:0")
     assert (ran.code, ran.last) == (1, f"oms up: {theirs} {said}")
+    os.chown(theirs, 0, 0)
     ran = oms("server", "--data", theirs, "--listen", "127.0.0.1:0")
     assert (ran.code, ran.last) == (1, f"oms server: {theirs / 'server'} {said}")
     assert [path.name for path in theirs.iterdir()] == ["server"]

@@ -26,8 +26,9 @@ class AgentConfig(msgspec.Struct, frozen=True):
     """OMS's CA itself (PEM), brought here by other means."""
     name: str = ""
     """The name under which this host asks; its own host name by default."""
-    data: Path = Path("/var/lib/oms")
-    """Where everything that lasts lives: `agent/` is this process's own."""
+    data: Path = Path("/var/lib/oms-agent")
+    """Where everything that lasts lives: `agent/` is this process's own. Not the server's directory, which is
+    closed to others, the hypervisor among them."""
     images: Path | None = None
     """Where disk images are; `storage/images` in the data directory by default, beside `storage/iso` and
     `storage/templates`. Only what lies here is deleted with a machine."""

@@ -9,6 +9,7 @@ from typing import Annotated
 import msgspec
 import typer
 
+from oms.cli import logs
 from oms.contract.errors import OmsError
 from oms.contract.operation import Permission
 from oms.contract.types import UserName
@@ -104,6 +105,7 @@ def _do(what: Callable[[Store], None], settings: ServerConfig) -> None:
 
 
 def _run(what: Callable[[], None]) -> None:
+    logs.set_up("console", "warning")
     try:
         what()
     except (Refused, admin.UnknownUser, admin.KnownUser) as reason:

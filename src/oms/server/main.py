@@ -44,7 +44,6 @@ async def serve(config: ServerConfig) -> None:
     with said():
         async with contextlib.AsyncExitStack() as parts:
             await _start(config, parts)
-            log.info("serving", address=config.listen, bus=config.bus_listen)
             await told.wait()
 
 
@@ -86,7 +85,8 @@ async def _start(config: ServerConfig, parts: contextlib.AsyncExitStack) -> None
     sock = bind(config.listen)
     parts.callback(sock.close)
     config.home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    ours(config.home)
+    for directory in (config.data, config.home):
+        ours(directory)
     store = Store(config.database_url)
     parts.callback(store.close)
     await asyncio.to_thread(_first_start, store)
@@ -97,6 +97,7 @@ async def _start(config: ServerConfig, parts: contextlib.AsyncExitStack) -> None
         assembled(config, store, wire, signer=signer, trust=ident.trust, ca=(ident.web_ca, ident.ca_sha256))
     )
     await parts.enter_async_context(listener.listening(edge, ident.web, sock))
+    log.info("serving", address=config.listen, bus=config.bus_listen, ca_sha256=ident.ca_sha256)
 
 
 def _first_start(store: Store) -> None:

@@ -41,6 +41,8 @@ MAY_CALL = {
     "kvmservices.create_file_based_image": OPERATOR,
     "kvmservices.adopt_file_based_image": OPERATOR,
     "kvmservices.delete_file_based_image": OPERATOR,
+    "kvmservices.list_templates": VIEWER,
+    "kvmservices.parse_template_for_vm": VIEWER,
     "lvmservices.list_vg": VIEWER,
     "lvmservices.list_lv": VIEWER,
     "lvmservices.create_lv": OPERATOR,

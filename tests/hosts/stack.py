@@ -119,6 +119,10 @@ class Stack:
     def images(self) -> Path:
         return self.directory / "storage" / "images"
 
+    @property
+    def templates(self) -> Path:
+        return self.directory / "storage" / "templates"
+
     def __enter__(self) -> "Stack":
         for part in ("run", "logs"):
             (self.directory / part).mkdir(parents=True, exist_ok=True)

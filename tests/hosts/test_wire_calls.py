@@ -17,6 +17,7 @@ import pytest
 
 from oms.contract.operation import Permission
 from oms.contract.registry import OPERATIONS
+from tests.agent.templates.packages import small_template
 from tests.contract.document import METHODS, Documented
 from tests.hosts import tours, wire
 from tests.hosts.conftest import MakeDomain
@@ -72,6 +73,7 @@ def test_every_method_answers_in_every_way_of_writing(
     tours.power(tour, domain)
     _tour_of_volumes(tour, group)
     _tour_of_images(tour, oms.images)
+    _tour_of_templates(tour, oms.templates)
     assert tour.call("kvmservices.delete_vm", "openfiler") == 0
     assert tour.call("kvmservices.list_vms") == []
     assert tour.call("authservices.deauthenticate") == 0
@@ -153,6 +155,19 @@ def _tour_of_images(tour: wire.Tour, images: Path) -> None:
     assert gone.error["data"]["reason"] == "not_there"
 
 
+def _tour_of_templates(tour: wire.Tour, templates: Path) -> None:
+    small_template(templates, "templeit")
+    assert tour.call("kvmservices.list_templates") == ["templeit"]
+    settings = tour.call("kvmservices.parse_template_for_vm", "templeit", "test_vm_1")
+    assert (settings["memory"], settings["min_memory"], settings["vm_name"]) == ("64", "48", "test_vm_1")
+    gone = tour.refused("kvmservices.parse_template_for_vm", "nothing", "test_vm_1")
+    assert gone.error["data"]["reason"] == "not_there"
+    (templates / "broken.ova").write_bytes(b"no archive")
+    broken = tour.refused("kvmservices.parse_template_for_vm", "broken", "test_vm_1")
+    assert broken.error["data"]["reason"] == "unusable"
+    (templates / "broken.ova").unlink()
+
+
 def _tour_of_tasks(tour: wire.Tour) -> None:
     newest = tour.call("taskservices.list_tasks", "failed", NAME)[0]
     assert (newest["method"], newest["target"]) == ("kvmservices.stop_vm", "nobody")
@@ -185,6 +200,8 @@ def test_an_example_of_the_document_is_answered_in_its_shape(
     """The addresses as printed, with this session, this host, and machines of those names."""
     for name in ("openfiler", "openfiler2", "centos54", "winxp2"):
         virt.defineXML(small_xml(name))
+    for name in ("templatename", "templeit"):
+        small_template(oms.templates, name)
     assert documented.queries
     for query in documented.queries:
         _image_of_the_example(oms.images / "testimage.img", there=documented.method != "create_file_based_image")

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from oms.agent.errands import Errands
 from oms.agent.guests import Machines
 from oms.agent.host.lvm import Lvm
 from oms.agent.leases import Leases
@@ -80,7 +81,7 @@ class Offer:
 @dataclass(frozen=True)
 class Host:
     """The host, as handlers see it. `machines` is None where no hypervisor for machines can run; `leases` are the
-    things that jobs hold besides the target that their operation names."""
+    things that jobs hold besides the target that their operation names, `errands` what reads have set going."""
 
     storage: Storage
     machines: Machines | None
@@ -88,3 +89,4 @@ class Host:
     leases: Leases
     offer: Offer = Offer()
     lvm: Lvm = field(default_factory=Lvm)
+    errands: Errands = field(default_factory=Errands)

@@ -5,9 +5,10 @@ from oms.agent.images import handlers as images
 from oms.agent.kvm import description, power
 from oms.agent.kvm import handlers as kvm
 from oms.agent.lvm import handlers as lvm
+from oms.agent.templates import handlers as templates
 from oms.contract.handlers import Handlers
 
-ROOMS = (images, kvm, description, power, lvm)
+ROOMS = (images, kvm, description, power, lvm, templates)
 
 handlers: Handlers[Host] = Handlers()
 for room in ROOMS:

@@ -17,6 +17,7 @@ from oms.agent.config import AgentConfig
 from oms.agent.context import Host, Job, Offer, Storage
 from oms.agent.desk import NotOurs
 from oms.agent.enrol import Enrolment, wall_clock
+from oms.agent.errands import Errands
 from oms.agent.events import Events
 from oms.agent.facts import Facts
 from oms.agent.handlers import handlers
@@ -143,9 +144,11 @@ class Agent:
         lvm = Lvm(self._config.device_mapper, self._config.lvm_devices)
         storage, leases = Storage.below(self._config.storage, self._config.images), Leases()
         offer = Offer(bridge=self._config.bridge, disk_format=self._config.image_format)
+        errands = Errands()
+        parts.push_async_callback(errands.close)
 
         def surroundings(job: Job) -> Host:
-            return Host(storage, hypervisor.machines, job, leases, offer, lvm)
+            return Host(storage, hypervisor.machines, job, leases, offer, lvm, errands)
 
         self._jobs = Jobs(
             journal, handlers, surroundings, clocks=self._clocks, events=self._events, lane=facts.target

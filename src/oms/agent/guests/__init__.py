@@ -196,6 +196,9 @@ class Machines(Protocol):
     async def capacity(self) -> Capacity:
         """What this host has for machines now."""
 
+    async def emulator(self) -> str:
+        """The program that runs machines here."""
+
     async def networks(self) -> frozenset[str]:
         """The names of the hypervisor's own networks that are active now."""
 

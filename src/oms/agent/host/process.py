@@ -24,14 +24,18 @@ ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """What a program that reads what strangers made may use: processor seconds, and bytes of address space."""
+    """What a program that reads what strangers made may use: processor seconds, bytes of address space, and bytes
+    of a file that it writes."""
 
     cpu_seconds: int = 30
     memory_bytes: int = 1024 * MIB
+    file_bytes: int | None = None
 
     def before(self, argv: Sequence[str]) -> list[str]:
         """The words that run a program under these limits."""
-        return ["prlimit", f"--cpu={self.cpu_seconds}", f"--as={self.memory_bytes}", "--core=0", "--", *argv]
+        files = [] if self.file_bytes is None else [f"--fsize={self.file_bytes}"]
+        words = [f"--cpu={self.cpu_seconds}", f"--as={self.memory_bytes}", "--core=0", *files]
+        return ["prlimit", *words, "--", *argv]
 
 
 class Completed(msgspec.Struct, frozen=True):

@@ -19,9 +19,12 @@ from oms.contract.types import DiskFormat
 
 QEMU_IMG = "qemu-img"
 GIB = 1024**3
+SECTOR = 512
 SHORT_SECONDS = 120.0
 FOREIGN = Limits()
 """For looking at what strangers made."""
+ONE_ARENA = {"MALLOC_ARENA_MAX": "1"}
+"""Else glibc sets 64 MB of addresses aside for each thread, and a sound image breaks the limit now and then."""
 CPU_SECONDS_PER_GIB = 60
 """Of a conversion: compressing takes about half of that on a slow processor."""
 SPACE_LOST = 3
@@ -36,6 +39,24 @@ class Info(msgspec.Struct, frozen=True, rename="kebab"):
     actual_size: int = 0
     backing_filename: str = ""
     snapshots: tuple[dict[str, Any], ...] = ()
+
+
+class Part(msgspec.Struct, frozen=True):
+    """A disk that strangers made and that lies in a file among others: `size` bytes from `offset` on. Whatever it
+    names as standing behind it is not opened."""
+
+    path: Path
+    offset: int
+    size: int
+
+    def described(self, disk_format: str) -> str:
+        """The part in qemu's own words. It is counted in sectors there, and archives fill the last one up."""
+        file: dict[str, Any] = {"driver": "file", "filename": _absolute(self.path)}
+        if self.offset:
+            size = -(-self.size // SECTOR) * SECTOR
+            file = {"driver": "raw", "offset": self.offset, "size": size, "file": file}
+        behind = {} if disk_format == "raw" else {"backing": None}
+        return "json:" + msgspec.json.encode({"driver": disk_format, **behind, "file": file}).decode()
 
 
 async def create(
@@ -67,7 +88,7 @@ async def resize(path: Path, disk_format: DiskFormat, size_bytes: int) -> None:
 
 
 async def convert(
-    source: Path,
+    source: Path | Part,
     source_format: DiskFormat | str,
     target: Path,
     target_format: DiskFormat | str,
@@ -86,16 +107,22 @@ async def convert(
     running machine's, and what is copied is as after a power cut. Cancelled, it leaves half a file. Raises
     Unusable, InUse, NoSpace, FuncManError.
     """
-    argv = ["convert", "-p", "-f", source_format, "-O", target_format]
+    argv = ["convert", "-p", "-O", target_format]
     argv += [word for option in options for word in ("-o", option)]
     argv += ["-c"] * compress + ["-n"] * onto_device + ["-U"] * while_in_use
-    argv += ["--", _absolute(source), _absolute(target)]
+    if isinstance(source, Part):
+        argv += ["--", source.described(source_format), _absolute(target)]
+    else:
+        argv += ["-f", source_format, "--", _absolute(source), _absolute(target)]
     await _done(argv, target, timeout=None, limits=limits, progress=progress)
 
 
-def limits_for(size_bytes: int) -> Limits:
-    """For working through a foreign image of that size, be it of the file or of its disk, whichever is more."""
-    return Limits(cpu_seconds=FOREIGN.cpu_seconds + CPU_SECONDS_PER_GIB * (size_bytes // GIB + 1))
+def limits_for(size_bytes: int, *, file_bytes: int | None = None) -> Limits:
+    """For working through a foreign image of that size, be it of the file or of its disk, whichever is more.
+
+    `file_bytes`: the most that may be written.
+    """
+    return Limits(FOREIGN.cpu_seconds + CPU_SECONDS_PER_GIB * (size_bytes // GIB + 1), file_bytes=file_bytes)
 
 
 async def _done(
@@ -108,7 +135,11 @@ async def _done(
     fine: Sequence[int] = (0,),
 ) -> Completed:
     ended = await run(
-        [QEMU_IMG, *argv], timeout=timeout, limits=limits, on_output=_percents(progress) if progress else None
+        [QEMU_IMG, *argv],
+        timeout=timeout,
+        limits=limits,
+        environment=ONE_ARENA if limits else None,
+        on_output=_percents(progress) if progress else None,
     )
     if ended.exit not in fine:
         raise _error(argv[0], path, ended)
@@ -132,6 +163,8 @@ def _error(action: str, path: Path, ended: Completed) -> FuncManError:
     told = {"file": path.name, "action": action}
     if "No space left on device" in words or "Disk quota exceeded" in words:
         return NoSpace(f"The host's disk has become full while {path.name} was written ({words})", **told)
+    if ended.exit == -signal.SIGXFSZ or "File too large" in words:
+        return NoSpace(f"{path.name} would become larger than what the host's disk has left to give", **told)
     if "Failed to get" in words and "lock" in words:
         return InUse(f"{path.name} is in use by a running machine or another program ({words})", **told)
     if ended.exit in (-signal.SIGXCPU, -signal.SIGKILL, -signal.SIGABRT, -signal.SIGSEGV) or "allocate" in words:

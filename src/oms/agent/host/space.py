@@ -4,11 +4,16 @@ A part is kept back, because a full disk stops everything at once: the agent's o
 every machine whose disk grows as it is written.
 """
 
+import asyncio
 import os
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import Any, TypeVar
 
 from oms.contract.errors import NoSpace
 
+T = TypeVar("T")
+LOOK_SECONDS = 0.5
 GIB = 1024**3
 KEPT_BACK_PERCENT = 5
 KEPT_BACK_BYTES = GIB
@@ -35,6 +40,21 @@ def require(directory: Path, wanted_bytes: int, what: str) -> None:
             wanted_bytes=wanted_bytes,
             free_bytes=free,
         )
+
+
+async def while_room(directory: Path, work: Coroutine[Any, Any, T], what: str) -> T:
+    """Do work whose result is of unknown size there; break it off before what is kept back is touched.
+
+    Raises NoSpace, and what the work raises.
+    """
+    doing = asyncio.ensure_future(work)
+    try:
+        while not (await asyncio.wait((doing,), timeout=LOOK_SECONDS))[0]:
+            require(directory, 1, what)
+    finally:
+        doing.cancel()
+        await asyncio.wait((doing,))
+    return doing.result()
 
 
 def shown(size_bytes: int) -> str:

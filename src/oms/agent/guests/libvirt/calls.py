@@ -17,7 +17,7 @@ from typing import Any, Final
 import libvirt
 
 from oms.agent.guests import Definition, DomainType, Machine, MachineState, State
-from oms.agent.guests.libvirt.definition import BadDefinition, definition, with_settings
+from oms.agent.guests.libvirt.definition import BadDefinition, definition, parse, with_settings
 from oms.contract.errors import FuncManError, NoSuchMachine
 
 STATES: Final[dict[int, State]] = {
@@ -65,6 +65,12 @@ def capacity(domain_type: DomainType, connection: Any) -> tuple[int, int]:
     """The host's CPUs, and the most CPUs of one machine."""
     _model, _memory_mb, cpus, *_ = connection.getInfo()
     return cpus, connection.getMaxVcpus(domain_type)
+
+
+def emulator(domain_type: DomainType, connection: Any) -> str:
+    """The path of the program that runs machines of that type."""
+    offered = parse(connection.getDomainCapabilities(virttype=domain_type))
+    return (offered.findtext("path") or "").strip()
 
 
 def active_networks(connection: Any) -> frozenset[str]:

@@ -7,9 +7,10 @@ and with them entities are refused, and nothing is ever put into XML but through
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Literal, get_args
-from xml.parsers import expat
+from typing import Literal, get_args
 
+from oms.agent import foreign_xml
+from oms.agent.foreign_xml import BadXml
 from oms.agent.guests import Definition, Disk, Nic
 
 KB_PER_UNIT = {
@@ -18,7 +19,6 @@ KB_PER_UNIT = {
     "TiB": 1024**3,
 }  # fmt: skip
 GUEST_AGENT = "org.qemu.guest_agent.0"  # the channel's name, as qemu-guest-agent looks for it
-DEEPEST = 100  # levels; libvirt's own definitions have about ten, and a backing chain adds one for each file
 
 Drive = Literal["disk", "cdrom", "floppy", "lun"]
 
@@ -73,39 +73,11 @@ def with_settings(text: str, *, vcpus: int | None, memory_kb: int | None) -> str
 
 
 def parse(text: str) -> ET.Element:
-    """The tree of an XML text without document type, entities, or absurd depth. Raises BadDefinition.
-
-    Prefixes of namespaces stay as they are written, so that a tree is written back as it was read.
-    """
-    builder = ET.TreeBuilder()
-    depth = 0
-
-    def start(name: str, attributes: dict[str, str]) -> None:
-        nonlocal depth
-        depth += 1
-        if depth > DEEPEST:
-            raise BadDefinition(f"elements are nested more than {DEEPEST} deep")
-        builder.start(name, attributes)
-
-    def end(name: str) -> None:
-        nonlocal depth
-        depth -= 1
-        builder.end(name)
-
-    def refuse(*_: Any) -> None:
-        raise BadDefinition("a document type has no place in a definition")
-
-    parser = expat.ParserCreate()
-    parser.buffer_text = True
-    parser.StartElementHandler = start
-    parser.EndElementHandler = end
-    parser.CharacterDataHandler = builder.data
-    parser.StartDoctypeDeclHandler = refuse
+    """The tree of a definition, its names as they are written. Raises BadDefinition."""
     try:
-        parser.Parse(text, True)
-    except expat.ExpatError as error:
-        raise BadDefinition(f"not XML: {error}") from error
-    return builder.close()
+        return foreign_xml.tree(text)
+    except BadXml as error:
+        raise BadDefinition(str(error)) from error
 
 
 def _disk(disk: ET.Element, locate: Callable[[str, str], Path]) -> Disk:

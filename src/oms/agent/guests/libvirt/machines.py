@@ -124,6 +124,10 @@ class LibvirtMachines:
         cpus, max_vcpus = await self._lines.ask(functools.partial(calls.capacity, self._domain_type))
         return Capacity(cpus=cpus, max_vcpus=max_vcpus, available_memory_kb=available_memory_kb())
 
+    async def emulator(self) -> str:
+        """The program that runs machines here; libvirt knows."""
+        return await self._lines.ask(functools.partial(calls.emulator, self._domain_type))
+
     async def networks(self) -> frozenset[str]:
         """The names of libvirt's networks that are active now."""
         return await self._lines.ask(calls.active_networks)

@@ -1,0 +1,130 @@
+"""KVMService: templates, which are machines packed up as DMTF's OVF, brought in, deployed and made."""
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from oms.contract.kvm import SERVICE
+from oms.contract.operation import HostOperation, Permission, operation
+from oms.contract.types import VmName, text
+
+TemplateName = Annotated[
+    str,
+    text(
+        r"[A-Za-z0-9][A-Za-z0-9._+-]*",
+        "a template's name: letters, digits and . _ + -, first a letter or digit, at most 128 characters",
+        128,
+        "templatename",
+    ),
+]
+
+
+class TemplateInterface(msgspec.Struct, frozen=True):
+    """What the machine's network interfaces are on: `type` `bridge` or `network` (of libvirt's), or `none`."""
+
+    type: str
+    source_bridge: str
+
+
+class TemplatePort(msgspec.Struct, frozen=True):
+    """A serial port or console: `pty`, and its number."""
+
+    type: str
+    target_port: str
+
+
+class TemplateGraphics(msgspec.Struct, frozen=True):
+    """The screen: `vnc` or `none`; its port is always found by itself (`-1`, `yes`)."""
+
+    type: str
+    port: str
+    autoport: str
+    keymap: str
+
+
+class TemplateDisk(msgspec.Struct, frozen=True, kw_only=True):
+    """A disk of a template, and where it will lie. Sizes in bytes, as texts.
+
+    `deploy_type` is `file` (then `source_file` is the image that will be made), or `lvm` or `physical` (then
+    `source_dev` is the block device that will be written). `capacity` is the size that the machine's disk gets.
+    """
+
+    template_name: str
+    template_format: str
+    template_capacity: str
+    deploy_type: Literal["physical", "lvm", "file"]
+    type: Literal["block", "file"]
+    device: str
+    source_dev: str | UnsetType = UNSET
+    source_file: str | UnsetType = UNSET
+    target_dev: str
+    target_bus: str
+    capacity: str | UnsetType = UNSET
+    min_capacity: str | UnsetType = UNSET
+    max_capacity: str | UnsetType = UNSET
+
+
+class DiskRefusal(msgspec.Struct, frozen=True):
+    """Why the settings of a disk were refused."""
+
+    template_name: str
+    error: str
+
+
+class TemplateSettings(msgspec.Struct, frozen=True):
+    """Settings for a machine that is made of a template, with their limits. Memory in MB; the numbers are texts.
+
+    `clone` is `copy`, or `linked` (the disks stand upon the template's). What is for cloud-init in the guest is
+    `hostname`, `passwd` (root's password), `ssh_keys`, `ip_address` (as in `192.168.0.5/24`, or `dhcp`),
+    `gateway`, `nameserver` and `user_data`; what is left empty is not set.
+    """
+
+    template_name: str
+    vm_name: str
+    domain_type: str
+    virt_type: str
+    memory: str
+    arch: str
+    vcpu: str
+    boot_dev: str
+    features: list[str]
+    clock_offset: str
+    emulator: str
+    on_poweroff: str
+    on_reboot: str
+    on_crash: str
+    interface: TemplateInterface
+    serial: TemplatePort
+    console: TemplatePort
+    mouse_bus: str
+    graphics: TemplateGraphics
+    disks: list[TemplateDisk]
+    min_memory: str | UnsetType = UNSET
+    max_memory: str | UnsetType = UNSET
+    min_vcpu: str | UnsetType = UNSET
+    max_vcpu: str | UnsetType = UNSET
+    clone: str | UnsetType = UNSET
+    hostname: str | UnsetType = UNSET
+    passwd: str | UnsetType = UNSET
+    ssh_keys: list[str] | UnsetType = UNSET
+    ip_address: str | UnsetType = UNSET
+    gateway: str | UnsetType = UNSET
+    nameserver: str | UnsetType = UNSET
+    user_data: str | UnsetType = UNSET
+
+
+@operation(SERVICE, Permission.VIEWER)
+class ListTemplates(HostOperation[list[str]], frozen=True):
+    """List the templates of a host by name."""
+
+
+@operation(SERVICE, Permission.VIEWER, timeout=60)
+class ParseTemplateForVm(HostOperation[TemplateSettings], frozen=True):
+    """Settings for a new machine that is made of a template, with what the template and the host allow now.
+
+    The first time, the template's disks are made ready beside; that goes on when this has answered.
+    """
+
+    template_name: TemplateName
+    kvm_vm_name: VmName

@@ -1,6 +1,5 @@
 """The calls of the whole API, written from its declarations: what is declared is attacked from that day on."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -42,14 +41,11 @@ def with_value(kind: Kind, param: Param, value: Any, sessid: str, host: str = "h
     return {**values, param.name: [value] if param.varargs else value}
 
 
-def parameters() -> Iterator[Any]:
-    """Every parameter of every method but the SESSID, for `parametrize("kind, param", ...)`."""
-    for kind in OPERATIONS:
-        for param in kind.facts.params:
-            if param is not SESSID:
-                yield pytest.param(kind, param, id=f"{kind.facts.wire}-{param.name}")
+def own(kind: Kind) -> list[Param]:
+    """A method's parameters but the SESSID."""
+    return [param for param in kind.facts.params if param is not SESSID]
 
 
-def cached() -> Iterator[Any]:
-    """Every method that takes a cache_timeout."""
-    return (pytest.param(kind, id=kind.facts.wire) for kind in OPERATIONS if CACHE_TIMEOUT in kind.facts.params)
+def cached() -> list[Any]:
+    """Every method that takes a cache_timeout, to parametrize `kind` with."""
+    return [pytest.param(kind, id=kind.facts.wire) for kind in OPERATIONS if CACHE_TIMEOUT in kind.facts.params]

@@ -56,7 +56,7 @@ class Reply(msgspec.Struct, frozen=True, omit_defaults=True):
     error: WireError | None = None
 
 
-OF_HOSTS = (
+OF_HOSTS: tuple[type[OmsError], ...] = (
     FuncManError,
     ConfigurationReadError,
     FuncMethodTimeoutError,

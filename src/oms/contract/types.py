@@ -111,7 +111,7 @@ TaskId = Annotated[
     text(r"[0-9a-f]{32}", "a job's id: 32 hexadecimal digits", 32, "0123456789abcdef0123456789abcdef"),
 ]
 
-SettingValue = str | int
+SettingValue = Annotated[str, Meta(max_length=4096, description="a text of at most 4096 characters")] | int
 """A setting's value: the document's clients send numbers as text, others as numbers."""
 
 NOTHING_MORE = 2**31 - 1

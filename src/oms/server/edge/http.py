@@ -101,6 +101,8 @@ class Edge:
             status, headers, body = SLOW_BODY
         except Gone:
             return
+        except Exception as bug:  # noqa: BLE001 - the edge of the server
+            status, headers, body = 500, _TEXT, defect(bug, scope["path"][:200]).message.encode()
         length = (b"content-length", b"%d" % len(body))
         await send({"type": "http.response.start", "status": status, "headers": [length, *headers]})
         await send({"type": "http.response.body", "body": body})

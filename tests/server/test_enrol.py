@@ -134,6 +134,12 @@ async def test_new_requests_are_counted_by_address_and_repeated_ones_are_not(oms
     assert "h99" in await names(oms)
 
 
+async def test_a_machine_is_counted_once_however_many_ipv6_addresses_it_has(oms: Oms) -> None:
+    asked = [await oms.enrol(f"h{number}", address=f"2001:db8::{number:x}") for number in range(12)]
+    assert [reply.status for reply in asked] == [200] * MOST_NEW_A_MINUTE + [403] * 2
+    assert (await oms.enrol("h99", address="2001:db8:0:1::1")).status == 200
+
+
 async def test_a_request_that_changes_all_the_time_is_written_so_often_a_minute(oms: Oms) -> None:
     key = enrolment.make_key()
     csr = enrolment.make_csr(key, "h1")
@@ -286,6 +292,44 @@ async def test_a_request_that_was_replaced_after_it_was_read_is_not_signed_in_it
     assert await names(oms) == ["evil"]
     error = await (await oms.as_admin()).error(SIGN, 0, ["h1"])
     assert error.name == "UnknownSignRequestsError"
+
+
+async def test_a_host_that_is_signed_while_it_asks_again_does_not_wait_any_more(
+    oms: Oms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its CSR is another one each time, so it would be written down: between the look and that it is signed."""
+    key = enrolment.make_key()
+    await oms.enrol("h1", key)
+    admin, read = await oms.as_admin(), oms.store.read
+
+    async def sign_meanwhile(question: Any) -> Any:
+        looked = await read(question)
+        monkeypatch.undo()
+        await admin.ask(SIGN, 0, ["h1"])
+        return looked
+
+    monkeypatch.setattr(oms.store, "read", sign_meanwhile)
+    told = (await oms.enrol("h1", key)).json
+    assert told["state"] == "signed"
+    assert await names(oms) == []
+    assert (await oms.enrol("h1", key)).json == told
+
+
+async def test_a_host_that_is_removed_while_it_asks_again_is_told_so(
+    oms: Oms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key, read = enrolment.make_key(), oms.store.read
+
+    async def come_and_go(question: Any) -> Any:
+        looked = await read(question)
+        monkeypatch.undo()
+        await signed(oms, "h1", key)
+        await (await oms.as_admin()).ask(REMOVE, 0, ["h1"])
+        return looked
+
+    monkeypatch.setattr(oms.store, "read", come_and_go)
+    assert (await oms.enrol("h1", key)).json["state"] == "refused"
+    assert await names(oms) == []
 
 
 # --- renewing

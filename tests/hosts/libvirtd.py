@@ -9,17 +9,19 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import libvirt
 
-ENCLOSURE = Path(__file__).with_name("enclosure.py")
-PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+from oms.agent.libvirtd import forget_broken_starts
+from tests.hosts.enclosure import ENVIRONMENT, PATH, Enclosure, only_child
+
 SOCKET_PATH_LIMIT = 107  # bytes; the kernel's sun_path
 
 DAEMON_CONF = """\
@@ -74,7 +76,7 @@ class PrivateLibvirtd:
             raise ValueError(f"{self.socket} is longer than a socket's path may be ({SOCKET_PATH_LIMIT} bytes)")
         self.uri = f"qemu+unix:///system?socket={self.socket}"
         self.log = self.root / "libvirtd.log"
-        self._enclosure: subprocess.Popen[bytes] | None = None
+        self._enclosure: Enclosure | None = None
         self._daemon: subprocess.Popen[bytes] | None = None
         self._pid: int | None = None
 
@@ -83,21 +85,27 @@ class PrivateLibvirtd:
         """The daemon's process id as this side sees it; None while it is not running."""
         return self._pid if self._daemon is not None and self._daemon.poll() is None else None
 
-    def start(self) -> None:
-        """Start the daemon, in a fresh enclosure the first time; returns when it answers."""
+    def start(self, *, forgetting: bool = True) -> None:
+        """Start the daemon, in a fresh enclosure the first time; returns when it answers. `forgetting`: as our
+        agent starts it, without the notes by which a machine whose start was broken off is stuck for ever."""
         if self.pid is not None:
             raise RuntimeError(f"this libvirtd runs already, as process {self.pid}")
         if self._enclosure is None:
             self._configure()
-            self._enclosure = self._enclose()
-        inside = ["nsenter", f"--target={_only_child(self._enclosure.pid)}", "--mount", "--pid"]
+            self._enclosure = Enclosure(self.root)
+        if forgetting:
+            forget_broken_starts(self.root / "run/libvirt/qemu")
         command = ["libvirtd", "--config", "/etc/libvirt/libvirtd.conf", "--pid-file", "/run/libvirtd.pid"]
         with self.log.open("ab") as log:
             self._daemon = subprocess.Popen(
-                [*inside, *command], stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=_environment()
+                self._enclosure.command(*command),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=ENVIRONMENT,
             )
         self._wait_until_it_answers()
-        self._pid = _only_child(self._daemon.pid)
+        self._pid = only_child(self._daemon.pid)
 
     def kill(self) -> None:
         """End the daemon as a crash would, at once and without a word; its guests go on."""
@@ -107,12 +115,23 @@ class PrivateLibvirtd:
         """Ask the daemon to end, as a system's shutdown of the service would; its guests go on."""
         self._end(signal.SIGTERM)
 
+    @contextmanager
+    def hung(self) -> Iterator[None]:
+        """The daemon does nothing meanwhile. Its parent `nsenter` stops by itself when its child does, but has to
+        be told to go on."""
+        assert self.pid is not None
+        assert self._daemon is not None
+        os.kill(self.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for pid in (self.pid, self._daemon.pid):
+                os.kill(pid, signal.SIGCONT)
+
     def close(self) -> None:
         """End the daemon, its guests, and the enclosure. Files stay: they are the test's to look at."""
         if self._enclosure is not None:
-            assert self._enclosure.stdin is not None
-            self._enclosure.stdin.close()
-            self._enclosure.wait(10)
+            self._enclosure.close()
             self._enclosure = None
         if self._daemon is not None:
             self._daemon.wait(10)
@@ -142,20 +161,6 @@ class PrivateLibvirtd:
         (etc / "libvirtd.conf").write_text(DAEMON_CONF.format(host_uuid=uuid.uuid4()))
         (etc / "qemu.conf").write_text(QEMU_CONF)
 
-    def _enclose(self) -> subprocess.Popen[bytes]:
-        unshare = ["unshare", "--mount", "--propagation=private", "--pid", "--fork", "--mount-proc"]
-        enclosure = subprocess.Popen(
-            [*unshare, sys.executable, str(ENCLOSURE), str(self.root)],
-            stdin=subprocess.PIPE,  # ours alone: when this process ends, so does the enclosure
-            stdout=subprocess.PIPE,
-            env=_environment(),
-        )
-        assert enclosure.stdout is not None
-        with enclosure.stdout as said:
-            if said.readline() != b"ready\n":
-                raise RuntimeError(f"the enclosure of {self.root} ended with status {enclosure.wait(10)}")
-        return enclosure
-
     def _wait_until_it_answers(self, seconds: float = 30.0) -> None:
         assert self._daemon is not None
         deadline = time.monotonic() + seconds
@@ -181,16 +186,3 @@ class PrivateLibvirtd:
         os.kill(pid, how)
         self._daemon.wait(20)
         self._daemon = None
-
-
-def _only_child(pid: int) -> int:
-    """The child of `unshare` or `nsenter`, which fork once to enter a pid namespace."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    if len(children) != 1:
-        raise RuntimeError(f"process {pid} has the children {children or 'none'}, not the one it was started for")
-    return int(children[0])
-
-
-def _environment() -> dict[str, str]:
-    """A daemon's: nothing of the caller's session, so no test depends on it."""
-    return {"PATH": PATH, "LC_ALL": "C.UTF-8", "HOME": "/root"}

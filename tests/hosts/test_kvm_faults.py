@@ -1,11 +1,10 @@
 """A libvirtd that dies or hangs: what is asked meanwhile fails soon and honestly, and all comes back by itself."""
 
 import asyncio
-import os
-import signal
+import re
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -21,20 +20,6 @@ from tests.hosts.kvm_machines import connected, small_xml
 from tests.hosts.libvirtd import PrivateLibvirtd
 
 MakeLibvirtd = Callable[[], PrivateLibvirtd]
-
-
-@contextmanager
-def hung(daemon: PrivateLibvirtd) -> Iterator[None]:
-    """A libvirtd that does nothing any more, and then goes on. Its parent `nsenter` stops by itself when its child
-    does, but has to be told to go on."""
-    assert daemon.pid is not None
-    parent = int(Path(f"/proc/{daemon.pid}/stat").read_text().rpartition(")")[2].split()[1])
-    os.kill(daemon.pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for pid in (daemon.pid, parent):
-            os.kill(pid, signal.SIGCONT)
 
 
 class Heart:
@@ -140,7 +125,7 @@ async def test_a_hung_libvirtd_is_noticed_and_holds_up_nobody_else(make_libvirtd
     async with connected(daemon.uri, ask_seconds=2.0) as machines, connected(other.uri) as others:
         await machines.states()
         heart = Heart()
-        with hung(daemon):
+        with daemon.hung():
             hung_at = time.monotonic()
             seconds, _ = await refused(machines)
             assert 1.9 < seconds < 3
@@ -171,7 +156,7 @@ async def test_a_call_that_waited_for_its_turn_when_its_time_was_over_is_never_m
     with closing(daemon.connect()) as outside:
         uuids = [outside.defineXML(small_xml(f"m{number}")).UUIDString() for number in range(6)]
         async with connected(daemon.uri, change_seconds=1.0) as machines:
-            with hung(daemon):
+            with daemon.hung():
                 answers = await asyncio.gather(*map(machines.start, uuids), return_exceptions=True)
             outcomes = [answer.data["outcome"] for answer in answers if isinstance(answer, HypervisorUnavailable)]
             assert outcomes == ["unknown"] * 4 + ["nothing"] * 2
@@ -209,10 +194,40 @@ async def test_the_port_begins_without_libvirtd_and_finds_it_later(make_libvirtd
 async def test_closing_while_libvirtd_hangs_takes_no_time(make_libvirtd: MakeLibvirtd) -> None:
     daemon = make_libvirtd()
     async with connected(daemon.uri) as machines:
-        with hung(daemon):
+        with daemon.hung():
             asking = asyncio.create_task(machines.states())
             await asyncio.sleep(0.1)
             begun = time.monotonic()
             await machines.close()
             assert time.monotonic() - begun < 0.5
             asking.cancel()
+
+
+async def test_a_machine_in_whose_start_libvirtd_was_killed_is_off_and_can_be_started(
+    make_libvirtd: MakeLibvirtd,
+) -> None:
+    daemon = make_libvirtd()
+    note = daemon.root / "run/libvirt/qemu/m.xml"
+    with closing(daemon.connect()) as outside:
+        domain = outside.defineXML(small_xml("m"))
+        domain.create()
+        # What libvirtd has on its disk in the first moment of a start, before there is a process.
+        text = re.sub(
+            "<domstatus .*>", "<domstatus state='paused' reason='starting up' pid='0'>", note.read_text()
+        )
+        text = text.replace("<job type='none' async='none'/>", "<job type='none' async='start' flags='0x0'/>")
+        domain.destroy()
+    await asyncio.to_thread(daemon.kill)
+    note.write_text(text)
+    await asyncio.to_thread(daemon.start, forgetting=False)
+    async with connected(daemon.uri) as machines:
+        machine = await machines.find("m")
+        assert (
+            machine.state == "paused"
+        )  # though there is nothing that could be: libvirtd will never do anything to it
+        await asyncio.to_thread(daemon.kill)
+        await asyncio.to_thread(daemon.start)
+        await comes_back(machines, 5)
+        assert (await machines.find("m")).state == "shutdown"
+        await machines.start(machine.uuid)
+        assert (await machines.find("m")).state == "running"

@@ -4,18 +4,22 @@ import asyncio
 import os
 import shutil
 from pathlib import Path
+from xml.etree import ElementTree
 
 import structlog
 
 from oms.agent.config import AgentConfig
 from oms.agent.guests import DomainType, Machines
 from oms.agent.guests.probe import newest_kernels, probe_domain_type
-from oms.agent.host.process import Daemon, run
+from oms.agent.host.daemon import Daemon, listener
+from oms.agent.host.process import run
 
 log = structlog.get_logger("oms.agent")
 SOCKET = Path("/run/libvirt/libvirt-sock")
+STATUS = Path("/run/libvirt/qemu")
 LIBVIRTD = "/usr/sbin/libvirtd"
 VIRTLOGD = "/usr/sbin/virtlogd"  # libvirtd hands each machine's output to it
+VIRTLOGD_SOCKET = Path("/run/libvirt/virtlogd-sock")
 QEMU = "qemu-system-x86_64"
 PACKAGES = "apt-get install libvirt-daemon-system libvirt-daemon-driver-qemu qemu-system-x86 qemu-utils"
 WAIT_SECONDS = 15.0
@@ -26,7 +30,8 @@ class Hypervisor:
 
     def __init__(self, config: AgentConfig) -> None:
         self._config = config
-        self._daemons: list[Daemon] = []
+        self._libvirtd = Daemon([LIBVIRTD], SOCKET, config.home, before=forget_broken_starts)
+        self._virtlogd = Daemon([VIRTLOGD], VIRTLOGD_SOCKET, config.home)
         self.machines: Machines | None = None
 
     async def begin(self) -> None:
@@ -48,7 +53,7 @@ class Hypervisor:
 
     async def _started(self) -> bool:
         """Whether there is a libvirtd, or may be one later; starts it where that is ours to do."""
-        if self._config.libvirtd == "never" or await answers(SOCKET):
+        if self._config.libvirtd == "never" or self._libvirtd.is_anothers():
             return True
         if not Path(LIBVIRTD).exists():
             log.warning("no machines can run here", why="libvirtd is not installed", get=PACKAGES)
@@ -59,11 +64,11 @@ class Hypervisor:
         if Path("/run/systemd/system").is_dir():
             await run(["systemctl", "start", "libvirtd.service"], timeout=60)
         else:
-            self._daemons = [Daemon([program]) for program in (VIRTLOGD, LIBVIRTD) if Path(program).exists()]
-            for daemon in self._daemons:
-                daemon.begin()
+            if Path(VIRTLOGD).exists():
+                self._virtlogd.begin()
+            self._libvirtd.begin()
         for _ in range(int(WAIT_SECONDS * 10)):
-            if await answers(SOCKET):
+            if listener(SOCKET) is not None:
                 return True
             await asyncio.sleep(0.1)
         log.warning("libvirtd was started and does not answer", socket=str(SOCKET))
@@ -80,15 +85,19 @@ class Hypervisor:
         """Let go of libvirtd, and end it where it is ours; machines go on."""
         if self.machines is not None:
             await self.machines.close()
-        for daemon in reversed(self._daemons):
-            await daemon.end()
+        await self._libvirtd.end()
+        await self._virtlogd.end()
 
 
-async def answers(socket: Path) -> bool:
-    """Whether somebody listens there."""
-    try:
-        _, writer = await asyncio.open_unix_connection(socket)
-    except OSError:
-        return False
-    writer.close()
-    return True
+def forget_broken_starts(status: Path = STATUS) -> None:
+    """Take away libvirtd's notes of machines of which it was killed in the first moment of their start, before
+    there was a process. It would list those as paused for ever, and nothing could be done to them; without the
+    note they are off, which is so. Only while no libvirtd runs."""
+    for note in status.glob("*.xml"):
+        try:
+            root = ElementTree.parse(note).getroot()  # noqa: S314 - libvirtd's own, in a place of root's
+            if root.tag == "domstatus" and root.get("pid") == "0":
+                log.warning("a start that was broken off is forgotten", machine=note.stem)
+                note.unlink()
+        except (ElementTree.ParseError, OSError):
+            continue  # libvirtd says what is wrong with it

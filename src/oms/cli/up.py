@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import ctypes
 import fcntl
+import functools
 import hashlib
 import os
 import pwd
@@ -37,6 +38,8 @@ log = structlog.get_logger("oms.up")
 PATIENCE_SECONDS = 60
 LEFT_BEHIND_SECONDS = 5
 RESTART_SECONDS = (0.2, 10.0)
+END_SECONDS = 15
+"""For a process that is told to end; one that hangs is killed then."""
 EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not listened on
 T = TypeVar("T")
 _PR_SET_PDEATHSIG = 1
@@ -116,7 +119,7 @@ class Child:
                     *self._arguments,
                     env=self._environment,
                     stdin=asyncio.subprocess.DEVNULL,
-                    preexec_fn=_die_with_parent,
+                    preexec_fn=functools.partial(_die_with_parent, os.getpid()),
                     start_new_session=True,  # Ctrl-C is ours to pass on, in the right order
                 )
                 code = await self._process.wait()
@@ -133,12 +136,12 @@ class Child:
         if process is None or process.returncode is not None:
             return
         process.terminate()
-        try:
-            async with asyncio.timeout(15):
-                await process.wait()
-        except TimeoutError:
+        ended = asyncio.ensure_future(process.wait())
+        # Not asyncio.timeout: up to Python 3.11.2 it raises nothing of its own in a task that is being cancelled.
+        await asyncio.wait((ended,), timeout=END_SECONDS)
+        if not ended.done():
             process.kill()
-            await process.wait()
+        await ended
 
 
 async def _ready(child: Child, answer: Coroutine[Any, Any, T]) -> T:
@@ -156,8 +159,10 @@ async def _ready(child: Child, answer: Coroutine[Any, Any, T]) -> T:
         ending.cancel()
 
 
-def _die_with_parent() -> None:
+def _die_with_parent(parent: int) -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:
+        os._exit(1)  # it has ended in this very moment
 
 
 class Machine:

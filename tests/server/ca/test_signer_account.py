@@ -6,6 +6,7 @@ import ctypes
 import errno
 import hashlib
 import os
+import select
 import shutil
 import signal
 import stat
@@ -214,6 +215,25 @@ def test_a_killed_signer_leaves_nothing_in_the_way(place: Path) -> None:
         first.kill()
     with started(place) as second:
         assert as_user(SERVER, second.show_ca) == before
+
+
+def test_a_process_that_became_another_user_still_ends_with_whoever_started_it() -> None:
+    reading, writing = os.pipe()
+    starter = os.fork()
+    if starter == 0:
+        if os.fork() == 0:
+            ctypes.CDLL(None).prctl(privilege.PR_SET_PDEATHSIG, signal.SIGKILL)  # as `oms up` has it
+            privilege.become(Account(SIGNER, SIGNER))
+            os.write(writing, b"!")
+        time.sleep(20)
+        os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading, "rb", buffering=0) as pipe:
+        assert pipe.read(1) == b"!"
+        os.kill(starter, signal.SIGKILL)
+        os.waitpid(starter, 0)
+        assert select.select([pipe], [], [], 5)[0]
+        assert pipe.read() == b""  # neither of the two is left to write there
 
 
 def test_handing_over_a_directory_follows_no_link_out_of_it(place: Path) -> None:

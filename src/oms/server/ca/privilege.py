@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+PR_SET_PDEATHSIG, PR_GET_PDEATHSIG = 1, 2
 PR_SET_DUMPABLE = 4
 
 _NUMBERS = re.compile(r"([0-9]{1,10})(?::([0-9]{1,10}))?")
@@ -76,17 +77,33 @@ def become(owner: Account) -> None:
         raise AccountError(f"Only root can become the user with uid {owner.uid}: start the signer as root.")
     if owner.uid == 0:
         raise AccountError("The signer's user must not be root: name an account of its own.")
-    os.setgroups([])
-    os.setresgid(owner.gid, owner.gid, owner.gid)
-    os.setresuid(owner.uid, owner.uid, owner.uid)
+    with _ending_with_its_parent():
+        os.setgroups([])
+        os.setresgid(owner.gid, owner.gid, owner.gid)
+        os.setresuid(owner.uid, owner.uid, owner.uid)
 
 
 def seal() -> None:
     """Closes this process's memory: no core dumps, and no looking in, not even by the same user."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _prctl(PR_SET_DUMPABLE, 0, "this process's memory could not be closed")
+
+
+@contextlib.contextmanager
+def _ending_with_its_parent() -> Iterator[None]:
+    """Keep what the kernel forgets when a process becomes another user: whether it ends with its parent."""
+    parent, number = os.getppid(), ctypes.c_int()
+    _prctl(PR_GET_PDEATHSIG, ctypes.addressof(number), "the parent's death signal cannot be asked for")
+    yield
+    _prctl(PR_SET_PDEATHSIG, number.value, "the parent's death signal cannot be set again")
+    if number.value and os.getppid() != parent:
+        raise AccountError("Whoever started the signer has ended meanwhile.")
+
+
+def _prctl(option: int, argument: int, failed: str) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:
-        raise OSError(ctypes.get_errno(), "this process's memory could not be closed")
+    if libc.prctl(option, ctypes.c_ulong(argument), 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), failed)
 
 
 def _hand_over_file(name: str, directory: int, owner: Account) -> None:

@@ -6,7 +6,6 @@ records of OMS and of its agent, and the state of the hypervisor and the disk, a
 """
 
 import contextlib
-import http.client
 import json
 import random
 import sqlite3
@@ -21,7 +20,7 @@ import libvirt
 
 from oms.agent.guests.libvirt.line import start_event_loop
 from tests.hosts.libvirtd import PrivateLibvirtd
-from tests.hosts.stack import NAME, Caller, Stack
+from tests.hosts.stack import NAME, NO_ANSWER, Caller, Stack
 
 CHANGES = ("start_vm", "stop_vm", "update_vm_settings", "delete_vm")
 GAP = "?"
@@ -106,7 +105,7 @@ class Client(threading.Thread):
         params = [part for part in (machine, settings) if part]
         try:
             answer = self._caller.raw("kvmservices", method, self._caller.sessid, 0, NAME, *params)
-        except (OSError, http.client.HTTPException, json.JSONDecodeError):
+        except NO_ANSWER:
             self.end.wait(0.1)
         else:
             _note(call, answer)

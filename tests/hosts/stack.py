@@ -19,6 +19,8 @@ from typing import Any
 PASSWORD = "a test's password"
 NAME = "node1"
 START_S = 30.0
+NO_ANSWER = (OSError, http.client.HTTPException, json.JSONDecodeError)
+"""What a caller meets whose connection broke before an answer came."""
 
 
 def free_port() -> int:
@@ -48,7 +50,7 @@ class Caller:
         self.sessid = ""
 
     def raw(self, service: str, method: str, *params: Any) -> dict[str, Any]:
-        """The whole answer. Raises OSError and http.client.HTTPException where there is none."""
+        """The whole answer. Raises NO_ANSWER where there is none."""
         body = json.dumps({"service": service, "method": method, "id": 1, "params": params})
         if self._connection is None:
             self._connection = http.client.HTTPSConnection(
@@ -187,7 +189,7 @@ class Stack:
             try:
                 with contextlib.closing(Caller(self.port, 5)) as probe:
                     probe.raw("authservices", "checksessid", "")
-            except (OSError, http.client.HTTPException, json.JSONDecodeError):
+            except NO_ANSWER:
                 if self.processes["server"].poll() is not None or time.monotonic() > end:
                     raise RuntimeError(f"the server does not answer: {self.log('server')}") from None
                 time.sleep(0.05)
@@ -207,7 +209,7 @@ class Stack:
         def answers() -> bool:
             try:
                 caller.kvm("list_vms_status")
-            except (CallFailed, OSError, http.client.HTTPException):
+            except (CallFailed, *NO_ANSWER):
                 return False
             return True
 

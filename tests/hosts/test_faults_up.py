@@ -16,7 +16,7 @@ import pytest
 from tests.hosts.enclosure import ENVIRONMENT, Enclosure
 from tests.hosts.kvm_machines import small_xml
 from tests.hosts.libvirtd import QEMU_CONF
-from tests.hosts.stack import NAME, PASSWORD, Caller, CallFailed, free_port
+from tests.hosts.stack import NAME, NO_ANSWER, PASSWORD, Caller, CallFailed, free_port
 
 pytestmark = pytest.mark.hosts
 SERVED = ["agent", "libvirtd", "nats-server", "server", "signer", "up", "virtlogd"]
@@ -93,7 +93,7 @@ class Up:
             try:
                 caller.log_in()
                 caller.kvm("list_vms_status")
-            except (CallFailed, OSError):
+            except (CallFailed, *NO_ANSWER):
                 return False
             return True
 

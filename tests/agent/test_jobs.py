@@ -89,6 +89,42 @@ async def test_one_thing_is_changed_by_one_job_at_a_time_in_order(path: Path) ->
         assert it.workshop.most_at_once == 1
 
 
+async def test_what_comes_at_once_is_done_in_the_order_it_came(path: Path) -> None:
+    async with agent(path) as it:
+        it.workshop.gate("a")
+        states = await asyncio.gather(*(it.send(Work("a", str(number))) for number in range(5)))
+        assert [state.state for state in states] == ["running"] + ["queued"] * 4
+        it.workshop.gate("a").set()
+        await it.ended(states[-1].id)
+        assert it.workshop.begun == ["0", "1", "2", "3", "4"]
+
+
+async def test_what_need_not_wait_is_written_down_as_begun_when_it_comes(path: Path) -> None:
+    async with agent(path) as it:
+        it.workshop.gate("a")
+        first, second = [await it.send(Work("a")) for _ in range(2)]
+        written = await it.journal.find([first.id, second.id])
+        assert [(entry.state, entry.runs, entry.started > 0) for entry in written.values()] == [
+            ("running", 1, True), ("queued", 0, False)
+        ]  # fmt: skip
+        assert (first.state, second.state) == ("running", "queued")
+
+
+async def test_what_was_written_down_as_begun_and_not_begun_is_taken_up_by_the_next_start(path: Path) -> None:
+    """The agent is told to end while a job is being written down."""
+    world = World()
+    async with agent(path, world=world) as it:
+        sending = asyncio.create_task(it.send(Work("a")))
+        while not it.jobs._lanes._arriving:  # noqa: ASYNC110 - as long as one sync of the disk
+            await asyncio.sleep(0)
+        await it.jobs.stop(0)
+        job = (await sending).id
+        assert it.workshop.begun == []
+    async with agent(path, world=world) as it:
+        assert (await it.ended(job)).state == "done"
+        assert it.workshop.begun == it.workshop.resumed == ["a"]
+
+
 async def test_two_things_are_changed_side_by_side(path: Path) -> None:
     async with agent(path) as it:
         it.workshop.gate("a")
@@ -105,7 +141,7 @@ async def test_so_many_jobs_run_at_once_and_no_more(path: Path) -> None:
         things = [f"t{number}" for number in range(MOST_RUNNING + 3)]
         for thing in things:
             it.workshop.gate(thing)
-        jobs = [(await it.send(Work(thing))).id for thing in things]
+        jobs = [state.id for state in await asyncio.gather(*(it.send(Work(thing)) for thing in things))]
         await until(lambda: len(it.workshop.begun) == MOST_RUNNING)
         await asyncio.sleep(0.05)
         assert len(it.workshop.begun) == MOST_RUNNING

@@ -4,11 +4,13 @@
                           ├── its deadline passed ──> failed (JobExpired), nothing changed
                           └── cancelled ──> cancelled, nothing changed
 
-An arrow with `journal` stands on the disk before what comes after it. A restarted agent goes on from there: what
-was running runs again with what it recorded, to finish or to undo; what was queued keeps its place.
+An arrow with `journal` stands on the disk before what comes after it; what need not wait is written down as
+running when it comes. A restarted agent goes on from there: what was running runs again with what it recorded, to
+finish or to undo; what was queued keeps its place.
 """
 
 import asyncio
+import contextlib
 import re
 import time
 from collections.abc import Callable, Coroutine
@@ -36,6 +38,8 @@ WELCOME_ENDED = 256
 WELCOME_BYTES = 1024 * 1024
 PRUNE_AFTER_SECONDS = 600.0
 """From being greeted: by then the server has asked for all that it wants to know."""
+TIDY_SECONDS = 1.0
+"""From a job's end; tidying syncs the disk as often as a job does, so it is done for many at once."""
 _ID = re.compile(r"[0-9a-f]{32}")
 
 Lane = Callable[[HostOperation[Any]], str]
@@ -68,7 +72,8 @@ class Jobs:
             journal, handlers, surroundings, clocks, on_begun=self._progressed, on_ended=self._ended
         )
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._stopping = False
+        self._stopping = asyncio.Event()
+        self._tidying = False
         self._prune_at = float("inf")
 
     async def accept(self, request: Request, op: HostOperation[Any]) -> JobState:
@@ -103,16 +108,14 @@ class Jobs:
             known = (await self._journal.find([job.id])).get(job.id)
             if known is None:
                 self._admit(request)
-                await self._journal.add(job.entry)
+                await self._lanes.enter(job)
         except OmsError as refusal:
             self._refuse(job, refusal)
         except JournalError as error:
             self._refuse(job, _unwritable(error))
         else:
             job.written.set_result(known)
-            if known is None:
-                self._lanes.put(job)
-            else:
+            if known is not None:
                 del self._open[job.id]
 
     def _refuse(self, job: Unfinished, error: OmsError) -> None:
@@ -121,7 +124,7 @@ class Jobs:
         job.written.exception()  # whoever asked may be gone
 
     def _admit(self, request: Request) -> None:
-        if self._stopping:
+        if self._stopping.is_set():
             raise HostUnavailable("The host's agent is being stopped: nothing was begun, try again in a moment.")
         self._clocks.check(request)
         if not request.deadline:
@@ -207,7 +210,7 @@ class Jobs:
 
     async def stop(self, grace: float) -> None:
         """Begin nothing more; give what runs `grace` seconds to end, then leave it to the next start."""
-        self._stopping = True
+        self._stopping.set()
         await self._lanes.stop(grace)
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=2)
@@ -218,9 +221,15 @@ class Jobs:
     def _ended(self, job: Unfinished) -> None:
         del self._open[job.id]
         self._events.job(job.told(), urgent=True)
-        self._spawn(self._tidy())
+        if not self._tidying:
+            self._tidying = True
+            self._spawn(self._tidy())
 
     async def _tidy(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(TIDY_SECONDS):
+                await self._stopping.wait()
+        self._tidying = False  # whatever ends from now on is tidied the next time
         now = self._clocks.latest()
         try:
             if now is not None and asyncio.get_running_loop().time() > self._prune_at:

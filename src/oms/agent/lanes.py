@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import functools
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any
 
 import structlog
@@ -54,6 +54,7 @@ class Lanes:
         self._on_begun, self._on_ended = on_begun, on_ended
         self._queue: list[Unfinished] = []
         self._busy: set[str] = set()
+        self._arriving: set[Unfinished] = set()
         self._running: set[asyncio.Task[None]] = set()
         self._resting: set[Unfinished] = set()
         self._coming_back: dict[Unfinished, asyncio.Future[None]] = {}
@@ -70,8 +71,37 @@ class Lanes:
         """How many jobs run."""
         return len(self._running)
 
+    async def enter(self, job: Unfinished) -> None:
+        """Write a new job down, and begin it or let it wait for its turn. Raises JournalError: it is not there.
+
+        One that need not wait is written down as begun: one sync of the disk instead of two.
+        """
+        at_once = self._may_begin(job) and all(job.entry.lane != other.entry.lane for other in self._arriving)
+        if at_once:
+            self._busy.add(job.entry.lane)
+            job.change(state="running", started=max(time.time(), 1.0), runs=1)
+        self._arriving.add(job)
+        try:
+            await self._journal.add(job.entry)
+        except JournalError:
+            if at_once:
+                self._busy.discard(job.entry.lane)
+            raise
+        else:
+            self._take_in(job, at_once)
+        finally:
+            self._arriving.discard(job)
+            self._pump()
+
+    def _take_in(self, job: Unfinished, at_once: bool) -> None:
+        if not at_once:
+            self.put(job)
+        elif not self._stopping:
+            job.step_aside = functools.partial(self._aside, job)
+            self._spawn(self._run(job, self._go), self._running)
+
     def put(self, job: Unfinished) -> None:
-        """Let a job wait for its turn."""
+        """Let a job that is written down wait for its turn."""
         job.step_aside = functools.partial(self._aside, job)
         self._queue.append(job)
         self._watch(job)
@@ -135,7 +165,7 @@ class Lanes:
             elif self._may_begin(job):
                 self._queue.remove(job)
                 self._busy.add(job.entry.lane)
-                self._spawn(self._run(job), self._running)
+                self._spawn(self._run(job, self._begin), self._running)
 
     def _late(self, job: Unfinished) -> bool:
         """What has begun is never late."""
@@ -157,7 +187,8 @@ class Lanes:
     def _is_full(self) -> bool:
         """Those that wait for their hypervisor, or aside, do not count: they must not hold up what need not
         wait."""
-        return len(self._running) - len(self._resting) >= MOST_RUNNING
+        begun = sum(job.entry.state == "running" for job in self._arriving)
+        return begun + len(self._running) - len(self._resting) >= MOST_RUNNING
 
     def _spawn(self, work: Coroutine[Any, Any, None], among: set[asyncio.Task[None]]) -> None:
         task = asyncio.create_task(work)
@@ -165,9 +196,9 @@ class Lanes:
         task.add_done_callback(among.discard)
         task.add_done_callback(lambda _task: self._pump())
 
-    async def _run(self, job: Unfinished) -> None:
+    async def _run(self, job: Unfinished, do: Callable[[Unfinished], Awaitable[Outcome]]) -> None:
         try:
-            await self._end(job, await self._begin(job))
+            await self._end(job, await do(job))
         finally:
             self._busy.discard(job.entry.lane)
 
@@ -185,6 +216,10 @@ class Lanes:
         job.change(state="running", started=started, runs=runs)
         self._on_begun(job)
         return await self._act(job)
+
+    async def _go(self, job: Unfinished) -> Outcome:
+        """Do what was written down as begun when it came; its sender hears of that in the answer."""
+        return failed(_expired()) if self._late(job) else await self._act(job)
 
     async def _written_as_begun(self, job: Unfinished, started: float) -> int:
         """How often it was begun. Raises JournalError when it has become too late for it."""

@@ -49,6 +49,8 @@ ASK_AGAIN_SECONDS = 3.0
 LOOK_AGAIN_SECONDS = 0.2
 CERTAIN = (HostUnavailable, HostBusy, NotSupported)
 """Refusals after which a host has certainly not written a job down."""
+KNOWN = ("queued", "running", *ENDED)
+"""What a host may say of a job that it has; `unknown` is none."""
 EXPIRY_SLACK_SECONDS = 5.0
 """After a deadline the agent refuses for certain; the slack is for the clocks' disagreement."""
 
@@ -61,6 +63,8 @@ class Jobs:
         self._caller = caller
         self._changed = changed
         self._answered: dict[str, asyncio.Future[Job]] = {}
+        self._ours: set[str] = set()
+        """Jobs that this start has sent and whose answers nobody was told yet: they need not be looked up."""
         self._tasks: set[asyncio.Task[None]] = set()
 
     # --- for callers
@@ -74,6 +78,7 @@ class Jobs:
         kept = await self._store.write(lambda tx: self._begin(tx, job))
         self._changed(host.id)
         if kept.id == job.id:
+            self._ours.add(job.id)
             self._background(self._deliver(job, op))
         return kept
 
@@ -88,10 +93,12 @@ class Jobs:
     async def outcome(self, job: Job, wait: float) -> Job:
         """The job once its answer is known. Raises FuncMethodTimeoutError with its id where that takes longer."""
         known = self._answered.setdefault(job.id, asyncio.get_running_loop().create_future())
-        current = await self._store.read(lambda tx: jobs.by_id(tx, job.id))
-        if current is not None and answered(current):
-            self._tell(current)  # whoever began to wait before the end was written may stand on the same future
-            return current
+        if job.id not in self._ours:
+            current = await self._store.read(lambda tx: jobs.by_id(tx, job.id))
+            if current is not None and answered(current):
+                # Whoever began to wait before the end was written may stand on the same future.
+                self._tell(current)
+                return current
         done, _ = await asyncio.wait((known,), timeout=wait)
         if done:
             return known.result()
@@ -137,14 +144,8 @@ class Jobs:
     # --- for the bus
 
     async def heard(self, host_id: str, state: JobState) -> None:
-        """A host tells a job's state. A host is believed about its own jobs only."""
-        job = await self._store.read(lambda tx: jobs.by_id(tx, state.id))
-        if job is None or job.host_id != host_id or job.state in ENDED:
-            return
-        if state.state in ENDED:
-            await self._end(job, **told.ended(job, state))
-        elif state.state in ("queued", "running"):
-            await self._note(job, state)
+        """A host tells a job's state: write it down if there is something new, then tell those who wait."""
+        self._tell_of(await self._store.write(lambda tx: _noted(tx, host_id, state)))
 
     async def greeted(self, host_id: str, known: tuple[JobState, ...]) -> None:
         """A host has connected and told the jobs it knows: bring ours up to that, and ask for the rest."""
@@ -226,32 +227,17 @@ class Jobs:
         elif self._caller.now() < job.deadline and job.op:
             await self._deliver(job, decode(job.op, BY_WIRE[job.method]), first=False)
 
-    async def _note(self, job: Job, state: JobState) -> None:
-        if not told.underway(job, state):
-            return
+    async def _fail(self, job: Job, error: OmsError) -> None:
+        failure = _json(pack(error))
+        self._tell_of(await self._store.write(lambda tx: jobs.change(tx, job.id, state="failed", error=failure)))
 
-        def note(tx: Connection) -> Job | None:
-            current = jobs.by_id(tx, job.id)  # an event and an answer may come side by side: the later one decides
-            if current and (values := told.underway(current, state)):
-                return jobs.change(tx, job.id, **values)
-            return None
-
-        noted = await self._store.write(note)
+    def _tell_of(self, noted: Job | None) -> None:
         if noted is not None and answered(noted):
-            self._changed(job.host_id)
+            self._changed(noted.host_id)
             self._tell(noted)
 
-    async def _fail(self, job: Job, error: OmsError) -> None:
-        await self._end(job, state="failed", error=_json(pack(error)))
-
-    async def _end(self, job: Job, **values: Any) -> None:
-        """Write an end down, then tell those who wait."""
-        ended = await self._store.write(lambda tx: jobs.change(tx, job.id, **values))
-        self._changed(job.host_id)
-        if ended is not None:
-            self._tell(ended)
-
     def _tell(self, job: Job) -> None:
+        self._ours.discard(job.id)
         waiting = self._answered.pop(job.id, None)
         if waiting is not None and not waiting.done():
             waiting.set_result(job)
@@ -267,6 +253,15 @@ class Jobs:
         task = asyncio.create_task(self._or_later(work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _noted(tx: Connection, host_id: str, state: JobState) -> Job | None:
+    """Write down what a host tells of a job of its own; the job as it is then, None where nothing is new."""
+    job = jobs.by_id(tx, state.id)
+    if job is None or job.host_id != host_id or job.state in ENDED or state.state not in KNOWN:
+        return None
+    values = told.ended(job, state) if state.state in ENDED else told.underway(job, state)
+    return jobs.change(tx, job.id, **values) if values else None
 
 
 def _job(op: HostOperation[Any], host: Host, owner: str, moment: float) -> Job:

@@ -87,8 +87,9 @@ def change(tx: Connection, job_id: str, **values: Any) -> Job | None:
     """Change a job that has not ended; the job as it is then, or None where it is unknown. An end is for ever."""
     if values.get("state") in ENDED:
         values = {"op": "", "finished": now(), **values}
-    tx.execute(update(jobs).where(jobs.c.id == job_id, jobs.c.state.in_(UNFINISHED)).values(**values))
-    return by_id(tx, job_id)
+    which = (jobs.c.id == job_id) & jobs.c.state.in_(UNFINISHED)
+    changed = tx.execute(update(jobs).where(which).values(**values).returning(jobs)).one_or_none()
+    return Job(**changed._mapping) if changed else by_id(tx, job_id)
 
 
 def forget(tx: Connection, before: float) -> int:

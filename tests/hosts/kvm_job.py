@@ -1,5 +1,6 @@
 """A job as the agent's journal keeps it, in memory, which can break off at any point as a crash would."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -31,6 +32,7 @@ class RehearsedJob:
         self.answers: list[Any] = []
         self.cancelled = False
         self.steps = 0
+        self._breakable: asyncio.Task[Any] | None = None
         self._break_at = break_at
 
     def step(self) -> None:
@@ -56,11 +58,25 @@ class RehearsedJob:
         self.answers.append(value)
         self.step()
 
+    def cancel(self) -> None:
+        """Have it undone as soon as it lets itself be."""
+        self.cancelled = True
+        if self._breakable is not None:
+            self._breakable.cancel()
+
     @asynccontextmanager
     async def cancellable(self) -> AsyncIterator[None]:
         if self.cancelled:
             raise JobCancelled("The job was cancelled.")
-        yield
+        self._breakable = asyncio.current_task()
+        try:
+            yield
+        except asyncio.CancelledError:
+            if not self.cancelled:
+                raise
+            raise JobCancelled("The job was cancelled.") from None
+        finally:
+            self._breakable = None
 
     @asynccontextmanager
     async def aside(self) -> AsyncIterator[None]:
@@ -76,8 +92,8 @@ class CrashyMachines:
 
     CHANGES = frozenset(
         {
-            "start", "stop", "ask_off", "reset", "pause", "resume", "save", "forget_saved", "set_autostart",
-            "define", "undefine", "redefine", "set_live_vcpus", "set_live_memory",
+            "start", "start_once", "stop", "ask_off", "reset", "pause", "resume", "save", "forget_saved",
+            "set_autostart", "define", "undefine", "redefine", "set_live_vcpus", "set_live_memory",
         }
     )  # fmt: skip
 

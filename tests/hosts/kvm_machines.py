@@ -61,14 +61,15 @@ def emptied(uri: str) -> Iterator[libvirt.virConnect]:
         connection.close()
 
 
-def pid_of(name: str) -> int:
-    """The process that runs a machine, as this side sees it."""
+def pid_of(uuid: str) -> int:
+    """The process that runs a machine, as this side sees it. Of two test runs side by side each may have a machine
+    of the same name, so it is the UUID that tells."""
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
                 command = (entry / "cmdline").read_bytes().split(b"\0")
             except OSError:
                 continue
-            if any(word.startswith(f"guest={name},".encode()) for word in command):
+            if uuid.encode() in command:
                 return int(entry.name)
-    raise LookupError(f"no process runs a machine {name!r}")
+    raise LookupError(f"no process runs machine {uuid}")

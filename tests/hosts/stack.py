@@ -125,6 +125,10 @@ class Stack:
     def templates(self) -> Path:
         return self.directory / "storage" / "templates"
 
+    @property
+    def iso(self) -> Path:
+        return self.directory / "storage" / "iso"
+
     def __enter__(self) -> "Stack":
         for part in ("run", "logs"):
             (self.directory / part).mkdir(parents=True, exist_ok=True)

@@ -213,7 +213,7 @@ async def test_a_machine_that_hangs_holds_up_no_list(
 ) -> None:
     for name in ("well", "hung"):
         outside.defineXML(small_xml(name)).create()
-    hung = pid_of("hung")
+    hung = pid_of(outside.lookupByName("hung").UUIDString())
     os.kill(hung, signal.SIGSTOP)
     try:
         async with connected(libvirtd.uri, use_seconds=1.0) as machines:

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import libvirt
-import libvirt_qemu  # type: ignore[import-untyped]
+import libvirt_qemu
 import pytest
 
 from oms.agent.guests.libvirt import LibvirtMachines

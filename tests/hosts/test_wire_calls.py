@@ -22,6 +22,7 @@ from tests.contract.document import METHODS, Documented
 from tests.hosts import tours, wire
 from tests.hosts.conftest import MakeDomain
 from tests.hosts.guest_image import UP_MARKER
+from tests.hosts.install_cd import tiny_cd
 from tests.hosts.kvm_machines import emptied, small_xml
 from tests.hosts.libvirtd import PrivateLibvirtd
 from tests.hosts.stack import NAME, PASSWORD, Caller, CallFailed, Stack
@@ -74,6 +75,7 @@ def test_every_method_answers_in_every_way_of_writing(
     _tour_of_volumes(tour, group)
     _tour_of_images(tour, oms.images)
     _tour_of_templates(tour, oms.templates)
+    _tour_of_an_installation(tour, oms.iso / f"{ask.__name__}.iso")
     assert tour.call("kvmservices.delete_vm", "openfiler") == 0
     assert tour.call("kvmservices.list_vms") == []
     assert tour.call("authservices.deauthenticate") == 0
@@ -168,6 +170,22 @@ def _tour_of_templates(tour: wire.Tour, templates: Path) -> None:
     (templates / "broken.ova").unlink()
 
 
+def _tour_of_an_installation(tour: wire.Tour, medium: Path) -> None:
+    tiny_cd(medium, "r")
+    asked = ("new", "debian11", "linux", medium.name, "1", "", "64", "", "")
+    assert tour.call("kvmservices.create_vm_from_iso", *asked) == 0
+    job = tour.call("taskservices.list_tasks")[0]
+    assert (job["method"], job["target"], job["result"]) == ("kvmservices.create_vm_from_iso", "new", 0)
+    ended = tour.call("taskservices.wait_task", job["id"], 30)
+    assert (ended["state"], ended["progress"]) == ("done", 100)
+    assert "started from its disk" in ended["notes"]["installation"]
+    assert tour.call("kvmservices.list_vms_status")["new"]["state"] == "running"
+    assert tour.refused("kvmservices.create_vm_from_iso", *asked).error["data"]["reason"] == "already_there"
+    assert tour.call("kvmservices.list_file_based_images_used") == ["new.qcow2"]
+    assert tour.call("kvmservices.delete_vm", "new") == 0
+    assert tour.call("kvmservices.list_file_based_images") == []
+
+
 def _tour_of_tasks(tour: wire.Tour) -> None:
     newest = tour.call("taskservices.list_tasks", "failed", NAME)[0]
     assert (newest["method"], newest["target"]) == ("kvmservices.stop_vm", "nobody")
@@ -205,6 +223,8 @@ def test_an_example_of_the_document_is_answered_in_its_shape(
     assert documented.queries
     for query in documented.queries:
         _image_of_the_example(oms.images / "testimage.img", there=documented.method != "create_file_based_image")
+        if documented.method == "create_vm_from_iso":
+            tiny_cd(oms.iso / "winxpsp2corp.iso")
         shown = (
             query.replace('"SESSID"', f'"{caller.sessid}"').replace("funcclient", NAME)
             .replace('["username","password"]', f'["admin","{PASSWORD}"]').replace(" ", "%20")

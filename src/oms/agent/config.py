@@ -41,6 +41,9 @@ class AgentConfig(msgspec.Struct, frozen=True):
     """Whether to start libvirtd where it is not running."""
     bridge: str = ""
     """The bridge that new machines are on; by default `vmbr0`, or else libvirt's network `default`."""
+    block_devices: tuple[str, ...] = ()
+    """Devices, besides logical volumes, that may become machines' disks, as in `/dev/sdb`: what is on them is
+    lost."""
     device_mapper: Mapper = "auto"
     """`never`: the kernel has none, so logical volumes are kept, and have no devices."""
     lvm_devices: tuple[str, ...] = ()

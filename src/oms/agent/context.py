@@ -76,6 +76,8 @@ class Offer:
     """The bridge for those whose network nobody has said; "" is the usual one."""
     disk_format: DiskFormat = "qcow2"
     """Of new disk images for which nobody has said another."""
+    block_devices: tuple[str, ...] = ()
+    """Paths of devices, besides logical volumes, that may be given to machines as they are."""
 
 
 @dataclass(frozen=True)

@@ -143,7 +143,11 @@ class Agent:
         """The jobs, those of the last run taken up again, and the function that answers requests."""
         lvm = Lvm(self._config.device_mapper, self._config.lvm_devices)
         storage, leases = Storage.below(self._config.storage, self._config.images), Leases()
-        offer = Offer(bridge=self._config.bridge, disk_format=self._config.image_format)
+        offer = Offer(
+            bridge=self._config.bridge,
+            disk_format=self._config.image_format,
+            block_devices=self._config.block_devices,
+        )
         errands = Errands()
         parts.push_async_callback(errands.close)
 

@@ -17,6 +17,7 @@
         │   ├── AlreadyThere                  the name is taken
         │   ├── InUse                         somebody needs it; the message names who
         │   ├── NoSpace                       the host's disk has not enough room, or ran out of it
+        │   ├── NoMemory                      the host has not enough memory for a machine now
         │   ├── Unusable                      an image or package that is damaged, unsafe, or of another kind
         │   ├── HostUnavailable               the host is not connected, or not signed here
         │   ├── HostBusy                      too many calls wait for that host
@@ -173,6 +174,12 @@ class NoSpace(FuncManError):
     """The host's storage has not enough room for that; nothing was changed."""
 
     reason = "no_space"
+
+
+class NoMemory(FuncManError):
+    """The host has not enough memory for that now; nothing was changed."""
+
+    reason = "no_memory"
 
 
 class Unusable(FuncManError):

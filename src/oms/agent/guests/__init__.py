@@ -18,6 +18,11 @@ State = Literal["running", "paused", "shutdown", "crashed"]
 DomainType = Literal["kvm", "qemu"]
 """How machines are run: by the processor itself, or emulated."""
 
+End = Literal["", "guest", "poweroff", "reboot", "destroyed", "crashed"]
+"""How a machine ended that is off: by its guest, which turned it off, or restarted it where its definition says
+that this is the end, or by its guest in one way or the other, which nobody heard; `destroyed`: its power was taken
+away; `crashed`: its process died. "" where nothing is known."""
+
 Stat = Literal["cpu", "memory", "df", "network"]
 """What `use` can measure of a running machine."""
 
@@ -103,6 +108,8 @@ class Definition(msgspec.Struct, frozen=True):
     nics: tuple[Nic, ...]
     guest_agent: bool = False
     """An agent in the guest answers now."""
+    boot: tuple[str, ...] = ()
+    """From what it starts, the first first: `hd`, `cdrom`, `network` and so on, or names of single devices."""
 
 
 class Machine(msgspec.Struct, frozen=True):
@@ -119,6 +126,8 @@ class Machine(msgspec.Struct, frozen=True):
     """It starts with the host."""
     saved: bool = False
     """It is off, and what it was doing is kept: started, it goes on from there."""
+    ended: End = ""
+    """How it ended, where it is off."""
 
 
 class DiskUse(msgspec.Struct, frozen=True):
@@ -210,6 +219,9 @@ class Machines(Protocol):
 
     async def start(self, uuid: str) -> None:
         """Start it, from its saved state where it has one. One that runs stays so."""
+
+    async def start_once(self, uuid: str, xml: str) -> None:
+        """Start it from another definition than the kept one, for this run alone. One that runs stays so."""
 
     async def resume(self, uuid: str) -> None:
         """Let a paused machine go on. One that runs stays so."""

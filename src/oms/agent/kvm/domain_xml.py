@@ -18,7 +18,7 @@ Bus = Literal["virtio", "scsi", "sata", "ide"]
 BootDevice = Literal["hd", "cdrom", "network"]
 Chipset = Literal["pc", "q35"]
 """`pc` is the board of 1996, with IDE; `q35` that of 2007, with PCI Express and SATA."""
-NicModel = Literal["virtio", "e1000", "e1000e", "rtl8139"]
+NicModel = Literal["virtio", "e1000", "e1000e", "rtl8139", "pcnet", "ne2k_pci"]
 VideoModel = Literal["vga", "virtio", "cirrus", "qxl"]
 AtEnd = Literal["destroy", "restart"]
 

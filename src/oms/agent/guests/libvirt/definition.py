@@ -54,6 +54,7 @@ def definition(text: str, locate: Callable[[str, str], Path] = lambda _pool, vol
             target.get("name") == GUEST_AGENT and target.get("state") == "connected"
             for target in root.iterfind("devices/channel/target")
         ),
+        boot=tuple(_boot(root)),
     )
 
 
@@ -78,6 +79,23 @@ def parse(text: str) -> ET.Element:
         return foreign_xml.tree(text)
     except BadXml as error:
         raise BadDefinition(str(error)) from error
+
+
+def _boot(root: ET.Element) -> Iterator[str]:
+    """libvirt takes either the one order, of kinds, or the other, of devices; never both."""
+    for kind in root.iterfind("os/boot"):
+        yield kind.get("dev", "")
+    ordered = [device for device in root.iterfind("devices/*") if device.find("boot") is not None]
+    for device in sorted(ordered, key=_place):
+        target, mac = device.find("target"), device.find("mac")
+        name = mac.get("address", "") if mac is not None else target.get("dev", "") if target is not None else ""
+        yield name or device.tag
+
+
+def _place(device: ET.Element) -> int:
+    boot = device.find("boot")
+    order = boot.get("order", "") if boot is not None else ""
+    return int(order) if order.isdecimal() else 0
 
 
 def _disk(disk: ET.Element, locate: Callable[[str, str], Path]) -> Disk:

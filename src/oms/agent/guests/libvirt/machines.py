@@ -28,6 +28,7 @@ from oms.agent.guests import (
 )
 from oms.agent.guests.joined import Joined
 from oms.agent.guests.libvirt import calls, power
+from oms.agent.guests.libvirt.ends import Ends
 from oms.agent.guests.libvirt.lines import Lines
 from oms.agent.guests.libvirt.use import Meter
 from oms.agent.guests.load import CpuLoad
@@ -84,6 +85,7 @@ class LibvirtMachines:
         )
         self._states = Joined(self._ask_states)
         self._some_run = True
+        self._ends = Ends()
         self._load = CpuLoad()
         self._meter = Meter(neighbours)
 
@@ -134,15 +136,21 @@ class LibvirtMachines:
 
     async def find(self, name: str) -> Machine:
         """The machine of that name, or else of that uuid."""
-        return await self._lines.ask(lambda connection: calls.machine(connection, calls.look_up(connection, name)))
+        return await self._lines.ask(
+            lambda connection: calls.machine(connection, self._ends, calls.look_up(connection, name))
+        )
 
     async def all(self) -> list[Machine]:
         """All machines in full."""
-        return await self._lines.ask(calls.every_machine)
+        return await self._lines.ask(functools.partial(calls.every_machine, self._ends))
 
     async def start(self, uuid: str) -> None:
         """Start it; libvirt restores a saved state by itself."""
         await self._lines.change(uuid, power.start)
+
+    async def start_once(self, uuid: str, xml: str) -> None:
+        """Start it from another definition, checked against libvirt's own schema, for this run alone."""
+        await self._lines.change(uuid, functools.partial(power.start_once, xml=xml))
 
     async def resume(self, uuid: str) -> None:
         """Let a paused machine go on, or wake one that sleeps."""
@@ -230,14 +238,22 @@ class LibvirtMachines:
 
     def _listen(self, connection: Any) -> Callable[[], None]:
         """In a thread: have libvirt tell what happens to machines."""
+        part_from_ends = self._ends.listen(connection)
         number = connection.domainEventRegisterAny(None, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, self._hear, None)
-        return lambda: connection.domainEventDeregisterAny(number)
+
+        def part() -> None:
+            connection.domainEventDeregisterAny(number)
+            part_from_ends()
+
+        return part
 
     def _hear(self, _connection: Any, domain: Any, event: int, _detail: int, _: object) -> None:
         """In libvirt's thread: pass it on."""
         if (what := EVENTS.get(event)) is None:
             return
         change = Change(domain.UUIDString(), domain.name(), what)
+        if what in {"started", "removed"}:
+            self._ends.forget(change.uuid)
         with contextlib.suppress(RuntimeError):  # the event loop has ended: nobody listens any more
             self._loop.call_soon_threadsafe(self._tell, change)
 

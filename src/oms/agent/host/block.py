@@ -1,0 +1,31 @@
+"""Block devices of this host."""
+
+import errno
+import os
+import stat
+from pathlib import Path
+
+from oms.contract.errors import FuncManError, InUse, NotThere
+
+
+def check_unused(path: Path) -> None:
+    """See that a path leads to a block device, and that the host itself has no part of it in use: mounted, for
+    swapping, or as a piece of another device. Raises NotThere, InUse, FuncManError.
+
+    The kernel gives a device exclusively to one user only, and mounting is such a use.
+    """
+    try:
+        place = os.open(path, os.O_RDONLY | os.O_EXCL | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        raise NotThere(f"There is no device {path} on this host", name=str(path)) from None
+    except OSError as error:
+        if error.errno == errno.EBUSY:
+            raise InUse(
+                f"{path} is in use on the host: mounted, or a part of another device", name=str(path)
+            ) from None
+        raise FuncManError(f"{path} cannot be used: {error.strerror}", name=str(path)) from error
+    try:
+        if not stat.S_ISBLK(os.fstat(place).st_mode):
+            raise NotThere(f"{path} is no block device", name=str(path))
+    finally:
+        os.close(place)

@@ -16,21 +16,21 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
 from oms.agent.config import AgentConfig
-from oms.agent.desk import NotOurs
 from oms.agent.enrol import Enrolment, wall_clock
 from oms.agent.identity import Identity, Place
 from oms.bus import enrolment
 from oms.bus.enrolment import EnrolAnswer
+from oms.bus.pinning import NotOurs
 from oms.contract.internal import HostFacts
 from oms.server.ca import authority
 from oms.server.ca.keystore import KeyStore
 from oms.server.store import hosts
-from tests.agent.door import REMOVE, SIGN, Door, door, quick, serving
 from tests.agent.rig import until
+from tests.server.door import REMOVE, SIGN, Door, serving
 from tests.server.rig import Seed
 
 FACTS = HostFacts("1.0", hypervisors=("kvm",))
-__all__ = ["door", "quick"]
+pytestmark = pytest.mark.usefixtures("quick")
 
 
 class Agent:

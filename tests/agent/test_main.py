@@ -23,11 +23,11 @@ from oms.bus.local import LocalAgentWire, LocalBus
 from oms.bus.nats.agent import NatsAgentWire
 from oms.contract import kvm
 from oms.contract.handlers import Handlers
-from tests.agent.door import REMOVE, Door, door, quick
 from tests.agent.rig import until
+from tests.server.door import REMOVE, Door
 from tests.server.rig import Person
 
-__all__ = ["door", "quick"]
+pytestmark = pytest.mark.usefixtures("quick")
 
 
 class Line(LocalAgentWire):

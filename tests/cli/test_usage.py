@@ -270,16 +270,21 @@ def test_a_reader_that_has_enough_is_no_failure_to_make_words_of() -> None:
 
 def test_a_package_that_is_not_installed_is_named_with_who_has_it() -> None:
     """A host has the agent's packages alone: what it cannot do is told, and is not in the help."""
-    without = "import sys; sys.modules['sqlalchemy'] = None; from oms.cli.main import main; main()"
+    without = "import sys; sys.modules.update(sqlalchemy=None, httpx=None); from oms.cli.main import main; main()"
     command = [sys.executable, "-c", without]
 
     def ran(*words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run([*command, *words], capture_output=True, text=True, check=False, env=environment())
 
-    for words in (["up"], ["server"], ["admin", "add-user", "anna"]):
+    for words, package in (
+        (["up"], "sqlalchemy"),
+        (["server"], "sqlalchemy"),
+        (["admin", "add-user", "anna"], "sqlalchemy"),
+        (["call", "funcservices.list_signed"], "httpx"),
+    ):
         done = ran(*words)
         assert done.returncode == 1
-        assert done.stderr.startswith("oms: this command needs sqlalchemy, which is not installed here")
+        assert done.stderr.startswith(f"oms: this command needs {package}, which is not installed here")
     assert " admin " not in ran("--help").stdout
     assert " agent " in ran("--help").stdout
 
@@ -296,6 +301,7 @@ def test_a_shell_completes_commands_and_options(used: Used) -> None:
     assert completed(used, "oms a") == ["agent", "admin"]
     assert completed(used, "oms admin ") == ["add-user", "reset-password", "sign"]
     assert "--bus-listen" in completed(used, "oms up --b")
+    assert completed(used, "oms call kvmservices.list_vms_s") == ["kvmservices.list_vms_status"]
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

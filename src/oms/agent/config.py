@@ -9,6 +9,7 @@ import msgspec
 
 from oms.agent.host.lvm import Mapper
 from oms.bus import enrolment
+from oms.bus.pinning import plain
 from oms.contract.types import DiskFormat
 from oms.settings import SettingsError
 
@@ -83,8 +84,3 @@ def checked(config: AgentConfig) -> AgentConfig:
         raise SettingsError("ca_sha256 is 64 hexadecimal digits, as OMS printed them at its start.")
     config.host_name()
     return config
-
-
-def plain(fingerprint: str) -> str:
-    """A fingerprint without the colons, blanks and capitals that people write it with."""
-    return re.sub(r"[:\s]", "", fingerprint).lower()

@@ -14,19 +14,17 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from oms.agent.config import AgentConfig, plain
+from oms.agent.config import AgentConfig
 from oms.agent.host import durable
-from oms.agent.identity import Identity, sha256
+from oms.agent.identity import Identity
+from oms.bus import pinning
 from oms.bus.enrolment import EnrolAnswer, Refusal, shown
+from oms.bus.pinning import NotOurs
 
 LONGEST_ANSWER_BYTES = 64 * 1024
 CONNECT_SECONDS = 10.0
 ANSWER_SECONDS = 30.0
 """For an exchange as a whole, however slowly the other side speaks."""
-
-
-class NotOurs(Exception):
-    """What answers is not the OMS whose fingerprint was given, or none was given."""
 
 
 class OutOfReach(Exception):
@@ -44,10 +42,10 @@ class Desk:
     async def pin(self) -> None:
         """Keep the CA that was meant: the one in the file that was given, or that OMS gives if its fingerprint is
         the one that was given, or the one kept before where neither was given now."""
-        wanted = plain(self._config.ca_sha256)
+        wanted = pinning.plain(self._config.ca_sha256)
         if self._config.ca_file is not None:
             pem = self._config.ca_file.read_text()
-            _check(pem, wanted, str(self._config.ca_file))
+            pinning.check(pem, wanted, str(self._config.ca_file))
         elif (kept := self._kept()) and wanted in ("", kept):
             return
         elif not wanted:
@@ -57,7 +55,7 @@ class Desk:
             )
         else:
             pem = await self._offered()
-            _check(pem, wanted, self._config.server)
+            pinning.check(pem, wanted, self._config.server)
         durable.write_whole(self._identity.ca, pem.encode())
 
     def _kept(self) -> str:
@@ -67,9 +65,7 @@ class Desk:
             return ""
 
     async def _offered(self) -> str:
-        unverified = ssl.create_default_context()
-        unverified.check_hostname, unverified.verify_mode = False, ssl.CERT_NONE
-        _, body = await self._exchange(unverified, "GET", "/ca.pem", b"")
+        _, body = await self._exchange(pinning.unverified(), "GET", "/ca.pem", b"")
         return body.decode("ascii", "replace")
 
     async def ask(self, path: str, question: msgspec.Struct) -> EnrolAnswer:
@@ -118,19 +114,6 @@ def _hang_up(connection: http.client.HTTPSConnection) -> None:
     if (line := connection.sock) is not None:
         with contextlib.suppress(OSError):
             line.shutdown(socket.SHUT_RDWR)
-
-
-def _check(pem: str, wanted: str, where: str) -> None:
-    """Raises NotOurs for a certificate that is not the one wanted ("": any)."""
-    try:
-        found = sha256(pem)
-    except ValueError as error:
-        raise NotOurs(f"{where} gives no CA certificate: it is no OMS.") from error
-    if wanted not in ("", found):
-        raise NotOurs(
-            f"{where} is not the OMS that was meant: its CA has the fingerprint {found}, given was {wanted}."
-            " Nothing was sent to it."
-        )
 
 
 def _printable(reason: str) -> str:

@@ -10,10 +10,11 @@ import msgspec
 import structlog
 
 from oms.agent.config import AgentConfig
-from oms.agent.desk import Desk, NotOurs, OutOfReach
+from oms.agent.desk import Desk, OutOfReach
 from oms.agent.identity import Identity, Place
 from oms.bus import enrolment
 from oms.bus.enrolment import EnrolAnswer, EnrolRequest, Refusal
+from oms.bus.pinning import NotOurs
 from oms.contract.internal import HostFacts
 
 log = structlog.get_logger("oms.agent")

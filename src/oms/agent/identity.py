@@ -5,10 +5,8 @@ current -> a-…        key, certificate and the rest of one place, changed in o
 next-key.pem          the key of a renewal that is under way, so that it can be asked for again
 """
 
-import hashlib
 import secrets
 import shutil
-import ssl
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -20,6 +18,7 @@ from cryptography.x509.oid import NameOID
 from oms.agent.host import durable
 from oms.bus import enrolment
 from oms.bus.enrolment import EnrolAnswer
+from oms.bus.pinning import sha256
 from oms.bus.wire import check_host_id
 
 
@@ -149,11 +148,6 @@ class Identity:
             if old.name != keep:
                 shutil.rmtree(old)
         durable.sync_directory(self.home)
-
-
-def sha256(pem: str) -> str:
-    """The fingerprint of a certificate: 64 lower-case hexadecimal digits. Raises ValueError where it is none."""
-    return hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem.strip())).hexdigest()
 
 
 def _fit(certificate: str, key: bytes) -> bool:

@@ -15,7 +15,6 @@ from oms.agent import dispatch, placing
 from oms.agent.clock import ServerClocks
 from oms.agent.config import AgentConfig
 from oms.agent.context import Host, Job, Offer, Storage
-from oms.agent.desk import NotOurs
 from oms.agent.enrol import Enrolment, wall_clock
 from oms.agent.errands import Errands
 from oms.agent.events import Events
@@ -34,6 +33,7 @@ from oms.bus.call import defect
 from oms.bus.nats.agent import NatsAgentWire
 from oms.bus.nats.client import Credentials
 from oms.bus.nats.link import AGENT_TIMING, LinkTiming
+from oms.bus.pinning import NotOurs
 from oms.bus.wire import RequestHandler
 from oms.contract.internal import Hello
 

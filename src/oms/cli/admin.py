@@ -10,13 +10,13 @@ import msgspec
 import typer
 
 from oms.cli import logs
+from oms.contract.decode import legal
 from oms.contract.errors import OmsError
 from oms.contract.operation import Permission
 from oms.contract.types import UserName
 from oms.server import admin, passwords
 from oms.server.ca.client import SignerClient
 from oms.server.config import ServerConfig
-from oms.server.decode import legal
 from oms.server.enrol import Signer
 from oms.server.store import Store, hosts
 from oms.settings import load

@@ -151,6 +151,61 @@ def signer(
         raise typer.Exit(1) from None
 
 
+def _methods(incomplete: str) -> list[tuple[str, str]]:
+    from oms.cli.call import methods
+
+    return methods(incomplete)
+
+
+@app.command()
+def call(
+    method: Annotated[
+        str, typer.Argument(help="As in kvmservices.list_vms.", autocompletion=_methods, show_default=False)
+    ],
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(help="The host, where one answers, and the parameters in their order.", show_default=False),
+    ] = None,
+    cache: Annotated[
+        int, typer.Option(metavar="SECONDS", min=0, help="How old a recorded answer may be; 0 asks the host.")
+    ] = 0,
+    wait: Annotated[
+        bool, typer.Option(help="Whether to wait for a change that takes longer than its call.")
+    ] = True,
+    json: Annotated[bool, typer.Option("--json", help="Show the answer as JSON.")] = False,
+) -> None:
+    """Call any method of the API: `oms call kvmservices.list_vms node1 cpu memory`.
+
+    Words are texts where a text is legal, and else JSON. Words that begin with a hyphen stand behind `--`.
+    """
+    from oms.cli.call import run
+
+    run(method, words or [], cache_timeout=cache, wait=wait, as_json=json)
+
+
+@app.command()
+def login(
+    url: Annotated[str | None, typer.Argument(help="OMS's address, as in https://oms:8000.")] = None,
+    ca_sha256: Annotated[str | None, typer.Option(metavar="HEX", help="The fingerprint that OMS printed.")] = None,
+    ca_file: Annotated[
+        Path | None, typer.Option(help="OMS's CA itself (PEM), instead of its fingerprint.", exists=True)
+    ] = None,
+    user: Annotated[str | None, typer.Option(help="The user's name.")] = None,
+) -> None:
+    """Begin a session for `oms call`; what is not given is asked for, the password always."""
+    from oms.cli import session
+
+    session.login(url, ca_sha256, ca_file, user)
+
+
+@app.command()
+def logout() -> None:
+    """End the session."""
+    from oms.cli import session
+
+    session.logout()
+
+
 def main() -> None:
     """The command."""
     try:
@@ -163,7 +218,7 @@ def main() -> None:
             raise
         print(
             f"oms: this command needs {missing.name}, which is not installed here: install opennode-oms[server] "
-            "on a server, opennode-oms[agent] on a host.",
+            "on a server, opennode-oms[agent] on a host, opennode-oms[client] elsewhere.",
             file=sys.stderr,
         )
         sys.exit(1)

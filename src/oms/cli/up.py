@@ -14,7 +14,6 @@ import os
 import pwd
 import signal
 import socket
-import ssl
 import sys
 from asyncio.subprocess import Process
 from collections.abc import Coroutine, Iterator, Mapping
@@ -24,7 +23,7 @@ from typing import Any, TypeVar
 import structlog
 import typer
 
-from oms.bus import enrolment
+from oms.bus import enrolment, pinning
 from oms.cli import logs, serve
 from oms.contract.errors import OmsError
 from oms.server import admin
@@ -275,14 +274,11 @@ class Machine:
     async def _answering(self) -> str:
         """Wait until the server serves; the fingerprint of its CA."""
         host, port = address(self._settings.listen)
-        context = ssl.create_default_context()
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # it is ours: only whether it answers
         while True:
             with contextlib.suppress(OSError, asyncio.IncompleteReadError):
-                _, writer = await asyncio.open_connection(host, port, ssl=context)
+                _, writer = await asyncio.open_connection(host, port, ssl=pinning.unverified())
                 writer.close()
-                pem = (self._settings.home / "tls" / "pinned-ca.crt").read_bytes()
-                return hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem.decode())).hexdigest()
+                return pinning.sha256((self._settings.home / "tls" / "pinned-ca.crt").read_text())
             await asyncio.sleep(0.1)
 
     async def _own_host(self, agent: Child) -> str:

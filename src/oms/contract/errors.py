@@ -342,3 +342,19 @@ def unpack(wire: WireError) -> OmsError:
     if kind is None or "wire_name" not in dir(kind):
         return FuncManError(wire.message, **{**wire.data, "kind": wire.kind})
     return kind(wire.message, **wire.data)
+
+
+def shown(message: str, data: dict[str, Any]) -> OmsError:
+    """The error again from what a caller is shown of it in JSON-RPC 2.0, where `data` has its name and details.
+
+    Of a name that is not known here (a newer server's) it is a `FuncManError` that keeps it.
+    """
+    details = {key: value for key, value in data.items() if key not in ("origin", "code", "name")}
+    name, reason = str(data.get("name", "")), details.get("reason", "")
+    named = [kind for kind in OmsError.kinds.values() if getattr(kind, "wire_name", "") == name]
+    if not named:
+        return FuncManError(message, **{**details, "kind": name})
+    kind = next((kind for kind in named if kind.reason == reason), OmsError.kinds[name])
+    if kind.reason:
+        del details["reason"]
+    return kind(message, **details)

@@ -12,11 +12,12 @@ from typing import Any
 import msgspec
 
 from oms.bus.call import encode
+from oms.contract import decode
+from oms.contract.decode import Decoded
 from oms.contract.errors import AuthError, FuncManError, FuncMethodTimeoutError, OmsError, PermissionDenied
 from oms.contract.operation import HostOperation, OpenOperation, Operation, Permission
-from oms.server import audit, decode, jobs
+from oms.server import audit, jobs
 from oms.server.audit import Audit, Line
-from oms.server.decode import Decoded
 from oms.server.desk import Desk, House, Table
 from oms.server.reads import Reads
 

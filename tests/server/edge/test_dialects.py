@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from oms.contract import decode
 from oms.contract.auth import DeathError
 from oms.contract.errors import (
     JSON_RPC_CODES,
@@ -20,7 +21,6 @@ from oms.contract.errors import (
     ParameterMismatch,
     PermissionDenied,
 )
-from oms.server import decode
 from oms.server.edge import dialects, introspection
 from oms.server.edge.dialects import EXPECTED, MOST_IN_A_BATCH, Asked, Invalid, NoCall, Plain, Unreadable
 from oms.server.pipeline import Answer, InHost

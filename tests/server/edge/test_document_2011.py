@@ -7,9 +7,9 @@ import msgspec
 import pytest
 
 from oms.bus.call import encode
+from oms.contract import decode
+from oms.contract.decode import Decoded
 from oms.contract.operation import HostOperation
-from oms.server import decode
-from oms.server.decode import Decoded
 from oms.server.edge import dialects
 from oms.server.edge.dialects import Asked
 from oms.server.pipeline import Answer, InHost

@@ -1,15 +1,13 @@
-"""OMS's HTTPS address, really listening in this process, for the agents of tests."""
+"""OMS's HTTPS address, really listening in this process."""
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
-from oms.agent import enrol
 from oms.server.ca.client import SignerClient
 from oms.server.edge.http import Edge
 from oms.server.edge.listener import bound, listening
@@ -18,13 +16,6 @@ from oms.server.identity import prepare
 from tests.server.rig import Oms
 
 SIGN, REMOVE = "funcservices.sign_requests", "funcservices.remove_signed"
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("ASK_SECONDS", "ASK_SLOWLY_SECONDS", "RENEW_AGAIN_SECONDS"):
-        monkeypatch.setattr(enrol, name, 0.03)
-    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
 
 
 @dataclass

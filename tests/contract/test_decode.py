@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from msgspec import Meta
 
 from oms.bus.call import encode
-from oms.contract import pages
+from oms.contract import decode, pages
 from oms.contract.auth import Authenticate
+from oms.contract.decode import Decoded
 from oms.contract.errors import IllegalService, MethodNotFound, OmsError, ParameterMismatch, ServiceNotFound
 from oms.contract.func import DescribeHost, ListSigned, SignRequests
 from oms.contract.kvm import ListVms, StartVm, UpdateVmSettings
@@ -22,8 +23,6 @@ from oms.contract.operation import HostOperation, Operation, signature
 from oms.contract.registry import BY_NAME, OPERATIONS
 from oms.contract.task import ListTasks, WaitTask
 from oms.contract.types import Password, Secret
-from oms.server import decode
-from oms.server.decode import Decoded
 
 Kind = type[Operation[Any]]
 T = TypeVar("T")

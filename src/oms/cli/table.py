@@ -1,0 +1,59 @@
+"""An answer as people read it: lists of things as tables, a thing as its members, all else as it is."""
+
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from oms.cli.session import printable
+
+WIDE = 10_000
+"""Columns of an output that is no terminal: nothing is cut off or broken there."""
+
+
+def show(answer: Any, *, as_json: bool) -> None:
+    """Print it."""
+    plain = msgspec.to_builtins(answer)
+    if as_json:
+        print(msgspec.json.format(msgspec.json.encode(plain)).decode())
+        return
+    match plain:
+        case [dict(), *_]:
+            columns = list(dict.fromkeys(name for row in plain for name in row))
+            _print(columns, ([row.get(name) for name in columns] for row in plain))
+        case dict() if plain and all(isinstance(row, dict) for row in plain.values()):
+            columns = list(dict.fromkeys(name for row in plain.values() for name in row))
+            rows = ([key, *(row.get(name) for name in columns)] for key, row in plain.items())
+            _print(["", *columns], rows)
+        case dict():
+            _print([], plain.items())
+        case list():
+            _print([], ([row] for row in plain))
+        case _:
+            print(_cell(plain))
+
+
+def _print(columns: list[str], rows: Iterable[Iterable[Any]]) -> None:
+    table = Table(box=None, pad_edge=False, show_header=bool(columns))
+    for name in columns:
+        table.add_column(Text(printable(name)))
+    for row in rows:
+        table.add_row(*(Text(_cell(cell)) for cell in row))
+    if table.row_count:
+        Console(width=None if sys.stdout.isatty() else WIDE, highlight=False).print(table)
+
+
+def _cell(value: Any) -> str:
+    match value:
+        case None:
+            return ""
+        case str():
+            return printable(value)
+        case list() if all(isinstance(word, str) for word in value):
+            return " ".join(map(printable, value))
+        case _:
+            return printable(msgspec.json.encode(value).decode())

@@ -11,6 +11,7 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
+import uvicorn
 import uvloop
 
 from oms.server import identity
@@ -28,6 +29,7 @@ class Served:
 
     oms: Oms
     port: int
+    server: uvicorn.Server
     _loop: asyncio.AbstractEventLoop
     _told: asyncio.Event
 
@@ -59,7 +61,7 @@ class Served:
             pair = (await identity.prepare(self.oms.config, SignerClient(self.oms.config.signer))).web
             with contextlib.closing(listener.bound("127.0.0.1", 0)) as sock:
                 self.port = sock.getsockname()[1]
-                async with listener.listening(self.oms.edge, pair, sock):
+                async with listener.listening(self.oms.edge, pair, sock) as self.server:
                     self._ready.set_result(None)
                     await self._told.wait()
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from oms.server.edge import http, protocol
+from oms.server.edge import protocol
 from tests.security.served import Served
 from tests.security.wire import HOST, Connection, request, soon, written
 from tests.server.rig import Seed
@@ -141,10 +141,10 @@ def hasty(seed: Seed, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
         r"headers within (\d+) s, its body within (\d+) s, and reads an answer within (\d+) s", documented
     )
     assert waits is not None
-    real = protocol.HEAD_SECONDS, http.BODY_SECONDS, protocol.UNREAD_SECONDS
+    real = protocol.HEAD_SECONDS, protocol.BODY_SECONDS, protocol.UNREAD_SECONDS
     assert tuple(int(wait) for wait in waits.groups()) == real == (10, 30, 60)
     monkeypatch.setattr(protocol, "HEAD_SECONDS", 0.5)
-    monkeypatch.setattr(http, "BODY_SECONDS", 0.5)
+    monkeypatch.setattr(protocol, "BODY_SECONDS", 0.5)
     monkeypatch.setattr(protocol, "UNREAD_SECONDS", 0.5)
     with Served(seed, folder) as running:
         yield running

@@ -5,6 +5,7 @@ logged with a reference, and no caller sees more of it than that.
 """
 
 import asyncio
+import functools
 import ipaddress
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
@@ -25,7 +26,6 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 LONGEST_URL_BYTES = 16 * 1024
 LONGEST_HEADERS_BYTES = 8 * 1024
 LONGEST_BODY_BYTES = 1024 * 1024
-BODY_SECONDS = 30
 AT_ONCE_IN_A_BATCH = 8
 LONGEST_BATCH_BYTES = 1024 * 1024
 """Of a batch's answers: with so many bytes of them there, no further call of it is made."""
@@ -97,8 +97,6 @@ class Edge:
             status, headers, body = await self._answer(scope, receive)
         except TooLarge:
             status, headers, body = LONG_BODY
-        except TimeoutError:
-            status, headers, body = SLOW_BODY
         except Gone:
             return
         except Exception as bug:  # noqa: BLE001 - the edge of the server
@@ -184,21 +182,21 @@ class Edge:
 
 
 async def _body(receive: Receive) -> bytes:
-    """All of a request's body. Raises TooLarge, TimeoutError and Gone."""
+    """All of a request's body. Raises TooLarge and Gone; that it comes in time, `protocol` sees to."""
     parts: list[bytes] = []
     size = 0
-    async with asyncio.timeout(BODY_SECONDS):
-        while size <= LONGEST_BODY_BYTES:
-            message = await receive()
-            if message["type"] != "http.request":
-                raise Gone
-            parts.append(message.get("body", b""))
-            size += len(parts[-1])
-            if size <= LONGEST_BODY_BYTES and not message.get("more_body"):
-                return b"".join(parts)
+    while size <= LONGEST_BODY_BYTES:
+        message = await receive()
+        if message["type"] != "http.request":
+            raise Gone
+        parts.append(message.get("body", b""))
+        size += len(parts[-1])
+        if size <= LONGEST_BODY_BYTES and not message.get("more_body"):
+            return b"".join(parts)
     raise TooLarge
 
 
+@functools.lru_cache(maxsize=256)
 def _is_address(name: str) -> bool:
     try:
         ipaddress.ip_address(name[1:-1] if name.startswith("[") and name.endswith("]") else name)

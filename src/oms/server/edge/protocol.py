@@ -6,12 +6,21 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from oms.server.edge.http import LONG_HEADERS, LONG_URL, LONGEST_URL_BYTES, NO_HTTP, SLOW_HEAD, Answered
+from oms.server.edge.http import (
+    LONG_HEADERS,
+    LONG_URL,
+    LONGEST_URL_BYTES,
+    NO_HTTP,
+    SLOW_BODY,
+    SLOW_HEAD,
+    Answered,
+)
 
 LONGEST_LOOSE_BYTES = 28 * 1024
 """Of what comes without a whole head or a piece of a body in it: a head has at most the longest URL, the longest
 headers and the request line, and nobody needs as much for what stands between chunks or behind them."""
 HEAD_SECONDS = 10
+BODY_SECONDS = 30
 UNREAD_SECONDS = 60
 """How long an answer may wait for its caller to read on."""
 
@@ -23,7 +32,7 @@ class OneWrite:
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
         self._held = b""
-        self.is_closing = transport.is_closing
+        self.is_closing, self.get_extra_info = transport.is_closing, transport.get_extra_info
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
@@ -60,37 +69,40 @@ class LimitedProtocol(HttpToolsProtocol):
         self.url = b""
         self._loose_bytes = 0
         self._moved = False  # whether the bytes that came last ended a head or brought a piece of a body
-        self._in_body = False
+        self._in_head = self._in_body = False
         self._keep_alive = True
         self._late: asyncio.TimerHandle | None = None
         self._unread: asyncio.TimerHandle | None = None
-        self._expect_head()
+        self._expect(HEAD_SECONDS, SLOW_HEAD)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The caller is gone."""
-        self._expect_no_head()
+        self._expect_nothing()
         self._stop_waiting()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Some bytes more."""
-        if not self._in_body:
-            self._expect_head()
+        """Some bytes more. What came whole in them has needed no timer."""
         self._moved = False
         super().data_received(data)
         self._loose_bytes = 0 if self._moved else self._loose_bytes + len(data)
         if self._loose_bytes > LONGEST_LOOSE_BYTES:
             self._refuse_head(LONG_HEADERS)
+        elif self._in_body:
+            self._expect(BODY_SECONDS, SLOW_BODY)
+        elif self._in_head or not self._moved:
+            self._expect(HEAD_SECONDS, SLOW_HEAD)
 
     def on_message_begin(self) -> None:
         """Another head begins, perhaps in the bytes that ended the request before."""
         super().on_message_begin()
-        self._expect_head()
+        self._in_head = True
 
     def on_headers_complete(self) -> None:
         """The head has ended. Until the body has as well, an answer is the last one on this connection."""
-        self._expect_no_head()
-        self._moved = self._in_body = True
+        self._expect_nothing()
+        self._in_head, self._moved = False, True
+        self._in_body = True
         super().on_headers_complete()
         self._keep_alive, self.cycle.keep_alive = self.cycle.keep_alive, False
 
@@ -101,6 +113,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """The request is whole: others may follow it."""
+        self._expect_nothing()
         self._in_body = False
         self.cycle.keep_alive = self._keep_alive
         super().on_message_complete()
@@ -132,11 +145,12 @@ class LimitedProtocol(HttpToolsProtocol):
         super().resume_writing()
         self._stop_waiting()
 
-    def _expect_head(self) -> None:
-        if self._late is None:
-            self._late = self.loop.call_later(HEAD_SECONDS, self._refuse, SLOW_HEAD)
+    def _expect(self, seconds: float, otherwise: Answered) -> None:
+        """The rest of a head or a body, within so many seconds from when it was first waited for."""
+        if self._late is None and not self.transport.is_closing():
+            self._late = self.loop.call_later(seconds, self._refuse, otherwise)
 
-    def _expect_no_head(self) -> None:
+    def _expect_nothing(self) -> None:
         if self._late is not None:
             self._late.cancel()
             self._late = None

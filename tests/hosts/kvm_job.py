@@ -93,7 +93,8 @@ class CrashyMachines:
     CHANGES = frozenset(
         {
             "start", "start_once", "stop", "ask_off", "reset", "pause", "resume", "save", "forget_saved",
-            "set_autostart", "define", "undefine", "redefine", "set_live_vcpus", "set_live_memory",
+            "set_autostart", "create_snapshot", "revert_snapshot", "delete_snapshot",
+            "define", "undefine", "redefine", "set_live_vcpus", "set_live_memory",
         }
     )  # fmt: skip
 

@@ -72,6 +72,7 @@ def test_every_method_answers_in_every_way_of_writing(
     _tour_of_machines(tour, domain)
     _tour_of_tasks(tour)
     tours.power(tour, domain)
+    tours.snapshots(tour, virt, oms.images)
     _tour_of_volumes(tour, group)
     _tour_of_images(tour, oms.images)
     _tour_of_templates(tour, oms.templates)

@@ -1,7 +1,10 @@
 """Stretches of the tour on which every method is called once at least in every way of writing a call."""
 
+from pathlib import Path
+
 import libvirt
 
+from tests.hosts.kvm_machines import disk_xml, small_xml
 from tests.hosts.wire import Tour
 
 
@@ -26,3 +29,35 @@ def power(tour: Tour, domain: libvirt.virDomain) -> None:
     assert tour.call("kvmservices.set_autostart_vm", name, False) == 0
     assert tour.refused("kvmservices.shutdown_vm", name, 0).error["data"]["parameter"] == "seconds"
     assert tour.refused("kvmservices.set_autostart_vm", name, "yes").error["data"]["parameter"] == "autostart"
+
+
+def snapshots(tour: Tour, virt: libvirt.virConnect, images: Path) -> None:
+    """A machine of its own, with a disk that snapshots can lie in."""
+    tour.call("kvmservices.create_file_based_image", "kept.qcow2", 8)
+    disk = disk_xml(images / "kept.qcow2").replace("'raw'", "'qcow2'")
+    virt.defineXML(small_xml("kept", devices=disk))
+    assert tour.call("kvmservices.list_snapshots", "kept") == []
+    assert tour.call("kvmservices.create_snapshot", "kept", "off") == 0
+    tour.call("kvmservices.start_vm", "kept")
+    assert tour.call("kvmservices.create_snapshot", "kept", "on", "while it ran: <b>&</b>") == 0
+    off, on = tour.call("kvmservices.list_snapshots", "kept")
+    assert (off["name"], off["state"], off["memory_kb"], off["current"]) == ("off", "shutdown", 0, False)
+    assert (on["name"], on["state"], on["parent"], on["description"]) == (
+        "on", "running", "off", "while it ran: <b>&</b>",
+    )  # fmt: skip
+    assert on["memory_kb"] > 0
+    taken = tour.refused("kvmservices.create_snapshot", "kept", "on")
+    assert taken.error["data"]["reason"] == "already_there"
+    assert tour.call("kvmservices.revert_snapshot", "kept", "off") == 0
+    assert tour.call("kvmservices.describe_vm", "kept")["state"] == "shutdown"
+    assert tour.call("kvmservices.delete_snapshot", "kept", "off") == 0
+    gone = tour.refused("kvmservices.revert_snapshot", "kept", "off")
+    assert gone.error["data"]["reason"] == "not_there"
+    for name in ("1", "../on", "-d", "on;off", "o" * 64):
+        assert (
+            tour.refused("kvmservices.create_snapshot", "kept", name).error["data"]["parameter"] == "snapshot_name"
+        )
+    control = tour.refused("kvmservices.create_snapshot", "kept", "third", "bell \x07")
+    assert control.error["data"]["parameter"] == "description"
+    assert tour.call("kvmservices.delete_vm", "kept") == 0
+    assert not (images / "kept.qcow2").exists()

@@ -4,12 +4,14 @@ from types import ModuleType
 from typing import Any
 
 from oms.contract import auth, func, kvm, lvm, task
-from oms.contract.kvm import description, images, install, power, templates
+from oms.contract.kvm import description, images, install, power, snapshots, templates
 from oms.contract.operation import Operation, Service
 
 Methods = dict[str, type[Operation[Any]]]
 
-MODULES: tuple[ModuleType, ...] = (auth, func, kvm, description, images, install, power, templates, lvm, task)
+MODULES: tuple[ModuleType, ...] = (
+    auth, func, kvm, description, images, install, power, snapshots, templates, lvm, task,
+)  # fmt: skip
 
 
 def _methods(module: ModuleType) -> Methods:

@@ -7,10 +7,14 @@ A machine is named by its UUID everywhere but in `find`: names are given anew to
 """
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Literal, Protocol
 
 import msgspec
+
+from oms.agent.guests.parts import Definition as Definition
+from oms.agent.guests.parts import Disk as Disk
+from oms.agent.guests.parts import Nic as Nic
+from oms.agent.guests.snapshots import Snapshots
 
 State = Literal["running", "paused", "shutdown", "crashed"]
 """`shutdown` is off, or so far in going off that there is no way back."""
@@ -59,59 +63,6 @@ class MachineState(msgspec.Struct, frozen=True):
     """Since its start; 0 where it is off."""
 
 
-class Disk(msgspec.Struct, frozen=True):
-    """A drive of a machine."""
-
-    target: str
-    """Its name in the machine, as in `vda`."""
-    device: Literal["disk", "cdrom", "floppy", "lun"]
-    file: Path | None
-    """The file behind it, as the definition spells it; None for a block device, a volume, a network disk, no
-    medium."""
-    sources: tuple[Path, ...]
-    """All files and devices that the definition names for it: the one behind it and those behind that."""
-    bus: str = ""
-    """As in `virtio`."""
-    format: str = ""
-    """As in `raw`; "" where the definition does not say."""
-    read_only: bool = False
-
-
-class Nic(msgspec.Struct, frozen=True):
-    """A network interface of a machine."""
-
-    mac: str
-    source: str
-    """The bridge, device or network on the host's side; "" where the definition names none."""
-    device: str
-    """The host's end of it while the machine runs, as in `vnet0`; else ""."""
-    kind: str = ""
-    """What `source` is: `bridge`, `network`, or another word of the hypervisor's."""
-    model: str = ""
-    """As in `virtio`."""
-
-
-class Definition(msgspec.Struct, frozen=True):
-    """What a machine is made of."""
-
-    vcpus: int
-    max_vcpus: int
-    memory_kb: int
-    max_memory_kb: int
-    vcpus_pinned: bool
-    """Its CPUs are laid out in sockets or memory nodes, so that there can never be more than `max_vcpus`."""
-    memory_pinned: bool
-    """Its memory is laid out in nodes or slots, so that `max_memory_kb` stays as it is."""
-    balloon: bool
-    """It has the device by which a running machine gives memory back."""
-    disks: tuple[Disk, ...]
-    nics: tuple[Nic, ...]
-    guest_agent: bool = False
-    """An agent in the guest answers now."""
-    boot: tuple[str, ...] = ()
-    """From what it starts, the first first: `hd`, `cdrom`, `network` and so on, or names of single devices."""
-
-
 class Machine(msgspec.Struct, frozen=True):
     """A machine in full. It has one definition at least."""
 
@@ -128,6 +79,8 @@ class Machine(msgspec.Struct, frozen=True):
     """It is off, and what it was doing is kept: started, it goes on from there."""
     ended: End = ""
     """How it ended, where it is off."""
+    run: int = 0
+    """Which of its runs this is: another number after each start, 0 while it is off."""
 
 
 class DiskUse(msgspec.Struct, frozen=True):
@@ -180,7 +133,7 @@ class Change(msgspec.Struct, frozen=True):
     """`anything`, without uuid and name: changes were missed while the hypervisor was away."""
 
 
-class Machines(Protocol):
+class Machines(Snapshots, Protocol):
     """The virtual machines of this host.
 
     Every method may raise `HypervisorUnavailable`, at once where the hypervisor is known to be away and after some

@@ -130,10 +130,11 @@ def machine(connection: Any, ends: Ends, domain: Any) -> Machine:
         uuid=domain.UUIDString(),
         name=domain.name(),
         state=STATES[number],
-        live=_definition(connection, domain, text) if text else None,
-        kept=_definition(connection, domain, domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)) if keeps else None,
+        live=described(connection, domain, text) if text else None,
+        kept=described(connection, domain, domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)) if keeps else None,
         autostart=bool(domain.autostart()),
         saved=bool(domain.hasManagedSaveImage(0)),
+        run=domain.ID() if text and domain.ID() != OFF else 0,
         ended=ends.of(domain.UUIDString(), reason) if number == libvirt.VIR_DOMAIN_SHUTOFF else "",
     )
 
@@ -170,7 +171,7 @@ def is_in(domain: Any, *wanted: str) -> bool:
 
 def at_work(domain: Any) -> bool:
     """Whether libvirt is in the midst of something long with it."""
-    return bool(domain.isActive()) and domain.jobInfo()[0] != libvirt.VIR_DOMAIN_JOB_NONE
+    return bool(domain.isActive()) and domain.controlInfo()[0] != libvirt.VIR_DOMAIN_CONTROL_OK
 
 
 def percent(domain: Any) -> float | None:
@@ -207,7 +208,9 @@ def redefine(domain: Any, *, vcpus: int | None, memory_kb: int | None) -> None:
     domain.connect().defineXML(changed)
 
 
-def _definition(connection: Any, domain: Any, text: str) -> Definition:
+def described(connection: Any, domain: Any, text: str) -> Definition:
+    """What stands in a definition of a machine. Raises FuncManError where that cannot be read."""
+
     def locate(pool: str, volume: str) -> Path:
         try:
             return Path(connection.storagePoolLookupByName(pool).storageVolLookupByName(volume).path())

@@ -66,18 +66,21 @@ class Lines:
         """What `act` answers, given the domain; it changes something."""
         return await self.make(lambda connection: act(calls.by_uuid(connection, uuid)))
 
-    async def work(self, uuid: str, act: Callable[[Any], T], on_progress: Progress) -> T:
+    async def work(self, uuid: str, act: Callable[[Any], T], on_progress: Progress | None = None) -> T:
         """As `change`, as long as it takes. Cancelled, it is broken off before that is told; where it is done all
-        the same, that is answered instead."""
+        the same, that is answered instead. Without `on_progress` it is one that tells none and cannot be broken
+        off: libvirt goes on with it."""
         await self.settle(uuid)
         work = asyncio.create_task(
             self._working.change(lambda connection: act(calls.by_uuid(connection, uuid)), None)
         )
         try:
             while not (await asyncio.wait((work,), timeout=PROGRESS_SECONDS))[0]:
-                if (percent := await self._percent(uuid)) is not None:
+                if on_progress and (percent := await self._percent(uuid)) is not None:
                     on_progress(percent)
         except asyncio.CancelledError:
+            if on_progress is None:
+                raise
             await self._break_off(uuid, work)
         return work.result()
 

@@ -30,6 +30,7 @@ from oms.agent.guests.joined import Joined
 from oms.agent.guests.libvirt import calls, power
 from oms.agent.guests.libvirt.ends import Ends
 from oms.agent.guests.libvirt.lines import Lines
+from oms.agent.guests.libvirt.snapshots import LibvirtSnapshots
 from oms.agent.guests.libvirt.use import Meter
 from oms.agent.guests.load import CpuLoad
 from oms.agent.host.memory import available_memory_kb
@@ -59,7 +60,7 @@ EVENTS: Final[dict[int, What]] = {
 NOTHING_KNOWN = Use()
 
 
-class LibvirtMachines:
+class LibvirtMachines(LibvirtSnapshots):
     """The machines of one libvirtd; see the Protocol `Machines` for what each method does."""
 
     def __init__(

@@ -3,7 +3,6 @@
 from typing import Annotated, Literal
 
 import msgspec
-from msgspec import Meta
 
 from oms.contract.errors import AlreadyThere, InUse, NoSpace, NotThere, Unusable
 from oms.contract.kvm import SERVICE
@@ -23,11 +22,12 @@ SnapshotName = Annotated[
 
 Words = Annotated[
     str,
-    Meta(
-        max_length=1000,
-        pattern=r"\A[^\x00-\x08\x0b-\x1f\x7f\ufffe\uffff]*\Z",
-        description="words of your own for it, at most 1000 characters, none of them for control",
-        examples=["before the upgrade"],
+    text(
+        r"[^\x00-\x08\x0b-\x1f\x7f\ufffe\uffff]*",
+        "words of your own for it, at most 1000 characters, none of them for control",
+        1000,
+        "before the upgrade",
+        shortest=0,
     ),
 ]
 

@@ -1,13 +1,12 @@
 """The real qemu-guest-agent in the tiny guest: its package, unpacked, and the libraries that it needs from here,
 as an archive behind the guest's own. The kernel takes both as one initramfs."""
 
-import gzip
 import re
 import subprocess
 import tempfile
 from pathlib import Path
 
-from tests.hosts.guest_image import GuestImage, cpio, download
+from tests.hosts.guest_image import GuestImage, archive, download
 
 PACKAGE = "qemu-guest-agent"
 CHANNEL = "org.qemu.guest_agent.0"
@@ -34,9 +33,7 @@ def with_agent(image: GuestImage) -> GuestImage:
         with tempfile.TemporaryDirectory(dir=initrd.parent, prefix="building-") as scratch:
             made = Path(scratch, "initrd.gz")
             made.write_bytes(image.initrd.read_bytes())
-            with gzip.open(made, "ab", compresslevel=1) as out:
-                for piece in cpio(_contents(Path(scratch))):
-                    out.write(piece)
+            archive(made, _contents(Path(scratch)))
             made.replace(initrd)
     return GuestImage(kernel=image.kernel, initrd=initrd)
 

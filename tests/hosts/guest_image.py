@@ -20,6 +20,8 @@ KERNEL_META_PACKAGE = "linux-image-cloud-amd64"
 SHELL_PACKAGE = "busybox-static"
 # evdev and button: how the power button's press reaches the guest.
 MODULES = ("virtio_pci", "virtio_blk", "virtio_net", "virtio_console", "virtio_balloon", "button", "evdev")
+CD_MODULES = ("ata_piix", "sd_mod", "sr_mod", "isofs")
+"""What a guest loads besides that finds files on its CD, and a disk beside that."""
 UP_MARKER = "oms-guest is up"
 DOWN_MARKER = "oms-guest powers off"
 DEAF = "oms.deaf"
@@ -30,7 +32,7 @@ disk, where it has one."""
 TICK_MARKER = "oms-guest tick"
 FULL = "oms.full"
 """It fills half of its memory with what is not zero before it says that it is up."""
-RECIPE = 2  # counts changes of this file that make older images unfit
+RECIPE = 3  # counts changes of this file that make older images unfit
 KERNEL_ARGUMENTS = "console=ttyS0 quiet panic=-1"
 
 INIT = f"""\
@@ -74,6 +76,11 @@ class GuestImage:
     kernel: Path
     initrd: Path
 
+    @property
+    def cd_modules(self) -> Path:
+        """An archive to put behind the initramfs of a guest that boots from its CD."""
+        return self.initrd.with_name("cd-modules.gz")
+
 
 def guest_image(cache: Path | None = None) -> GuestImage:
     """The image for the packages this machine's apt knows, built on first use (some 20 MB, a few seconds).
@@ -114,9 +121,8 @@ def _build(kernel_package: str, kept: Path) -> None:
         image.mkdir()
         [kernel] = unpacked.glob("boot/vmlinuz-*")
         shutil.copyfile(kernel, image / "vmlinuz")
-        with gzip.open(image / "initrd.gz", "wb", compresslevel=1) as out:
-            for piece in cpio(_contents(unpacked)):
-                out.write(piece)
+        archive(image / "initrd.gz", _contents(unpacked))
+        archive(image / "cd-modules.gz", _cd_modules(unpacked))
         try:
             image.rename(kept)
         except OSError:
@@ -137,13 +143,21 @@ def _contents(unpacked: Path) -> dict[str, bytes | None]:
     contents["bin/sh"] = busybox.read_bytes()
     contents["init"] = INIT.encode()
     contents["etc/acpi/PWRF/00000080"] = POWER_BUTTON.encode()
-    for number, module in enumerate(_with_dependencies(unpacked)):
-        contents[f"modules/{number:02}-{module.name}"] = module.read_bytes()
-    return contents
+    return contents | _modules(_with_dependencies(unpacked, MODULES))
 
 
-def _with_dependencies(unpacked: Path) -> list[Path]:
-    """The files of MODULES and of what they need, each after its needs, as insmod wants them."""
+def _cd_modules(unpacked: Path) -> dict[str, bytes | None]:
+    there = _with_dependencies(unpacked, MODULES)
+    more = [module for module in _with_dependencies(unpacked, CD_MODULES) if module not in there]
+    return _modules(more, first=len(there))
+
+
+def _modules(modules: list[Path], first: int = 0) -> dict[str, bytes | None]:
+    return {f"modules/{at:02}-{module.name}": module.read_bytes() for at, module in enumerate(modules, first)}
+
+
+def _with_dependencies(unpacked: Path, names: tuple[str, ...]) -> list[Path]:
+    """The files of modules and of what they need, each after its needs, as insmod wants them."""
     files = {path.name.removesuffix(".ko").replace("-", "_"): path for path in unpacked.rglob("*.ko")}
     ordered: dict[str, Path] = {}
 
@@ -152,7 +166,7 @@ def _with_dependencies(unpacked: Path) -> list[Path]:
             add(needed)
         ordered.setdefault(name, files[name])
 
-    for name in MODULES:
+    for name in names:
         add(name)
     return list(ordered.values())
 
@@ -161,6 +175,14 @@ def _depends(module: Path) -> list[str]:
     """What a kernel module says it needs, from its .modinfo section (NUL-separated `key=value`)."""
     found = re.search(rb"\0depends=([^\0]*)\0", module.read_bytes())
     return [name.replace("-", "_") for name in found[1].decode().split(",") if name] if found else []
+
+
+def archive(path: Path, contents: dict[str, bytes | None]) -> None:
+    """Write an initramfs, or a piece of one: the kernel takes several, one behind the other. A path in it to its
+    content; None is a directory."""
+    with gzip.open(path, "ab", compresslevel=1) as out:
+        for piece in cpio(contents):
+            out.write(piece)
 
 
 def cpio(contents: dict[str, bytes | None]) -> Iterator[bytes]:

@@ -2,34 +2,81 @@
 
 import os
 import re
+import shutil
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 from typing import Literal
 
 import libvirt
 
+from tests.hosts.guest_image import KERNEL_ARGUMENTS, GuestImage, archive, download
+
 SOURCE = Path(__file__).with_name("tiny_installer.S")
 ORDER_AT = 511
+SYSTEM_AT = 512
 INSTALLED = "tiny installer: installed"
 UP = "tiny system: up"
+LINUX_INSTALLED = "the installer has installed"
 
 Order = Literal["", "r", "p"]
 """What the installer does by itself when it has installed: wait to be told, restart, turn off."""
 
 
+LINUX_INSTALLER = f"""\
+#!/bin/sh
+mkdir /cd
+mount -t iso9660 -o ro /dev/sr0 /cd
+disk=$(ls /sys/block | grep -m 1 '^[vs]d')
+dd if=/cd/system of=/dev/$disk conv=fsync && echo "{LINUX_INSTALLED}"
+reboot -f
+"""
+"""Runs in the tiny guest. That it finds the CD and the disk is what a real installer needs."""
+BOOT_MENU = f"default it\nlabel it\n kernel vmlinuz\n append initrd=initrd.gz {KERNEL_ARGUMENTS}\n"
+
+
 def tiny_cd(path: Path, order: Order = "") -> Path:
     """Write the tiny installation medium to `path`."""
-    work = path.with_name(f".{path.name}.d")
-    (work / "cd").mkdir(parents=True)
-    _run("gcc", "-m32", "-nostdlib", "-static", "-Wl,--oformat=binary,-Ttext=0x7c00,--build-id=none",
-         "-o", str(work / "cd" / "boot.bin"), str(SOURCE))  # fmt: skip
-    image = bytearray((work / "cd" / "boot.bin").read_bytes())
-    image[ORDER_AT : ORDER_AT + 1] = order.encode() or b"\0"
-    (work / "cd" / "boot.bin").write_bytes(image)
-    _run("genisoimage", "-quiet", "-V", "TINY", "-o", str(path), "-b", "boot.bin", "-no-emul-boot",
-         "-boot-load-size", "4", str(work / "cd"))  # fmt: skip
+    with tempfile.TemporaryDirectory() as scratch:
+        image = bytearray(_assembled(Path(scratch)))
+        image[ORDER_AT : ORDER_AT + 1] = order.encode() or b"\0"
+        cd = Path(scratch, "cd")
+        cd.mkdir()
+        (cd / "boot.bin").write_bytes(image)
+        _write(path, cd, "boot.bin")
     return path
+
+
+def linux_cd(path: Path, guest: GuestImage) -> Path:
+    """Write one to `path` from which the tiny guest boots, installs the tiny system, and restarts."""
+    with tempfile.TemporaryDirectory() as scratch:
+        unpacked, cd = Path(scratch, "unpacked"), Path(scratch, "cd")
+        for package in ("isolinux", "syslinux-common"):
+            _run("dpkg-deb", "--extract", str(download(package, Path(scratch))), str(unpacked))
+        cd.mkdir()
+        for file in ("ISOLINUX/isolinux.bin", "syslinux/modules/bios/ldlinux.c32"):
+            shutil.copy(unpacked / "usr/lib" / file, cd)
+        shutil.copy(guest.kernel, cd / "vmlinuz")
+        (cd / "initrd.gz").write_bytes(guest.initrd.read_bytes() + guest.cd_modules.read_bytes())
+        archive(cd / "initrd.gz", {"agent": None, "agent/start": LINUX_INSTALLER.encode()})
+        (cd / "isolinux.cfg").write_text(BOOT_MENU)
+        (cd / "system").write_bytes(_assembled(Path(scratch))[SYSTEM_AT : SYSTEM_AT + 512])
+        _write(path, cd, "isolinux.bin", "-boot-info-table")
+    return path
+
+
+def _assembled(scratch: Path) -> bytes:
+    program = scratch / "program"
+    _run("gcc", "-m32", "-nostdlib", "-static", "-Wl,--oformat=binary,-Ttext=0x7c00,--build-id=none",
+         "-o", str(program), str(SOURCE))  # fmt: skip
+    return program.read_bytes()
+
+
+def _write(path: Path, cd: Path, boot: str, *options: str) -> None:
+    # -R: else its names are in capitals.
+    _run("genisoimage", "-quiet", "-R", "-V", "OMS", "-o", str(path), "-b", boot, "-c", "boot.cat",
+         "-no-emul-boot", "-boot-load-size", "4", *options, str(cd))  # fmt: skip
 
 
 class Console:

@@ -22,7 +22,8 @@ from oms.agent.kvm import first_run
 from oms.agent.kvm.install import create_vm_from_iso
 from oms.contract.errors import FuncManError, InUse, JobCancelled, NoSuchMachine
 from oms.contract.kvm.install import CreateVmFromIso
-from tests.hosts.install_cd import INSTALLED, UP, Console, tiny_cd
+from tests.hosts.guest_image import GuestImage
+from tests.hosts.install_cd import INSTALLED, LINUX_INSTALLED, UP, Console, linux_cd, tiny_cd
 from tests.hosts.kvm_job import Crash, RehearsedJob, crashy_host, host
 from tests.hosts.kvm_machines import connected, emptied, pid_of
 from tests.hosts.libvirtd import PrivateLibvirtd
@@ -130,6 +131,28 @@ async def test_the_caller_is_answered_once_it_runs_and_the_disk_is_started_when_
     assert job.notes["installation"].startswith("the installer restarted the machine")
     assert (job.answers, job.percents) == ([0], [10, 95])
     assert catalogue.format_of(images / "m.qcow2") == "qcow2"
+
+
+DISKS = {"debian11": "vda", "debian3.1": "hda"}
+
+
+@pytest.mark.parametrize("os_variant", DISKS)
+async def test_a_linux_boots_from_the_cd_finds_that_and_its_disk_and_installs(
+    outside: libvirt.virConnect,
+    machines: LibvirtMachines,
+    images: Path,
+    guest_image: GuestImage,
+    os_variant: str,
+) -> None:
+    linux_cd(images.parent / "iso" / "linux.iso", guest_image)
+    op = asked("linux.iso", os_variant=os_variant, memory_size="128")
+    async with installing(op, machines, images, outside) as (running, _job, domain):
+        console = Console(domain)
+        assert f"<target dev='{DISKS[os_variant]}'" in domain.XMLDesc(0)
+        await asyncio.to_thread(console.wait_for, LINUX_INSTALLED, 60)
+        console.close()
+        assert await asyncio.wait_for(running, 30) == 0
+        await comes_up(domain)
 
 
 async def test_an_installer_that_turns_the_machine_off_leaves_it_off(

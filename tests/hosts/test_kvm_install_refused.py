@@ -3,7 +3,6 @@
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import pytest
 from oms.agent.context import Offer
 from oms.agent.guests.libvirt import LibvirtMachines
 from oms.agent.host import files
+from oms.agent.host.lvm import TAG, Lvm
 from oms.agent.kvm.install import create_vm_from_iso
 from oms.contract.errors import (
     AlreadyThere,
@@ -20,6 +20,7 @@ from oms.contract.errors import (
     InUse,
     NoMemory,
     NoSpace,
+    NotSupported,
     NotThere,
     OmsError,
     ParameterMismatch,
@@ -29,6 +30,7 @@ from tests.hosts.kvm_job import RehearsedJob, host
 from tests.hosts.kvm_machines import connected, emptied, small_xml
 from tests.hosts.libvirtd import PrivateLibvirtd
 from tests.hosts.loop_device import loop_device
+from tests.hosts.volume_groups import has_device_mapper, volume_group
 
 
 @pytest.fixture
@@ -67,13 +69,14 @@ async def refused(
     images: Path,
     *,
     offer: Offer = Offer(),  # noqa: B008 - frozen
+    lvm: Lvm = Lvm(),  # noqa: B008 - frozen
     **changes: Any,
 ) -> OmsError:
     """The error of a call after which all is as before, and no job has anything to take up again."""
     before = sorted(files.regular_files(images)), sorted(machine.uuid for machine in await machines.all())
     job = RehearsedJob()
     with pytest.raises(error, match=words) as caught:
-        await create_vm_from_iso(asked(**changes), replace(host(machines, images, job), offer=offer))
+        await create_vm_from_iso(asked(**changes), host(machines, images, job, offer=offer, lvm=lvm))
     after = sorted(files.regular_files(images)), sorted(machine.uuid for machine in await machines.all())
     assert after == before
     assert (job.answers, job.records) == ([], {})
@@ -158,6 +161,20 @@ async def test_a_device_that_is_none_is_not_there_or_is_in_use(
         source = f"<disk type='block'><source dev='{path}'/><target dev='vda' bus='virtio'/></disk>"
         outside.defineXML(small_xml("other", devices=source))
         await not_taken(InUse, f"{path} is the disk of machine 'other'")
+
+
+async def test_a_volume_that_is_not_ours_or_has_no_device(
+    machines: LibvirtMachines, images: Path, tmp_path: Path
+) -> None:
+    with volume_group(tmp_path) as group:
+        for name, tags in (("own", (TAG,)), ("foreign", ())):
+            await group.lvm.create(group.name, name, 4 * 1024 * 1024, tags)
+        foreign, own = (f"/dev/{group.name}/{name}" for name in ("foreign", "own"))
+        words = "was not made by OMS; to hand it over to OMS: lvchange"
+        await refused(FuncManError, words, machines, images, lvm=group.lvm, block_device_based_disk_path=foreign)
+        if not has_device_mapper():
+            words = "no device-mapper"
+            await refused(NotSupported, words, machines, images, lvm=group.lvm, block_device_based_disk_path=own)
 
 
 async def test_what_the_hypervisor_refuses_leaves_nothing(

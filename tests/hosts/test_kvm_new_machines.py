@@ -1,5 +1,8 @@
 """libvirt takes the definitions of new machines, by its own schema, and starts them."""
 
+import asyncio
+import os
+import signal
 from collections.abc import AsyncIterator, Iterator
 
 import libvirt
@@ -10,7 +13,7 @@ from oms.agent.guests.libvirt import LibvirtMachines
 from oms.agent.host.links import bridges
 from oms.agent.kvm.domain_xml import NewMachine, domain_xml
 from tests.agent.kvm.new_machines import BARE, HOSTILE, INSTALLING, MACHINES
-from tests.hosts.kvm_machines import connected, emptied
+from tests.hosts.kvm_machines import connected, emptied, pid_of
 from tests.hosts.libvirtd import PrivateLibvirtd
 
 
@@ -49,6 +52,56 @@ async def test_qemu_starts_it(outside: libvirt.virConnect, machines: LibvirtMach
     await machines.define(domain_xml(machine))
     await machines.start(machine.uuid)
     assert (await machines.find(machine.uuid)).state == "running"
+
+
+async def test_a_machine_that_starts_and_stops_is_always_seen_as_of_one_moment(
+    outside: libvirt.virConnect, machines: LibvirtMachines
+) -> None:
+    """Its two definitions differ in from what it starts: never is one taken for the other."""
+    await machines.define(domain_xml(BARE))
+    domain = outside.lookupByUUIDString(BARE.uuid)
+    first_run = domain_xml(replace(BARE, boot=("cdrom",)))
+    await machines.start_once(BARE.uuid, first_run)
+    await machines.stop(BARE.uuid)
+
+    def toggle() -> None:
+        for _ in range(8):
+            outside.createXML(first_run)
+            domain.destroy()
+
+    toggling = asyncio.create_task(asyncio.to_thread(toggle))
+    seen = set()
+    while not toggling.done():
+        machine = await machines.find(BARE.uuid)
+        assert machine.kept is not None
+        seen.add((machine.kept.boot, machine.live and machine.live.boot, machine.ended))
+    await toggling
+    assert seen == {(("hd",), None, "destroyed"), (("hd",), ("cdrom",), "")}
+
+
+async def test_how_a_machine_ended_is_known_until_it_starts_again(
+    outside: libvirt.virConnect, machines: LibvirtMachines
+) -> None:
+    await machines.define(domain_xml(BARE))
+
+    async def ended() -> str:
+        return (await machines.find(BARE.uuid)).ended
+
+    assert await ended() == ""
+    await machines.start(BARE.uuid)
+    assert await ended() == ""
+    os.kill(pid_of(BARE.uuid), signal.SIGKILL)
+    await _until_off(machines)
+    assert await ended() == "crashed"
+    await machines.start(BARE.uuid)
+    await machines.stop(BARE.uuid)
+    assert await ended() == "destroyed"
+
+
+async def _until_off(machines: LibvirtMachines) -> None:
+    async with asyncio.timeout(10):
+        while (await machines.find(BARE.uuid)).live is not None:  # noqa: ASYNC110 - what it is asked is the test
+            await asyncio.sleep(0.05)
 
 
 async def test_networks_are_those_that_are_active(outside: libvirt.virConnect, machines: LibvirtMachines) -> None:

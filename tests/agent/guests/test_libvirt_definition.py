@@ -185,3 +185,23 @@ def test_any_name_survives(name: str) -> None:
     ET.SubElement(root, "vcpu").text = "1"
     changed = with_settings(ET.tostring(root, encoding="unicode"), vcpus=1, memory_kb=2)
     assert (parse(changed).findtext("name") or "") == name
+
+
+BY_DEVICE = """
+<disk><target dev='vda'/><boot order='2'/></disk><disk><target dev='vdb'/></disk>
+<interface><mac address='52:54:00:00:00:01'/><target dev='vnet0'/><boot order='1'/></interface>
+<hostdev><boot order='x'/></hostdev>
+"""
+
+
+@pytest.mark.parametrize(
+    ("system", "devices", "order"),
+    [
+        ("", "", ()),
+        ("<boot dev='cdrom'/><boot dev='hd'/>", "", ("cdrom", "hd")),
+        ("", BY_DEVICE, ("hostdev", "52:54:00:00:00:01", "vda")),
+    ],
+)
+def test_from_what_it_starts_is_read_in_its_order(system: str, devices: str, order: tuple[str, ...]) -> None:
+    text = f"<domain><memory>1</memory><os>{system}</os><devices>{devices}</devices></domain>"
+    assert definition(text).boot == order

@@ -15,7 +15,7 @@ from typing import Final
 
 from oms.agent import placing
 from oms.agent.context import Host, Job
-from oms.agent.guests import Machine, Machines
+from oms.agent.guests import Change, Machine, Machines
 from oms.agent.host import files, qemu_img
 from oms.agent.host.boot import boot_id
 from oms.agent.images import catalogue
@@ -69,7 +69,7 @@ async def see_through(plan: Plan, host: Host, machines: Machines) -> None:
     except JobCancelled:
         if await undo(plan, host, machines):
             raise
-        return
+        step = "runs"
     host.job.progress(95)
     if step == "start":
         await _start_from_disk(plan, machines)
@@ -97,7 +97,12 @@ async def _after_first_run(plan: Plan, machines: Machines) -> Machine:
     """The machine when it is not in its first run any more: off, or started by somebody. Raises FuncManError where
     it is gone."""
     changed = asyncio.Event()
-    stop_listening = machines.on_change(lambda _change: changed.set())
+
+    def hear(change: Change) -> None:
+        if change.uuid in {plan.machine.uuid, ""}:
+            changed.set()
+
+    stop_listening = machines.on_change(hear)
     try:
         while True:
             changed.clear()

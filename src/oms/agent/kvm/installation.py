@@ -114,12 +114,13 @@ def is_in_first_run(machine: Machine) -> bool:
 def next_step(machine: Machine, *, same_boot: bool) -> Next:
     """For a machine that is not in its first run any more. `same_boot`: the host has run ever since that began.
 
-    A guest that ended its machine in a way that nobody heard has most likely restarted it, as installers do. A
-    machine whose host went down under it has nothing yet that could be lost: it never ran from its disk.
+    A guest that ended its machine in a way that nobody heard has most likely restarted it, as installers do. Where
+    nothing is known of the end, and the host was restarted, it went down under the machine; which has nothing yet
+    that could be lost, for it never ran from its disk.
     """
     if machine.live is not None:
         return "runs"
-    if not same_boot:
+    if not machine.ended and not same_boot:
         return "again"
     by_end: dict[End, Next] = {"poweroff": "off", "destroyed": "stopped", "crashed": "crashed"}
     return by_end.get(machine.ended, "start")

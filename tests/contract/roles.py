@@ -47,6 +47,7 @@ MAY_CALL = {
     "kvmservices.delete_file_based_image": OPERATOR,
     "kvmservices.list_templates": VIEWER,
     "kvmservices.parse_template_for_vm": VIEWER,
+    "kvmservices.deploy_template_for_vm": OPERATOR,
     "kvmservices.create_vm_from_iso": OPERATOR,
     "lvmservices.list_vg": VIEWER,
     "lvmservices.list_lv": VIEWER,
@@ -59,6 +60,7 @@ MAY_CALL = {
 }
 
 CHANGES = {
+    "kvmservices.deploy_template_for_vm",
     "funcservices.sign_requests",
     "funcservices.remove_requests",
     "funcservices.remove_signed",

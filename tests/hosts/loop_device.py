@@ -7,10 +7,10 @@ from pathlib import Path
 
 
 @contextmanager
-def loop_device(directory: Path) -> Iterator[str]:
-    """The path of an empty one of 4 MiB; `directory` keeps what is on it, as `device.img`."""
+def loop_device(directory: Path, size_mb: int = 4) -> Iterator[str]:
+    """The path of an empty one; `directory` keeps what is on it, as `device.img`."""
     file = directory / "device.img"
-    file.write_bytes(bytes(4 * 1024 * 1024))
+    file.write_bytes(bytes(size_mb * 1024 * 1024))
     made = subprocess.run(["losetup", "--find", "--show", str(file)], check=True, capture_output=True, text=True)
     path = made.stdout.strip()
     try:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import libvirt
 
+from tests.agent.templates.packages import small_template
 from tests.hosts.kvm_machines import disk_xml, small_xml
 from tests.hosts.wire import Tour
 
@@ -61,3 +62,23 @@ def snapshots(tour: Tour, virt: libvirt.virConnect, images: Path) -> None:
     assert control.error["data"]["parameter"] == "description"
     assert tour.call("kvmservices.delete_vm", "kept") == 0
     assert not (images / "kept.qcow2").exists()
+
+
+def templates(tour: Tour, directory: Path) -> None:
+    """What is packed in `directory` becomes a machine."""
+    small_template(directory, "templeit")
+    assert tour.call("kvmservices.list_templates") == ["templeit"]
+    settings = tour.call("kvmservices.parse_template_for_vm", "templeit", "test_vm_1")
+    assert (settings["memory"], settings["min_memory"], settings["vm_name"]) == ("64", "48", "test_vm_1")
+    gone = tour.refused("kvmservices.parse_template_for_vm", "nothing", "test_vm_1")
+    assert gone.error["data"]["reason"] == "not_there"
+    (directory / "broken.ova").write_bytes(b"no archive")
+    broken = tour.refused("kvmservices.parse_template_for_vm", "broken", "test_vm_1")
+    assert broken.error["data"]["reason"] == "unusable"
+    (directory / "broken.ova").unlink()
+    wrong = {"memory": "1", "disks": [{"template_name": "disk1.vmdk", "source_file": "/etc/passwd"}]}
+    refused = tour.call("kvmservices.deploy_template_for_vm", "templeit", "test_vm_1", wrong)
+    assert list(refused) == ["memory", "disks"]
+    assert tour.call("kvmservices.deploy_template_for_vm", "templeit", "test_vm_1", settings) == {}
+    assert tour.call("kvmservices.start_vm", "test_vm_1") == 0
+    assert tour.call("kvmservices.delete_vm", "test_vm_1") == 0

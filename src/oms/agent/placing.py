@@ -74,6 +74,13 @@ async def place(job: Job, staged: Path, target: Path, mode: int = PRIVATE) -> No
             raise _taken(target) from None
 
 
+def take_back(job: Job, target: Path) -> None:
+    """Delete a file that this job has placed, if it is still there. Raises OSError."""
+    if is_placed(job, target):
+        target.unlink()
+        durable.sync_directory(target.parent)
+
+
 @contextlib.contextmanager
 def told(directory: Path) -> Iterator[None]:
     """Turn what the file system says into words about a directory."""

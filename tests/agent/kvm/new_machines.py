@@ -67,6 +67,15 @@ MANY_DRIVES = NewMachine(
     video="qxl",
 )
 
+LINKED = NewMachine(
+    UUID,
+    "linked",
+    "qemu",
+    1,
+    64,
+    drives=(NewDrive("/images/top.qcow2", "vda", "virtio", format="qcow2", stands_on="/templates/disk1.qcow2"),),
+)
+
 BARE = NewMachine(UUID, "bare", "qemu", 1, 32, boot=(), pae=False, graphics=None, tablet=False, clock="localtime")
 
 HOSTILE = NewMachine(
@@ -85,6 +94,7 @@ MACHINES = {
     "installing": INSTALLING,
     "windows": WINDOWS,
     "many-drives": MANY_DRIVES,
+    "linked": LINKED,
     "bare": BARE,
     "hostile": HOSTILE,
 }

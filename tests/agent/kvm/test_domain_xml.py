@@ -3,11 +3,12 @@
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from oms.agent.guests.libvirt.definition import definition, parse
 from oms.agent.kvm.domain_xml import NewMachine, domain_xml, mac_address, target
 from tests import golden_file
-from tests.agent.kvm.new_machines import HOSTILE, MACHINES
+from tests.agent.kvm.new_machines import BARE, HOSTILE, MACHINES
 from tests.house.source import ROOT
 
 GOLDEN = ROOT / "tests" / "golden" / "domain_xml"
@@ -40,6 +41,10 @@ def test_no_value_becomes_markup() -> None:
         {"file": HOSTILE.drives[0].source},
         {"bridge": HOSTILE.nics[0].source},
     ]
+
+
+def test_a_machine_can_have_the_firmware_of_today() -> None:
+    assert '<os firmware="efi">' in domain_xml(replace(BARE, firmware="efi"))
 
 
 def test_drives_are_named_by_their_bus_and_place() -> None:

@@ -54,7 +54,7 @@ def chosen(settings: dict[str, Any], of: Case = CASE) -> Choice:
 def refused(settings: dict[str, Any], of: Case = CASE) -> dict[str, Any]:
     found = judged(settings, of)
     assert not isinstance(found, Choice)
-    return found
+    return dict(found)
 
 
 def test_what_is_proposed_has_the_documents_keys_first_and_limits_of_both() -> None:

@@ -5,6 +5,7 @@ import os
 import stat
 from pathlib import Path
 
+from oms.agent.host.process import run
 from oms.contract.errors import FuncManError, InUse, NotThere
 
 
@@ -29,3 +30,22 @@ def check_unused(path: Path) -> None:
             raise NotThere(f"{path} is no block device", name=str(path))
     finally:
         os.close(place)
+
+
+def size_bytes(path: Path) -> int:
+    """How large a block device is. Raises OSError."""
+    place = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        return os.lseek(place, 0, os.SEEK_END)
+    finally:
+        os.close(place)
+
+
+async def zero(path: Path, begin: int) -> None:
+    """Have a device read as zeros from a byte on, which begins a sector. Raises FuncManError, OSError."""
+    if (left := size_bytes(path) - begin) <= 0:
+        return
+    argv = ["blkdiscard", "--zeroout", "--offset", str(begin), "--length", str(left), "--", str(path)]
+    done = await run(argv, timeout=None)
+    if done.exit:
+        raise FuncManError(f"{path} could not be overwritten with zeros: {done.words}", name=str(path))

@@ -18,6 +18,9 @@ import msgspec
 STAGING = ".staging"
 """Below a directory of ours: what is being made or taken away, in one directory for each job. Never listed."""
 
+BLOCK_BYTES = 512
+"""What st_blocks counts, whatever the file system's own."""
+
 
 class OwnFile(msgspec.Struct, frozen=True):
     """A regular file in a directory of ours, by its real path, and which one it is."""
@@ -56,6 +59,11 @@ def identity(path: Path) -> tuple[int, int] | None:
     except (OSError, ValueError):
         return None
     return found.st_dev, found.st_ino
+
+
+def allocated_bytes(path: Path) -> int:
+    """What a file takes on its disk. Raises OSError."""
+    return path.stat().st_blocks * BLOCK_BYTES
 
 
 def device(path: Path) -> int | None:

@@ -8,8 +8,6 @@ from oms.agent.host import files
 from oms.agent.images import catalogue, qcow2
 from oms.contract.kvm.images import DiskImage
 
-BLOCK_BYTES = 512  # the unit of st_blocks, whatever the file system's own
-
 
 def described(images: Path, machines: Mapping[str, list[str]]) -> list[DiskImage]:
     """Each image; `machines` says who uses it. One that goes away meanwhile is left out. Raises OSError."""
@@ -33,7 +31,7 @@ def _described(path: Path, machines: list[str]) -> DiskImage | None:
         name=path.name,
         format=disk_format or "",
         size_kb=size_bytes // 1024,
-        used_kb=stat.st_blocks * BLOCK_BYTES // 1024,
+        used_kb=stat.st_blocks * files.BLOCK_BYTES // 1024,
         backing=backing.name if backing and backing.parent == path.parent else "",
         machines=machines,
     )

@@ -1,8 +1,18 @@
-"""What a machine must be like for what is asked of it, and the words where it is not. Pure."""
+"""What a machine must be like for what is asked of it, and the words where it is not."""
+
+import contextlib
+import uuid
 
 from oms.agent.context import Host
 from oms.agent.guests import Definition, Machine, Machines
-from oms.contract.errors import FuncManError, MachineIsOff, NotSupported
+from oms.contract.errors import (
+    AlreadyThere,
+    FuncManError,
+    MachineIsOff,
+    NoSuchMachine,
+    NotSupported,
+    ParameterMismatch,
+)
 
 
 def machines_of(host: Host) -> Machines:
@@ -10,6 +20,22 @@ def machines_of(host: Host) -> Machines:
     if host.machines is None:
         raise NotSupported("This host runs no virtual machines: no hypervisor was found when its agent started")
     return host.machines
+
+
+async def check_name(name: str, machines: Machines, parameter: str) -> None:
+    """See that a new machine may have the name, which came as that parameter.
+
+    One that reads as a UUID would stand in the way of the machine that has it. Raises ParameterMismatch,
+    AlreadyThere.
+    """
+    with contextlib.suppress(ValueError):
+        uuid.UUID(name)
+        raise ParameterMismatch(
+            f"Parameter {parameter} is {name!r}, which is a UUID: choose a name.", parameter=parameter
+        )
+    with contextlib.suppress(NoSuchMachine):
+        await machines.find(name)
+        raise AlreadyThere(f"There is a machine {name!r} on this host already: choose another name", machine=name)
 
 
 def present(machine: Machine) -> Definition:

@@ -44,6 +44,8 @@ class NewDrive(msgspec.Struct, frozen=True):
     """Always said, so that nobody looks into a disk to guess it."""
     device: Literal["disk", "cdrom"] = "disk"
     read_only: bool = False
+    stands_on: str = ""
+    """The qcow2 file behind it, an absolute path, where OMS made it so; "" where it stands alone."""
 
 
 class NewNic(msgspec.Struct, frozen=True):
@@ -72,6 +74,7 @@ class NewMachine(msgspec.Struct, frozen=True):
     vcpus: int
     memory_mb: int
     chipset: Chipset = "q35"
+    firmware: Literal["bios", "efi"] = "bios"
     acpi: bool = True
     apic: bool = True
     pae: bool = True
@@ -134,7 +137,7 @@ def mac_address(three: bytes) -> str:
 
 
 def _system(root: ET.Element, machine: NewMachine) -> None:
-    system = ET.SubElement(root, "os")
+    system = ET.SubElement(root, "os", {"firmware": "efi"} if machine.firmware == "efi" else {})
     _text(system, "type", "hvm", arch="x86_64", machine=machine.chipset)
     for device in machine.boot:
         ET.SubElement(system, "boot", dev=device)
@@ -187,17 +190,26 @@ def _devices(devices: ET.Element, machine: NewMachine) -> None:
 
 
 def _drive(devices: ET.Element, drive: NewDrive) -> None:
-    """No backing file is ever looked for: what OMS makes stands alone, and what a guest wrote is not asked."""
+    """What stands behind a disk is said or there is nothing: what a guest may have written is never asked."""
     element = ET.SubElement(devices, "disk", type=drive.kind, device=drive.device)
     driver = ET.SubElement(element, "driver", name="qemu", type=drive.format)
     if drive.device == "disk":
         driver.set("discard", "unmap")
     if drive.source:
         ET.SubElement(element, "source", {"file" if drive.kind == "file" else "dev": drive.source})
-        ET.SubElement(element, "backingStore")
+        _behind(element, drive.stands_on)
     ET.SubElement(element, "target", dev=drive.target, bus=drive.bus)
     if drive.read_only or drive.device == "cdrom":
         ET.SubElement(element, "readonly")
+
+
+def _behind(element: ET.Element, path: str) -> None:
+    behind = ET.SubElement(element, "backingStore")
+    if path:
+        behind.set("type", "file")
+        ET.SubElement(behind, "format", type="qcow2")
+        ET.SubElement(behind, "source", file=path)
+        ET.SubElement(behind, "backingStore")
 
 
 def _nic(devices: ET.Element, nic: NewNic) -> None:

@@ -3,28 +3,22 @@
 import asyncio
 import secrets
 import uuid
-from pathlib import Path
 
 import msgspec
 
 from oms.agent import placing, shelf
 from oms.agent.context import Host
 from oms.agent.guests import Machines
-from oms.agent.host import block, files, osinfo_db, space
-from oms.agent.images import use
-from oms.agent.kvm import first_run, installation, network, osinfo
-from oms.agent.kvm.conditions import machines_of
+from oms.agent.host import osinfo_db, space
+from oms.agent.kvm import block_devices, first_run, installation, network, osinfo
+from oms.agent.kvm.conditions import check_name, machines_of
 from oms.agent.kvm.domain_xml import mac_address
 from oms.agent.kvm.fitting import fitting
 from oms.agent.kvm.installation import Disk, Plan
-from oms.agent.lvm import handlers as lvm
 from oms.contract.errors import (
-    AlreadyThere,
     HypervisorUnavailable,
-    InUse,
     NoSuchMachine,
     OmsError,
-    ParameterMismatch,
 )
 from oms.contract.handlers import Handlers
 from oms.contract.kvm import install as api
@@ -47,7 +41,7 @@ async def create_vm_from_iso(op: api.CreateVmFromIso, host: Host) -> int:
 async def _begin(op: api.CreateVmFromIso, host: Host, machines: Machines) -> None:
     """From nothing to a machine that runs from the CD, or back to nothing."""
     device = op.block_device_based_disk_path
-    disk = _device_lease(device) if device else f"image/{_image_name(op, host)}"
+    disk = block_devices.lease(device) if device else f"image/{_image_name(op, host)}"
     async with host.leases.hold(host.job, alone=(disk,), shared=(f"iso/{op.cdrom_iso}",)):
         plan = await _plan(op, host, machines)
         try:
@@ -68,17 +62,17 @@ async def _plan(op: api.CreateVmFromIso, host: Host, machines: Machines) -> Plan
         return plan
     plan = msgspec.convert(known, Plan)
     if plan.disk.kind == "block" and not await _is_there(plan.machine.uuid, machines):
-        await _check_device(plan.disk.path, host, machines)
+        await block_devices.check(plan.disk.path, host)
     return plan
 
 
 async def _planned(op: api.CreateVmFromIso, host: Host, machines: Machines) -> Plan:
     """All that can be refused is refused here, before anything is made."""
-    await _check_name(op.kvm_vm_name, machines)
+    await check_name(op.kvm_vm_name, machines, "kvm_vm_name")
     installation.check_memory(op, await machines.capacity())
     shelf.find(host.storage.iso, op.cdrom_iso, "ISO image")
     system = await asyncio.to_thread(_system, op.os_variant) if op.os_variant else None
-    disk = await _device(op, host, machines) if op.block_device_based_disk_path else _image(op, host)
+    disk = await _device(op, host) if op.block_device_based_disk_path else _image(op, host)
     found = await network.usual(host, machines)
     domain_type = machines.capabilities.domain_type
     plan = installation.plan(
@@ -96,24 +90,6 @@ async def _planned(op: api.CreateVmFromIso, host: Host, machines: Machines) -> P
     host.job.note("disk", disk.path)
     host.job.note("network", f"{found.kind} {found.name}" if found else network.NO_NETWORK)
     return plan
-
-
-async def _check_name(name: str, machines: Machines) -> None:
-    """A name that reads as a UUID would stand in the way of the machine that has it."""
-    if _is_uuid(name):
-        raise ParameterMismatch(
-            f"Parameter kvm_vm_name is {name!r}, which is a UUID: choose a name.", parameter="kvm_vm_name"
-        )
-    if await _is_there(name, machines):
-        raise AlreadyThere(f"There is a machine {name!r} on this host already: choose another name", machine=name)
-
-
-def _is_uuid(name: str) -> bool:
-    try:
-        uuid.UUID(name)
-    except ValueError:
-        return False
-    return True
 
 
 async def _is_there(name: str, machines: Machines) -> bool:
@@ -140,25 +116,6 @@ def _image(op: api.CreateVmFromIso, host: Host) -> Disk:
     return Disk(str(images / name), "file", host.offer.disk_format, size_bytes)
 
 
-async def _device(op: api.CreateVmFromIso, host: Host, machines: Machines) -> Disk:
-    await _check_device(op.block_device_based_disk_path, host, machines)
+async def _device(op: api.CreateVmFromIso, host: Host) -> Disk:
+    await block_devices.check(op.block_device_based_disk_path, host)
     return Disk(op.block_device_based_disk_path, "block", "raw")
-
-
-async def _check_device(path: str, host: Host, machines: Machines) -> None:
-    """Only what the administrator gave to OMS, and nobody uses. Raises NotThere, InUse, NotSupported,
-    FuncManError."""
-    if path not in host.offer.block_devices:
-        await lvm.writable(path, host)
-        return
-    await asyncio.to_thread(block.check_unused, Path(path))
-    number = files.device(Path(path))
-    for machine in await machines.all():
-        if number in map(files.device, use.sources(machine)):
-            raise InUse(f"{path} is the disk of machine {machine.name!r}", machines=[machine.name])
-
-
-def _device_lease(path: str) -> str:
-    """A volume under the name by which LVMService holds it."""
-    _dev, *names = path.strip("/").split("/")
-    return lvm.lease(names[0], names[1]) if len(names) == 2 else f"device/{path}"

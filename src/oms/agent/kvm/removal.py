@@ -1,7 +1,7 @@
 """Which disks go with a machine, and how they go: so that no crash at any point takes one too many.
 
-A disk is deleted only if it is a regular file in OMS's own storage, a disk (never a CD), and nothing else needs
-it: no other machine's definition, no file that stands upon it.
+A disk is deleted only if it is a regular file in OMS's own storage, a disk (never a CD, but for the one that OMS
+made for just this machine), and nothing else needs it: no other machine's definition, no file that stands upon it.
 
 The steps. A plan is written down: the machine's UUID, and each disk by path, device and inode. The machine is
 removed. Its disks are moved aside, into a directory of the job's own, and that is written down. The directory is
@@ -19,6 +19,7 @@ from oms.agent.guests import Machine
 from oms.agent.host import files
 from oms.agent.host.files import NotOwn, OwnFile
 from oms.agent.images import use
+from oms.agent.kvm import seeds
 
 DRIVES = frozenset({"disk", "lun"})
 
@@ -36,7 +37,7 @@ def plan(machine: Machine, others: Iterable[Machine], images: Path) -> Plan:
     """What goes with a machine. Looks at files, changes nothing."""
     doomed: dict[str, OwnFile] = {}
     kept: dict[str, str] = {}
-    for path in _drives(machine):
+    for path in _drives(machine, images):
         found = files.own_file(path, images)
         if isinstance(found, NotOwn):
             kept[str(path)] = found.why
@@ -64,12 +65,13 @@ def set_aside(plan: Plan, others: Iterable[Machine], images: Path, job: str) -> 
     return kept
 
 
-def _drives(machine: Machine) -> list[Path]:
+def _drives(machine: Machine, images: Path) -> list[Path]:
     """The files behind its disks, each once: those it runs with, and those it would start with."""
+    own_cd = seeds.path_of(images, machine.uuid)
     found = {
         disk.file: None
         for definition in use.definitions(machine)
         for disk in definition.disks
-        if disk.file is not None and disk.device in DRIVES
+        if disk.file is not None and (disk.device in DRIVES or disk.file == own_cd)
     }
     return list(found)

@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from oms.agent.kvm.domain_xml import PREFIXES, Bus
+from oms.agent.kvm.domain_xml import PREFIXES, Bus, Chipset
 from oms.agent.kvm.limits import whole_number
 from oms.agent.templates import proposal
 from oms.agent.templates.appliance import PackedDisk
@@ -20,7 +20,12 @@ from oms.contract.kvm.templates import DiskRefusal, TemplateDisk
 from oms.contract.types import FileName
 
 SECTOR: Final = 512
+_DEVICE = re.compile(r"/dev(?:/[A-Za-z0-9][A-Za-z0-9._+:@-]*)+")
 SETTINGS: Final = TemplateDisk.__struct_fields__
+BUSES: Final[dict[Chipset, tuple[Bus, ...]]] = {
+    "pc": ("virtio", "scsi", "sata", "ide"),
+    "q35": ("virtio", "scsi", "sata"),
+}
 DeployType = Literal["file", "lvm", "physical"]
 TYPES: Final[tuple[DeployType, ...]] = ("file", "lvm", "physical")
 
@@ -43,16 +48,26 @@ def judged_disks(given: Any, case: Case) -> tuple[ChosenDisk, ...]:
         raise Refused([DiskRefusal("", f"Disks are a list of settings for each; got {shown(given)}")])
     entries, refusals = _by_disk(given, case)
     named = {entry["target_dev"] for entry in entries.values() if isinstance(entry.get("target_dev"), str)}
+    buses = BUSES[case.appliance.chipset]
     chosen: list[ChosenDisk] = []
     for number, (disk, proposed) in enumerate(zip(case.appliance.disks, proposal.disks(case), strict=True)):
         entry = {**msgspec.to_builtins(proposed), "target_dev": "", **entries.get(number, {})}
         try:
-            chosen.append(_chosen(number, disk, entry, case.here, chosen, named=named))
+            chosen.append(_chosen(number, disk, entry, case.here, chosen, named=named, buses=buses))
         except Refused as refused:
             refusals.append(DiskRefusal(disk.name, str(refused.told)))
     if refusals:
         raise Refused(refusals)
     return tuple(chosen)
+
+
+def devices_in(settings: Mapping[str, Any]) -> set[str]:
+    """The paths of the block devices that settings speak of, to be looked up before they are judged."""
+    disks = settings.get("disks")
+    paths = (
+        (entry.get("source_dev") for entry in disks if isinstance(entry, dict)) if isinstance(disks, list) else ()
+    )
+    return {path for path in paths if isinstance(path, str) and _DEVICE.fullmatch(path)}
 
 
 def _by_disk(given: list[dict[str, Any]], case: Case) -> tuple[dict[int, dict[str, Any]], list[DiskRefusal]]:
@@ -81,6 +96,7 @@ def _chosen(
     others: list[ChosenDisk],
     *,
     named: set[str],
+    buses: tuple[Bus, ...],
 ) -> ChosenDisk:
     if unknown := sorted(str(key) for key in entry.keys() - set(SETTINGS)):
         raise Refused(f"A disk has no setting {unknown[0][:40]}; it has {', '.join(SETTINGS)}")
@@ -88,7 +104,7 @@ def _chosen(
     one_of("device", entry["device"], ("disk",))
     if entry["type"] not in ("file", "block"):
         raise Refused(f"type must be {'file' if kind == 'file' else 'block'}, got {shown(entry['type'])}")
-    bus: Bus = one_of("target_bus", entry["target_bus"], tuple(PREFIXES))
+    bus = one_of("target_bus", entry["target_bus"], buses)
     size = _size(disk, entry["capacity"], here)
     return ChosenDisk(
         number=number,

@@ -1,16 +1,38 @@
 """KVMService's templates on this host: each method as the plain function that does it."""
 
 import asyncio
+import secrets
+import uuid
+from typing import Final
+
+import msgspec
 
 from oms.agent import placing
 from oms.agent.context import Host
-from oms.agent.kvm.conditions import machines_of
-from oms.agent.templates import conditions, package, preparing, proposal
+from oms.agent.guests import Machines
+from oms.agent.images import use
+from oms.agent.kvm import domain_xml
+from oms.agent.kvm.conditions import check_name, machines_of
+from oms.agent.templates import (
+    conditions,
+    deploying,
+    devices,
+    disk_settings,
+    judging,
+    new_machine,
+    package,
+    preparing,
+    proposal,
+    unpacking,
+)
+from oms.agent.templates.judging import Choice
+from oms.agent.templates.new_machine import Identity, Plan
 from oms.agent.templates.proposal import Case
 from oms.contract.handlers import Handlers
 from oms.contract.kvm import templates
 
 handlers: Handlers[Host] = Handlers()
+PLAN: Final = "plan"
 
 
 @handlers.handles(templates.ListTemplates)
@@ -28,3 +50,58 @@ async def parse_template_for_vm(op: templates.ParseTemplateForVm, host: Host) ->
         await preparing.ahead(host, opened)
         here = await conditions.now(host, machines)
         return proposal.settings(Case(op.template_name, op.kvm_vm_name, opened.appliance, here))
+
+
+@handlers.handles(templates.DeployTemplateForVm)
+async def deploy_template_for_vm(op: templates.DeployTemplateForVm, host: Host) -> templates.TemplateRefusals:
+    """Judged once, then planned and written down; the steps are told in `deploying`."""
+    machines, job = machines_of(host), host.job
+    if (known := job.recall(PLAN)) is None:
+        planned = await _planned(op, host, machines)
+        if not isinstance(planned, Plan):
+            return planned
+        await job.record(PLAN, known := msgspec.to_builtins(planned))
+    plan = msgspec.convert(known, Plan)
+    for number, disk in enumerate(plan.disks, 1):
+        job.note(f"disk {number}", disk.path)
+    await deploying.deploy(plan, op.template_name, host, machines)
+    return {}
+
+
+async def _planned(
+    op: templates.DeployTemplateForVm, host: Host, machines: Machines
+) -> Plan | templates.TemplateRefusals:
+    """All that can be refused is refused here, before anything is made."""
+    await check_name(op.kvm_name, machines, "kvm_name")
+    settings, storage = op.template_settings_dictionary, host.storage
+    async with package.opened(storage.templates, op.template_name) as opened:
+        wanted = await devices.found(disk_settings.devices_in(settings), host)
+        case = Case(op.template_name, op.kvm_name, opened.appliance, await conditions.now(host, machines, wanted))
+        choice = judging.judged(settings, case)
+        if not isinstance(choice, Choice):
+            return choice
+        return new_machine.plan(
+            choice,
+            opened.appliance,
+            Identity(str(uuid.uuid4()), op.kvm_name, await _macs(len(opened.appliance.nics), machines)),
+            key=opened.key,
+            domain_type=machines.capabilities.domain_type,
+            unpacked=unpacking.place_of(storage.templates, opened),
+            images=storage.images,
+        )
+
+
+async def _macs(count: int, machines: Machines) -> tuple[str, ...]:
+    """Addresses that no machine of this host has."""
+    used = {
+        nic.mac
+        for machine in await machines.all()
+        for definition in use.definitions(machine)
+        for nic in definition.nics
+    }
+    macs: list[str] = []
+    while len(macs) < count:
+        if (mac := domain_xml.mac_address(secrets.token_bytes(3))) not in used:
+            used.add(mac)
+            macs.append(mac)
+    return tuple(macs)

@@ -17,7 +17,8 @@ from oms.agent.templates.appliance import Feature
 from oms.agent.templates.disk_settings import ChosenDisk, judged_disks
 from oms.agent.templates.guest_settings import GuestSettings
 from oms.agent.templates.proposal import Case, Range
-from oms.agent.templates.words import Refusals, Refused, one_of, shown
+from oms.agent.templates.words import Refused, one_of, shown
+from oms.contract.kvm.templates import TemplateRefusals
 
 ECHOED: Final = ("min_memory", "max_memory", "min_vcpu", "max_vcpu")
 """What is answered beside the settings, and may come back, whatever it was then."""
@@ -49,11 +50,11 @@ class Choice(msgspec.Struct, frozen=True):
 Judge = Callable[[Any, Case], Any]
 
 
-def judged(given: Mapping[str, Any], case: Case) -> Choice | Refusals:
+def judged(given: Mapping[str, Any], case: Case) -> Choice | TemplateRefusals:
     """What was chosen, or every refused setting with a text that says what is legal."""
     wanted = {ALIASES.get(name, name): value for name, value in given.items()}
     proposed = msgspec.to_builtins(proposal.settings(case))
-    refusals: Refusals = {}
+    refusals: TemplateRefusals = {}
     values: dict[str, Any] = {}
     for name, judge in JUDGES.items():
         try:
@@ -86,7 +87,7 @@ def _choice(values: dict[str, Any]) -> Choice:
     )
 
 
-def _judge_together(values: dict[str, Any], refusals: Refusals) -> None:
+def _judge_together(values: dict[str, Any], refusals: TemplateRefusals) -> None:
     """What is legal by itself but not beside the rest."""
     if values.get("gateway") and not guest_settings.is_fixed(values.get("ip_address", "")):
         refusals.setdefault("gateway", "A gateway needs an ip_address of the machine's own, as in 192.168.0.5/24")

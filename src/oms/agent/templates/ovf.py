@@ -65,6 +65,7 @@ def read(text: bytes) -> Appliance:
     hardware = _hardware(system)
     items = list(_items(envelope, hardware))
     files = _files(envelope)
+    firmware = _firmware(system, hardware)
     appliance = Appliance(
         name=_words(system.find(f"{{{OVF}}}Name")) or _attribute(system, "id"),
         vcpus=_amount(items, CPU, _count),
@@ -75,7 +76,8 @@ def read(text: bytes) -> Appliance:
         description=_words(system.find(f"{{{OVF}}}AnnotationSection/{{{OVF}}}Annotation")),
         system=_words(system.find(f"{{{OVF}}}OperatingSystemSection/{{{OVF}}}Description")),
         system_id=_system_id(system),
-        firmware=_firmware(system, hardware),
+        firmware=firmware,
+        chipset="q35" if firmware == "efi" else "pc",
     )
     return ours.applied(appliance, system)
 

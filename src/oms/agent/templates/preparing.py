@@ -6,7 +6,7 @@ uses one finds it unpacked, or unpacks it, and looks again: the package may be a
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from pathlib import Path
 from typing import Final
 
@@ -29,14 +29,17 @@ def lease(name: str) -> str:
 
 
 @contextlib.asynccontextmanager
-async def ready(host: Host, name: str, progress: Progress) -> AsyncIterator[tuple[Package, Path]]:
-    """A template, open, and the directory of its disks; held so that nobody takes it away meanwhile.
+async def ready(
+    host: Host, name: str, progress: Progress, *, alone: Collection[str] = ()
+) -> AsyncIterator[tuple[Package, Path]]:
+    """A template, open, and the directory of its disks; held so that nobody takes it away meanwhile, and with it
+    what else is to be held.
 
     Raises NotThere, Unusable, NoSpace, FuncManError.
     """
     templates, hold = host.storage.templates, host.leases.hold
     while True:
-        async with hold(host.job, shared=(lease(name),)), package.opened(templates, name) as opened:
+        async with hold(host.job, alone=alone, shared=(lease(name),)), package.opened(templates, name) as opened:
             place = unpacking.place_of(templates, opened)
             if await asyncio.to_thread(place.is_dir):
                 yield opened, place

@@ -6,8 +6,6 @@ from typing import Any, Final, TypeVar
 
 from oms.contract.kvm.templates import DiskRefusal
 
-Refusals = dict[str, str | list[DiskRefusal]]
-"""Refused settings by name, each with its text; that of `disks` has one for each disk."""
 Word = TypeVar("Word", bound=str)
 SHOWN: Final = 60
 

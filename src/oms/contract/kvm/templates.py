@@ -1,10 +1,11 @@
 """KVMService: templates, which are machines packed up as DMTF's OVF, brought in, deployed and made."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Meta, UnsetType
 
+from oms.contract.errors import AlreadyThere, InUse, NoSpace, NotThere, Unusable
 from oms.contract.kvm import SERVICE
 from oms.contract.operation import HostOperation, Permission, operation
 from oms.contract.types import VmName, text
@@ -16,6 +17,17 @@ TemplateName = Annotated[
         "a template's name: letters, digits and . _ + -, first a letter or digit, at most 128 characters",
         128,
         "templatename",
+    ),
+]
+
+
+GivenSettings = Annotated[
+    dict[Annotated[str, Meta(max_length=64)], Any],
+    Meta(
+        max_length=64,
+        description="settings that replace those of the template, by name, in the form in which "
+        "`parse_template_for_vm` answers them; numbers may be text",
+        examples=[{}],
     ),
 ]
 
@@ -70,6 +82,11 @@ class DiskRefusal(msgspec.Struct, frozen=True):
 
     template_name: str
     error: str
+
+
+TemplateRefusals = dict[str, str | list[DiskRefusal]]
+"""Refused settings, each with a text that says what is legal; `disks` has one for each refused disk. `{}`: all was
+accepted and done."""
 
 
 class TemplateSettings(msgspec.Struct, frozen=True):
@@ -128,3 +145,23 @@ class ParseTemplateForVm(HostOperation[TemplateSettings], frozen=True):
 
     template_name: TemplateName
     kvm_vm_name: VmName
+
+
+@operation(
+    SERVICE,
+    Permission.OPERATOR,
+    timeout=300,
+    changes=True,
+    target="kvm_name",
+    raises=(AlreadyThere, NotThere, Unusable, NoSpace, InUse),
+)
+class DeployTemplateForVm(HostOperation[TemplateRefusals], frozen=True):
+    """Make a machine of a template; answers the refused settings, and makes nothing where any is refused.
+
+    Settings are those that `parse_template_for_vm` answers, as they are there or changed; what is left out is as
+    proposed there. The machine is off when it has been made. Cancelled, the job leaves nothing.
+    """
+
+    template_name: TemplateName
+    kvm_name: VmName
+    template_settings_dictionary: GivenSettings

@@ -13,6 +13,7 @@ import libvirt
 
 from oms.agent.guests import Definition, DiskUse, MemoryUse, NetworkUse, Stat, Use
 from oms.agent.guests.libvirt.definition import BadDefinition, definition
+from oms.agent.host import files
 
 Stats = dict[str, Any]
 
@@ -22,7 +23,6 @@ GROUPS: dict[Stat, int] = {
     "network": libvirt.VIR_DOMAIN_STATS_INTERFACE,
 }
 WHICH = libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_ACTIVE | libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
-BLOCK_BYTES = 512  # what st_blocks counts, whatever the file system's own
 
 
 class Meter:
@@ -108,7 +108,7 @@ def _written(block: Stats) -> int:
     except OSError:
         found = None
     if found is not None and found.st_size:
-        return found.st_blocks * BLOCK_BYTES
+        return found.st_blocks * files.BLOCK_BYTES
     return int(block.get("allocation", 0))
 
 

@@ -133,22 +133,14 @@ async def test_the_caller_is_answered_once_it_runs_and_the_disk_is_started_when_
     assert catalogue.format_of(images / "m.qcow2") == "qcow2"
 
 
-DISKS = {"debian11": "vda", "debian3.1": "hda"}
-
-
-@pytest.mark.parametrize("os_variant", DISKS)
 async def test_a_linux_boots_from_the_cd_finds_that_and_its_disk_and_installs(
-    outside: libvirt.virConnect,
-    machines: LibvirtMachines,
-    images: Path,
-    guest_image: GuestImage,
-    os_variant: str,
+    outside: libvirt.virConnect, machines: LibvirtMachines, images: Path, guest_image: GuestImage
 ) -> None:
     linux_cd(images.parent / "iso" / "linux.iso", guest_image)
-    op = asked("linux.iso", os_variant=os_variant, memory_size="128")
+    op = asked("linux.iso", os_variant="debian11", memory_size="128")
     async with installing(op, machines, images, outside) as (running, _job, domain):
         console = Console(domain)
-        assert f"<target dev='{DISKS[os_variant]}'" in domain.XMLDesc(0)
+        assert "<target dev='vda' bus='virtio'/>" in domain.XMLDesc(0)
         await asyncio.to_thread(console.wait_for, LINUX_INSTALLED, 60)
         console.close()
         assert await asyncio.wait_for(running, 30) == 0

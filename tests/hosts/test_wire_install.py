@@ -2,7 +2,8 @@
 that neither agent nor libvirtd is missed while they are away."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,15 @@ ASKED = ("m", "", "linux", "ask.iso", "1", "", "64", "", "")
 
 
 @pytest.fixture(scope="module")
-def oms(libvirtd: PrivateLibvirtd, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with Stack(tmp_path_factory.mktemp("oms"), libvirtd.uri) as stack:
+def daemon(real_parts: None) -> Iterator[PrivateLibvirtd]:
+    """A libvirtd that can be killed."""
+    with tempfile.TemporaryDirectory(prefix="oms-libvirtd-") as root, PrivateLibvirtd(Path(root)) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def oms(daemon: PrivateLibvirtd, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    with Stack(tmp_path_factory.mktemp("oms"), daemon.uri) as stack:
         tiny_cd(stack.iso / "ask.iso")
         yield stack
 
@@ -33,8 +41,8 @@ def caller(oms: Stack) -> Iterator[Caller]:
 
 
 @pytest.fixture
-def virt(libvirtd: PrivateLibvirtd) -> Iterator[libvirt.virConnect]:
-    with emptied(libvirtd.uri) as connection:
+def virt(daemon: PrivateLibvirtd) -> Iterator[libvirt.virConnect]:
+    with emptied(daemon.uri) as connection:
         yield connection
 
 
@@ -138,23 +146,13 @@ def test_a_parameter_that_is_not_legal_is_named_and_nothing_is_made(
     assert left_in(oms.images) == set()
 
 
-@pytest.fixture
-def own(make_libvirtd: Callable[[], PrivateLibvirtd], tmp_path: Path) -> Iterator[tuple[PrivateLibvirtd, Stack]]:
-    """A libvirtd that can be killed, and an OMS over it."""
-    daemon = make_libvirtd()
-    with Stack(tmp_path / "oms", daemon.uri) as stack:
-        tiny_cd(stack.iso / "ask.iso")
-        yield daemon, stack
-
-
-def test_agent_and_libvirtd_are_killed_while_the_installer_works(own: tuple[PrivateLibvirtd, Stack]) -> None:
-    daemon, oms = own
-    with contextlib.closing(oms.caller()) as caller, contextlib.closing(daemon.connect()) as virt:
+def test_agent_and_libvirtd_are_killed_while_the_installer_works(oms: Stack, daemon: PrivateLibvirtd) -> None:
+    with contextlib.closing(oms.caller()) as caller:
         job = begun(caller)
+        console = _console(daemon)
         oms.kill("agent")
         oms.start("agent")
         oms.wait_for_host(caller)
-        console = Console(virt.lookupByName("m"))
         console.wait_for(INSTALLED)
         daemon.kill()
         daemon.start()
@@ -163,16 +161,14 @@ def test_agent_and_libvirtd_are_killed_while_the_installer_works(own: tuple[Priv
         console.tell("r")
         task = ended(caller, job)
         assert (task["state"], task["result"]) == ("done", 0), task
-    _runs_from_its_disk(daemon)
+        _runs_from_its_disk(daemon, caller)
 
 
 @pytest.mark.parametrize("away", ["agent", "libvirtd", "both"])
-def test_the_installer_has_done_while_nobody_looked(own: tuple[PrivateLibvirtd, Stack], away: str) -> None:
-    daemon, oms = own
+def test_the_installer_has_done_while_nobody_looked(oms: Stack, daemon: PrivateLibvirtd, away: str) -> None:
     with contextlib.closing(oms.caller()) as caller:
         job = begun(caller)
-        with contextlib.closing(daemon.connect()) as virt:
-            console = Console(virt.lookupByName("m"))
+        console = _console(daemon)
         console.wait_for(INSTALLED)
         if away in {"agent", "both"}:
             oms.kill("agent")
@@ -185,11 +181,16 @@ def test_the_installer_has_done_while_nobody_looked(own: tuple[PrivateLibvirtd, 
             oms.start("agent")
         task = ended(caller, job)
         assert task["state"] == "done", task
-    _runs_from_its_disk(daemon)
+        _runs_from_its_disk(daemon, caller)
 
 
-def _runs_from_its_disk(daemon: PrivateLibvirtd) -> None:
+def _console(daemon: PrivateLibvirtd) -> Console:
     with contextlib.closing(daemon.connect()) as virt:
-        console = Console(virt.lookupByName("m"))
-        console.wait_for(UP)
-        console.close()
+        return Console(virt.lookupByName("m"))
+
+
+def _runs_from_its_disk(daemon: PrivateLibvirtd, caller: Caller) -> None:
+    console = _console(daemon)
+    console.wait_for(UP)
+    console.close()
+    assert caller.kvm("delete_vm", "m") == 0

@@ -38,6 +38,7 @@ from tests.hosts.libvirtd import PrivateLibvirtd
 
 SHUTDOWN = power.ShutdownVm("m", seconds=20)
 UNHEARD = power.ShutdownVm("m", seconds=1)
+A_MOMENT: int = 0.2  # type: ignore[assignment]  # seconds; less than a caller may give
 
 
 @pytest.fixture
@@ -112,7 +113,9 @@ async def test_force_ends_a_guest_that_did_not_react_and_says_so(
 ) -> None:
     domain = idle(outside)
     job = RehearsedJob()
-    assert await shutdown_vm(power.ShutdownVm("m", seconds=1, force=True), host(machines, tmp_path, job)) == 0
+    assert (
+        await shutdown_vm(power.ShutdownVm("m", seconds=A_MOMENT, force=True), host(machines, tmp_path, job)) == 0
+    )
     assert domain.state()[0] == libvirt.VIR_DOMAIN_SHUTOFF
     assert "did not react" in job.notes["force"]
 
@@ -146,7 +149,7 @@ async def test_a_machine_that_is_not_kept_goes_off_for_good(
     outside: libvirt.virConnect, machines: LibvirtMachines, tmp_path: Path
 ) -> None:
     steps = await break_off_everywhere(
-        lambda here: shutdown_vm(power.ShutdownVm("m", seconds=1, force=True), here),
+        lambda here: shutdown_vm(power.ShutdownVm("m", seconds=A_MOMENT, force=True), here),
         machines,
         tmp_path,
         before=lambda: outside.createXML(small_xml("m")),
@@ -198,7 +201,7 @@ async def test_a_reboot_may_be_broken_off_anywhere_and_the_machine_runs_anew(
         assert domain.state()[0] == libvirt.VIR_DOMAIN_RUNNING
         assert number(outside) == numbers[-1] + 1  # once, not twice
 
-    reboot = power.RebootVm("m", seconds=1, force=True)
+    reboot = power.RebootVm("m", seconds=A_MOMENT, force=True)
     steps = await break_off_everywhere(
         lambda here: reboot_vm(reboot, here), machines, tmp_path, before=before, after=after
     )
@@ -252,7 +255,7 @@ async def test_a_reset_is_repeated_soon_after_a_crash_and_else_told_to_be_not_kn
         outside.domainEventDeregisterAny(listener)
 
 
-async def test_a_machine_stands_still_and_goes_on(
+async def test_a_machine_stands_still_and_goes_on_and_a_saved_one_goes_on_from_where_it_was(
     make_domain: MakeDomain, machines: LibvirtMachines, tmp_path: Path
 ) -> None:
     guest = make_domain("m", words=(TICKING,))
@@ -268,15 +271,6 @@ async def test_a_machine_stands_still_and_goes_on(
         assert await resume_vm(power.ResumeVm("m"), here) == 0
         assert guest.domain.state()[0] == libvirt.VIR_DOMAIN_RUNNING
     guest.wait_for(f"{TICK_MARKER} {ticks + 5}")
-
-
-async def test_a_saved_machine_goes_on_from_where_it_was(
-    make_domain: MakeDomain, machines: LibvirtMachines, tmp_path: Path
-) -> None:
-    guest = make_domain("m", words=(TICKING,))
-    guest.start_and_wait()
-    guest.wait_for(f"{TICK_MARKER} 5")
-    here = host(machines, tmp_path)
     for _ in range(2):
         assert await save_vm(power.SaveVm("m"), here) == 0
         assert guest.domain.state()[0] == libvirt.VIR_DOMAIN_SHUTOFF
@@ -284,7 +278,7 @@ async def test_a_saved_machine_goes_on_from_where_it_was(
     guest.console.write_text("")
     assert await start_vm(kvm.StartVm("m"), here) == 0
     first = guest.wait_for(TICK_MARKER)
-    assert int(first.rpartition(" ")[2]) > 5
+    assert int(first.rpartition(" ")[2]) > ticks + 5
     assert UP_MARKER not in guest.console.read_text()
 
 
@@ -326,25 +320,7 @@ async def test_saving_may_be_broken_off_anywhere(
     assert steps >= 2
 
 
-async def test_a_save_that_another_run_began_is_waited_for(
-    make_domain: MakeDomain, machines: LibvirtMachines, tmp_path: Path
-) -> None:
-    """The agent died and libvirt goes on."""
-    guest = make_domain("m", 512, words=(FULL,))
-    guest.start_and_wait()
-    saving = asyncio.create_task(asyncio.to_thread(guest.domain.managedSave, 0))
-    await until_at_work(guest.domain)
-    assert await save_vm(power.SaveVm("m"), host(machines, tmp_path, RehearsedJob({}))) == 0
-    assert guest.domain.hasManagedSaveImage(0)
-    await saving
-
-
-async def until_at_work(domain: libvirt.virDomain) -> None:
-    while domain.jobInfo()[0] == libvirt.VIR_DOMAIN_JOB_NONE:  # noqa: ASYNC110
-        await asyncio.sleep(0.01)
-
-
-async def test_a_save_that_is_cancelled_in_its_midst_leaves_the_machine_running(
+async def test_a_save_that_is_cancelled_leaves_the_machine_running_and_one_that_the_agent_left_is_waited_for(
     make_domain: MakeDomain, machines: LibvirtMachines, tmp_path: Path
 ) -> None:
     guest = make_domain("m", 512, words=(FULL, TICKING))
@@ -358,6 +334,16 @@ async def test_a_save_that_is_cancelled_in_its_midst_leaves_the_machine_running(
     assert not guest.domain.hasManagedSaveImage(0)
     ticks = guest.console.read_text().count(TICK_MARKER)
     guest.wait_for(f"{TICK_MARKER} {ticks + 3}")
+    left = asyncio.create_task(asyncio.to_thread(guest.domain.managedSave, 0))
+    await until_at_work(guest.domain)
+    assert await save_vm(power.SaveVm("m"), host(machines, tmp_path, RehearsedJob({}))) == 0
+    assert guest.domain.hasManagedSaveImage(0)
+    await left
+
+
+async def until_at_work(domain: libvirt.virDomain) -> None:
+    while domain.jobInfo()[0] == libvirt.VIR_DOMAIN_JOB_NONE:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
 
 
 async def test_what_needs_a_running_machine_says_so_of_one_that_is_off(

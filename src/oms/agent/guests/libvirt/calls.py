@@ -170,8 +170,18 @@ def is_in(domain: Any, *wanted: str) -> bool:
 
 
 def at_work(domain: Any) -> bool:
-    """Whether libvirt is in the midst of something long with it."""
-    return bool(domain.isActive()) and domain.controlInfo()[0] != libvirt.VIR_DOMAIN_CONTROL_OK
+    """Whether libvirt is in the midst of something long with it.
+
+    Snapshots are no jobs to libvirt but keep the machine's monitor, and whoever asks for a job waits until they
+    are done; saving and migrating are jobs, and use the monitor only now and then.
+    """
+    try:
+        busy = domain.controlInfo()[0] != libvirt.VIR_DOMAIN_CONTROL_OK
+        return busy or domain.jobInfo()[0] != libvirt.VIR_DOMAIN_JOB_NONE
+    except libvirt.libvirtError as error:
+        if error.get_error_code() != libvirt.VIR_ERR_OPERATION_INVALID:
+            raise
+        return False  # it is off
 
 
 def percent(domain: Any) -> float | None:

@@ -177,7 +177,7 @@ def at_work(domain: Any) -> bool:
     """
     try:
         busy = domain.controlInfo()[0] != libvirt.VIR_DOMAIN_CONTROL_OK
-        return busy or domain.jobInfo()[0] != libvirt.VIR_DOMAIN_JOB_NONE
+        return bool(busy or domain.jobInfo()[0] != libvirt.VIR_DOMAIN_JOB_NONE)
     except libvirt.libvirtError as error:
         if error.get_error_code() != libvirt.VIR_ERR_OPERATION_INVALID:
             raise

@@ -8,13 +8,10 @@ import asyncio
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
 import structlog
-from alembic import command
-from alembic.config import Config
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
@@ -26,11 +23,11 @@ from oms.contract.errors import (
     DatabaseSelectError,
     DatabaseUpdateError,
 )
+from oms.server.store import migrations
 
 T = TypeVar("T")
 log = structlog.get_logger("oms.store")
 
-MIGRATIONS = Path(__file__).parent / "migrations"
 _KINDS: dict[str, type[ApplicationError]] = {
     "SELECT": DatabaseSelectError,
     "UPDATE": DatabaseUpdateError,
@@ -51,14 +48,7 @@ class Store:
     def migrate(self) -> None:
         """Bring the tables to this version. Blocks: called once, before anything is served. Raises the document's
         Database...Errors."""
-        config = Config()
-        config.set_main_option("script_location", str(MIGRATIONS))
-
-        def upgrade(connection: Connection) -> None:
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
-
-        self.transaction(upgrade)
+        self.transaction(migrations.upgrade)
 
     async def read(self, question: Callable[[Connection], T]) -> T:
         """The answer of a function that only reads. Raises DatabaseSelectError, DatabaseConnectionError."""

@@ -34,6 +34,7 @@ SWALLOWERS = {
     "bus/nats/server.py": "what breaks in a handler stays with its event",
     "server/ca/signer.py": "the edge of the signer",
     "server/edge/http.py": "the edge of the server",
+    "server/store/writer.py": "what breaks in a write is its asker's, and the others' writes go on",
 }
 """Where every exception is caught and not raised again, and why. One message or job of many, or an edge."""
 

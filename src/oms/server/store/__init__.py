@@ -24,6 +24,7 @@ from oms.contract.errors import (
     DatabaseUpdateError,
 )
 from oms.server.store import migrations
+from oms.server.store.writer import Writer
 
 T = TypeVar("T")
 log = structlog.get_logger("oms.store")
@@ -42,7 +43,7 @@ class Store:
     def __init__(self, url: str) -> None:
         """`url` is SQLAlchemy's. Raises DatabaseConnectionError where it is none."""
         self._engine = _engine(url)
-        self._writer = ThreadPoolExecutor(1, thread_name_prefix="store-write")
+        self._writer = Writer(self._engine, self.transaction, _named)
         self._readers = ThreadPoolExecutor(2, thread_name_prefix="store-read")
 
     def migrate(self) -> None:
@@ -52,17 +53,15 @@ class Store:
 
     async def read(self, question: Callable[[Connection], T]) -> T:
         """The answer of a function that only reads. Raises DatabaseSelectError, DatabaseConnectionError."""
-        return await self._run(self._readers, question)
+        return await asyncio.get_running_loop().run_in_executor(self._readers, self.transaction, question)
 
     async def write(self, change: Callable[[Connection], T]) -> T:
-        """Run a function in a transaction that is committed to disk, or not at all.
+        """Run a function in a transaction that is committed to disk, or not at all. It may be run twice, the first
+        time for nothing: it does nothing but with its transaction.
 
-        An `OmsError` of the function undoes the transaction as well. Raises the document's Database...Errors.
+        An error of the function undoes what it did. Raises the document's Database...Errors.
         """
-        return await self._run(self._writer, change)
-
-    async def _run(self, threads: ThreadPoolExecutor, work: Callable[[Connection], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(threads, self.transaction, work)
+        return await self._writer.run(change)
 
     def transaction(self, work: Callable[[Connection], T]) -> T:
         """The same without a loop, for the command line: blocks."""
@@ -74,7 +73,7 @@ class Store:
 
     def close(self) -> None:
         """Let the threads end and the connections go."""
-        self._writer.shutdown()
+        self._writer.close()
         self._readers.shutdown()
         self._engine.dispose()
 

@@ -1,0 +1,147 @@
+"""Writes stand or fall by themselves, and those that wait for the disk wait for it together."""
+
+import asyncio
+import itertools
+import threading
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy import Connection, event
+
+from oms.contract.errors import DatabaseConnectionError, DatabaseInsertError, HostBusy
+from oms.server.store import Store, meta
+from oms.server.store.tables import meta as table
+
+Write = Callable[[Connection], str]
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    made = Store(f"sqlite:///{tmp_path / 'oms.db'}")
+    made.migrate()
+    yield made
+    made.close()
+
+
+def put(key: str, *, then: Exception | None = None) -> Write:
+    """A write of one value, which may be regretted."""
+
+    def write(tx: Connection) -> str:
+        tx.execute(sa.insert(table).values(key=key, value="x"))
+        if then is not None:
+            raise then
+        return key
+
+    return write
+
+
+async def at_once(store: Store, *writes: Write) -> list[Any]:
+    """How they end, when all of them wait for the disk at the same time."""
+    free = threading.Event()
+    before = asyncio.create_task(store.write(lambda _tx: free.wait(10)))
+    waiting = [asyncio.create_task(store.write(write)) for write in writes]
+    await asyncio.sleep(0.05)
+    free.set()
+    await before
+    return await asyncio.gather(*waiting, return_exceptions=True)
+
+
+async def there(store: Store, *keys: str) -> list[str]:
+    """Which of them are in the database."""
+    return [key for key in keys if await store.read(lambda tx, key=key: meta.get(tx, key))]  # type: ignore[misc]
+
+
+def commits(store: Store) -> list[Connection]:
+    """Grows with each commit."""
+    seen: list[Connection] = []
+    event.listen(store._engine, "commit", seen.append)
+    return seen
+
+
+async def test_what_waits_for_the_disk_shares_a_commit(store: Store) -> None:
+    seen = commits(store)
+    names = [f"n{number}" for number in range(20)]
+    assert await at_once(store, *map(put, names)) == names
+    assert len(seen) == 2  # that of the write which held them up, and theirs
+    assert await there(store, *names) == names
+
+
+async def test_a_write_that_is_regretted_is_undone_and_the_others_stand(store: Store) -> None:
+    bug, busy = KeyError("a bug"), HostBusy("Busy.")
+    outcomes = await at_once(store, put("a"), put("b", then=busy), put("c", then=bug), put("d"))
+    assert outcomes == ["a", busy, bug, "d"]
+    assert await there(store, "a", "b", "c", "d") == ["a", "d"]
+
+
+async def test_a_write_that_the_database_refuses_fails_by_name_and_the_others_stand(store: Store) -> None:
+    outcomes = await at_once(store, put("a"), put("b"), put("a"), put("c"))
+    assert [outcomes[0], outcomes[1], outcomes[3]] == ["a", "b", "c"]
+    assert isinstance(outcomes[2], DatabaseInsertError)
+    assert await there(store, "a", "b", "c") == ["a", "b", "c"]
+
+
+async def test_a_commit_that_fails_fails_for_all_and_is_not_tried_again(store: Store) -> None:
+    """As a database does that went away in the midst of it, and may or may not have done it."""
+    tries: list[Connection] = []
+
+    def fail(tx: Connection) -> None:
+        tries.append(tx)
+        if len(tries) == 2:
+            raise sa.exc.OperationalError("COMMIT", None, Exception("gone"), connection_invalidated=True)
+
+    event.listen(store._engine, "commit", fail)
+    outcomes = await at_once(store, put("a"), put("b"))
+    assert [type(outcome) for outcome in outcomes] == [DatabaseConnectionError] * 2
+    assert len(tries) == 2
+    assert await there(store, "a", "b") == []
+
+
+async def test_who_goes_away_before_his_turn_has_written_nothing(store: Store) -> None:
+    free = threading.Event()
+    before = asyncio.create_task(store.write(lambda _tx: free.wait(10)))
+    gone, here = (asyncio.create_task(store.write(put(key))) for key in ("gone", "here"))
+    await asyncio.sleep(0.05)
+    gone.cancel()
+    await asyncio.sleep(0)
+    free.set()
+    assert (await before, await here) == (True, "here")
+    assert await there(store, "gone", "here") == ["here"]
+
+
+async def test_many_writers_and_readers_at_once_see_only_what_is_whole(store: Store) -> None:
+    """Each write moves one from the left to the right, and every third is regretted."""
+    numbers = itertools.count()
+
+    def sides(tx: Connection) -> tuple[int, int]:
+        return int(meta.get(tx, "left") or 0), int(meta.get(tx, "right") or 0)
+
+    def move(tx: Connection) -> None:
+        left, right = sides(tx)
+        meta.put(tx, "left", str(left - 1))
+        if next(numbers) % 3 == 0:
+            raise HostBusy("Regretted.")
+        meta.put(tx, "right", str(right + 1))
+
+    async def write() -> list[bool]:
+        moved = []
+        for _ in range(20):
+            try:
+                await store.write(move)
+            except HostBusy:
+                moved.append(False)
+            else:
+                moved.append(True)
+        return moved
+
+    async def read() -> list[int]:
+        return [sum(await store.read(sides)) for _ in range(20)]
+
+    reading = asyncio.create_task(read())
+    moved = await asyncio.gather(*(write() for _ in range(8)))
+    assert set(await reading) == {0}
+    count = sum(sum(each) for each in moved)
+    assert 80 < count < 160
+    assert await store.read(sides) == (-count, count)

@@ -19,8 +19,10 @@ from oms.agent.guests.libvirt import LibvirtMachines
 from oms.agent.host import files
 from oms.agent.images import catalogue
 from oms.agent.kvm import first_run
+from oms.agent.kvm.description import describe_vm
 from oms.agent.kvm.install import create_vm_from_iso
 from oms.contract.errors import FuncManError, InUse, JobCancelled, NoSuchMachine
+from oms.contract.kvm.description import DescribeVm
 from oms.contract.kvm.install import CreateVmFromIso
 from tests.hosts.guest_image import GuestImage
 from tests.hosts.install_cd import INSTALLED, LINUX_INSTALLED, UP, Console, linux_cd, tiny_cd
@@ -128,6 +130,12 @@ async def test_the_caller_is_answered_once_it_runs_and_the_disk_is_started_when_
         assert definition is not None
         assert definition.boot == ("hd",)
         assert [disk.file for disk in definition.disks] == [images / "m.qcow2", None]
+    described = await describe_vm(DescribeVm("m"), host(machines, images))
+    assert (described.boot, described.graphics) == (["hd"], ["vnc"])
+    assert [(disk.target, disk.size_kb) for disk in described.disks] == [("vda", 1024 * 1024), ("hdc", 0)]
+    await machines.stop(machine.uuid)
+    off = await describe_vm(DescribeVm("m"), host(machines, images))
+    assert off.disks[0] == described.disks[0]
     assert job.notes["installation"].startswith("the installer restarted the machine")
     assert (job.answers, job.percents) == ([0], [10, 95])
     assert catalogue.format_of(images / "m.qcow2") == "qcow2"

@@ -167,6 +167,9 @@ class Machines(Snapshots, Protocol):
     async def find(self, name: str) -> Machine:
         """The machine of that name, or else of that uuid. Raises NoSuchMachine."""
 
+    async def disk_sizes(self, machine: Machine) -> dict[str, int]:
+        """Bytes of each disk as its guest sees it, by the drive's name; what cannot be told is left out."""
+
     async def all(self) -> list[Machine]:
         """All machines in full; slow where there are many."""
 

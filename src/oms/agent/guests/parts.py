@@ -57,3 +57,5 @@ class Definition(msgspec.Struct, frozen=True):
     """An agent in the guest answers now."""
     boot: tuple[str, ...] = ()
     """From what it starts, the first first: `hd`, `cdrom`, `network` and so on, or names of single devices."""
+    graphics: tuple[str, ...] = ()
+    """How its screen can be seen, as in `vnc`."""

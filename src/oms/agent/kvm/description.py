@@ -1,6 +1,6 @@
 """KVMService on this host: what a machine is made of."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from oms.agent.context import Host
 from oms.agent.guests import Definition, Disk, Machine, Nic
@@ -16,11 +16,13 @@ handlers: Handlers[Host] = Handlers()
 @handlers.handles(description.DescribeVm)
 async def describe_vm(op: description.DescribeVm, host: Host) -> Description:
     """What runs, and where that differs from what will start next."""
-    return described(await machines_of(host).find(op.kvm_vm_name))
+    machines = machines_of(host)
+    machine = await machines.find(op.kvm_vm_name)
+    return described(machine, await machines.disk_sizes(machine))
 
 
-def described(machine: Machine) -> Description:
-    """A machine in the contract's words."""
+def described(machine: Machine, disk_sizes: Mapping[str, int]) -> Description:
+    """A machine in the contract's words. `disk_sizes`: bytes, by the drive's name."""
     now = present(machine)
     return Description(
         name=machine.name,
@@ -32,13 +34,15 @@ def described(machine: Machine) -> Description:
         vcpus=now.vcpus,
         memory_mb=now.memory_kb // KB_PER_MB,
         guest_agent=now.guest_agent,
-        disks=[_disk(disk) for disk in now.disks],
+        disks=[_disk(disk, disk_sizes.get(disk.target, 0)) for disk in now.disks],
         nics=[_nic(nic) for nic in now.nics],
+        boot=list(now.boot),
+        graphics=list(now.graphics),
         waiting=list(_waiting(machine.live, machine.kept)) if machine.live and machine.kept else [],
     )
 
 
-def _disk(disk: Disk) -> DescribedDisk:
+def _disk(disk: Disk, size_bytes: int) -> DescribedDisk:
     return DescribedDisk(
         target=disk.target,
         bus=disk.bus,
@@ -46,6 +50,7 @@ def _disk(disk: Disk) -> DescribedDisk:
         source=str(disk.file or next(iter(disk.sources), "")),
         format=disk.format,
         read_only=disk.read_only,
+        size_kb=size_bytes // 1024,
     )
 
 

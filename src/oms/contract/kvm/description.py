@@ -11,7 +11,8 @@ from oms.contract.types import VmName
 
 class DescribedDisk(msgspec.Struct, frozen=True):
     """A drive. `source` is the file or device behind it, "" where there is none or it is elsewhere; `format` is
-    what the host takes that for. `target` is the drive's name in calls."""
+    what the host takes that for. `target` is the drive's name in calls. `size_kb` is what the guest sees; 0 where
+    that cannot be told, or where there is no medium."""
 
     target: str
     bus: str
@@ -19,6 +20,7 @@ class DescribedDisk(msgspec.Struct, frozen=True):
     source: str
     format: str
     read_only: bool
+    size_kb: int
 
 
 class DescribedNic(msgspec.Struct, frozen=True):
@@ -36,8 +38,9 @@ class Description(msgspec.Struct, frozen=True):
     """A machine as it runs, or as it will start where it is off. Memory in MB.
 
     `saved`: it is off, and goes on from where `save_vm` left it. `kept`: it is still known when it stops.
-    `guest_agent`: an agent in the guest answers now. `waiting` lists what is other at its next start:
-    of `vcpus`, `memory_mb`, `disks`, `nics`.
+    `guest_agent`: an agent in the guest answers now. `boot`: from what it starts, the first first: `hd`, `cdrom`,
+    `network`, or the targets and addresses of single devices. `graphics`: how its screen can be seen, as in `vnc`.
+    `waiting` lists what is other at its next start: of `vcpus`, `memory_mb`, `disks`, `nics`.
     """
 
     name: str
@@ -51,6 +54,8 @@ class Description(msgspec.Struct, frozen=True):
     guest_agent: bool
     disks: list[DescribedDisk]
     nics: list[DescribedNic]
+    boot: list[str]
+    graphics: list[str]
     waiting: list[str]
 
 

@@ -9,6 +9,7 @@ because there libvirt asks each machine's own process, waits for its answer, and
 ever. `info` of a single machine asks libvirt alone: 0.2 ms for each that runs instead of 4.
 """
 
+import contextlib
 import re
 import uuid as uuids
 from collections.abc import Iterable
@@ -149,6 +150,15 @@ def _at_one_moment(domain: Any) -> tuple[int, int, str]:
         text = domain.XMLDesc(0)
         if NUMBERED.match(text):
             return number, reason, text
+
+
+def disk_sizes(targets: list[str], domain: Any) -> dict[str, int]:
+    """Bytes by the drive's name. libvirt goes by the format that the definition says."""
+    sizes = {}
+    for target in targets:
+        with contextlib.suppress(libvirt.libvirtError):  # no medium, or no file
+            sizes[target], _allocated, _physical = domain.blockInfo(target)
+    return sizes
 
 
 def every_machine(ends: Ends, connection: Any) -> list[Machine]:

@@ -55,6 +55,7 @@ def definition(text: str, locate: Callable[[str, str], Path] = lambda _pool, vol
             for target in root.iterfind("devices/channel/target")
         ),
         boot=tuple(_boot(root)),
+        graphics=tuple(graphics.get("type", "") for graphics in root.iterfind("devices/graphics")),
     )
 
 

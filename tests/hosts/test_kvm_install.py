@@ -24,6 +24,7 @@ from oms.agent.kvm.install import create_vm_from_iso
 from oms.contract.errors import FuncManError, InUse, JobCancelled, NoSuchMachine
 from oms.contract.kvm.description import DescribeVm
 from oms.contract.kvm.install import CreateVmFromIso
+from tests.agent.kvm.new_machines import asked
 from tests.hosts.guest_image import GuestImage
 from tests.hosts.install_cd import INSTALLED, LINUX_INSTALLED, UP, Console, linux_cd, tiny_cd
 from tests.hosts.kvm_job import Crash, RehearsedJob, crashy_host, host
@@ -46,21 +47,13 @@ async def machines(libvirtd: PrivateLibvirtd) -> AsyncIterator[LibvirtMachines]:
 
 @pytest.fixture
 def images(tmp_path: Path) -> Path:
-    """Where images are, with media beside: `ask.iso` waits to be told, the others know what to do."""
+    """Where images are, with media beside: `cd.iso` waits to be told, the others know what to do."""
     for name in ("images", "iso"):
         (tmp_path / name).mkdir()
-    tiny_cd(tmp_path / "iso" / "ask.iso")
+    tiny_cd(tmp_path / "iso" / "cd.iso")
     tiny_cd(tmp_path / "iso" / "restarts.iso", "r")
     tiny_cd(tmp_path / "iso" / "turns-off.iso", "p")
     return tmp_path / "images"
-
-
-def asked(iso: str = "ask.iso", **changes: Any) -> CreateVmFromIso:
-    values = {
-        "kvm_vm_name": "m", "os_variant": "", "os_type": "linux", "cdrom_iso": iso, "file_based_disk_size": "1",
-        "block_device_based_disk_path": "", "memory_size": "64", "noapic_on_off": "", "noacpi_on_off": "",
-    }  # fmt: skip
-    return CreateVmFromIso(**(values | changes))
 
 
 async def install(op: CreateVmFromIso, on: Host) -> int:
@@ -120,7 +113,7 @@ async def test_the_caller_is_answered_once_it_runs_and_the_disk_is_started_when_
         first = (await machines.find("m")).live
         assert first is not None
         assert first.boot == ("cdrom", "hd")
-        assert [disk.file for disk in first.disks] == [images / "m.qcow2", images.parent / "iso" / "ask.iso"]
+        assert [disk.file for disk in first.disks] == [images / "m.qcow2", images.parent / "iso" / "cd.iso"]
         assert "installer" in job.notes["installation"]
         await tell(domain, "r")
         assert await asyncio.wait_for(running, 20) == 0
@@ -145,7 +138,7 @@ async def test_a_linux_boots_from_the_cd_finds_that_and_its_disk_and_installs(
     outside: libvirt.virConnect, machines: LibvirtMachines, images: Path, guest_image: GuestImage
 ) -> None:
     linux_cd(images.parent / "iso" / "linux.iso", guest_image)
-    op = asked("linux.iso", os_variant="debian11", memory_size="128")
+    op = asked(cdrom_iso="linux.iso", os_variant="debian11", memory_size="128")
     async with installing(op, machines, images, outside) as (running, _job, domain):
         console = Console(domain)
         assert "<target dev='vda' bus='virtio'/>" in domain.XMLDesc(0)
@@ -158,7 +151,7 @@ async def test_a_linux_boots_from_the_cd_finds_that_and_its_disk_and_installs(
 async def test_an_installer_that_turns_the_machine_off_leaves_it_off(
     outside: libvirt.virConnect, machines: LibvirtMachines, images: Path
 ) -> None:
-    async with installing(asked("turns-off.iso"), machines, images, outside) as (running, job, domain):
+    async with installing(asked(cdrom_iso="turns-off.iso"), machines, images, outside) as (running, job, domain):
         assert await asyncio.wait_for(running, 20) == 0
     assert (await machines.find("m")).live is None
     assert job.notes["installation"] == "the installer turned the machine off; start_vm starts it from its disk"
@@ -194,7 +187,7 @@ async def test_a_block_device_is_installed_on_and_never_taken_away(
 async def test_without_acpi_and_apic_it_is_installed_all_the_same(
     outside: libvirt.virConnect, machines: LibvirtMachines, images: Path
 ) -> None:
-    op = asked("restarts.iso", noapic_on_off="yes", noacpi_on_off="yes")
+    op = asked(cdrom_iso="restarts.iso", noapic_on_off="yes", noacpi_on_off="yes")
     assert await asyncio.wait_for(create_vm_from_iso(op, host(machines, images)), 20) == 0
     domain = outside.lookupByName("m")
     await comes_up(domain)
@@ -206,7 +199,7 @@ async def test_without_acpi_and_apic_it_is_installed_all_the_same(
 async def test_an_old_windows_has_what_it_can_drive_and_keeps_its_cd(
     outside: libvirt.virConnect, machines: LibvirtMachines, images: Path
 ) -> None:
-    op = asked("restarts.iso", os_variant="winxp", os_type="windows")
+    op = asked(cdrom_iso="restarts.iso", os_variant="winxp", os_type="windows")
     job = RehearsedJob()
     assert await asyncio.wait_for(create_vm_from_iso(op, host(machines, images, job)), 20) == 0
     await comes_up(outside.lookupByName("m"))
@@ -230,7 +223,7 @@ async def test_a_cancelled_installation_leaves_nothing_that_it_made_and_all_else
             await asyncio.wait_for(running, 20)
     assert outside.listAllDomains(0) == []
     assert {path.name for path in files.regular_files(images)} == {"other.img"}
-    assert (images.parent / "iso" / "ask.iso").exists()
+    assert (images.parent / "iso" / "cd.iso").exists()
 
 
 async def test_an_image_that_was_given_to_another_machine_stays_when_the_job_is_cancelled(
@@ -342,7 +335,7 @@ async def resumed(
 async def test_an_installation_may_be_broken_off_anywhere_and_is_finished_by_the_next_run(
     libvirtd: PrivateLibvirtd, outside: libvirt.virConnect, images: Path
 ) -> None:
-    op = asked("restarts.iso")
+    op = asked(cdrom_iso="restarts.iso")
     for point in range(1, 40):
         job = await broken_off(op, libvirtd, images, point)
         if job is not None:

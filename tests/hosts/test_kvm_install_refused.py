@@ -25,7 +25,7 @@ from oms.contract.errors import (
     OmsError,
     ParameterMismatch,
 )
-from oms.contract.kvm.install import CreateVmFromIso
+from tests.agent.kvm.new_machines import asked
 from tests.hosts.kvm_job import RehearsedJob, host
 from tests.hosts.kvm_machines import connected, emptied, small_xml
 from tests.hosts.libvirtd import PrivateLibvirtd
@@ -51,15 +51,6 @@ def images(tmp_path: Path) -> Path:
         (tmp_path / name).mkdir()
     (tmp_path / "iso" / "cd.iso").write_bytes(bytes(2048))
     return tmp_path / "images"
-
-
-def asked(**changes: Any) -> CreateVmFromIso:
-    values = {
-        "kvm_vm_name": "m", "os_variant": "", "os_type": "linux", "cdrom_iso": "cd.iso",
-        "file_based_disk_size": "1", "block_device_based_disk_path": "", "memory_size": "64", "noapic_on_off": "",
-        "noacpi_on_off": "",
-    }  # fmt: skip
-    return CreateVmFromIso(**(values | changes))
 
 
 async def refused(

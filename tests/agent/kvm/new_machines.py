@@ -1,6 +1,9 @@
-"""A spread of new machines, for what is said of all of them."""
+"""A spread of new machines, for what is said of all of them, and calls that ask for one."""
+
+from typing import Any
 
 from oms.agent.kvm.domain_xml import NewDrive, NewMachine, NewNic, Vnc
+from oms.contract.kvm.install import CreateVmFromIso
 
 UUID = "0f0e0d0c-0b0a-4908-8706-050403020100"
 DISK = NewDrive("/var/lib/oms/storage/images/m.qcow2", "vda", "virtio", format="qcow2")
@@ -98,3 +101,13 @@ MACHINES = {
     "bare": BARE,
     "hostile": HOSTILE,
 }
+
+
+def asked(**changes: Any) -> CreateVmFromIso:
+    """A call for a small Linux named `m`, from `cd.iso`, but for what is given."""
+    values = {
+        "kvm_vm_name": "m", "os_variant": "", "os_type": "linux", "cdrom_iso": "cd.iso",
+        "file_based_disk_size": "1", "block_device_based_disk_path": "", "memory_size": "64", "noapic_on_off": "",
+        "noacpi_on_off": "",
+    }  # fmt: skip
+    return CreateVmFromIso(**(values | changes))

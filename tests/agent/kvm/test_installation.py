@@ -12,19 +12,11 @@ from oms.agent.kvm.installation import Disk, Next, Plan
 from oms.agent.kvm.network import Network
 from oms.agent.kvm.osinfo import OperatingSystem
 from oms.contract.errors import NoMemory, ParameterMismatch
-from oms.contract.kvm.install import CreateVmFromIso
+from tests.agent.kvm.new_machines import asked
 
 IMAGE = Disk("/images/m.qcow2", "file", "qcow2", 1024**3)
 WINDOWS = OperatingSystem("http://x/xp", ("xp",), "Windows", "winnt", "5.1", frozenset(), 256, 2)
 CAPACITY = Capacity(cpus=4, max_vcpus=16, available_memory_kb=1000 * 1024)
-
-
-def asked(**changes: Any) -> CreateVmFromIso:
-    values = {
-        "kvm_vm_name": "m", "os_variant": "", "os_type": "", "cdrom_iso": "cd.iso", "file_based_disk_size": "10",
-        "block_device_based_disk_path": "", "memory_size": "512", "noapic_on_off": "", "noacpi_on_off": "",
-    }  # fmt: skip
-    return CreateVmFromIso(**(values | changes))
 
 
 def planned(
@@ -43,14 +35,14 @@ def files_of(read: Definition) -> list[str]:
 
 
 def test_it_first_starts_from_the_cd_and_then_from_its_disk_with_the_cd_ejected() -> None:
-    plan = planned(os_type="linux")
+    plan = planned()
     first, kept = definition(installation.first_run_xml(plan)), definition(installation.kept_xml(plan))
     assert (first.boot, files_of(first)) == (("cdrom", "hd"), ["/images/m.qcow2", "/iso/cd.iso"])
     assert (kept.boot, files_of(kept)) == (("hd",), ["/images/m.qcow2", ""])
     assert [disk.target for disk in kept.disks] == ["vda", "hdc"]
     assert "<on_reboot>destroy<" in installation.first_run_xml(plan)
     assert "<on_reboot>restart<" in installation.kept_xml(plan)
-    assert plan.machine.memory_mb == 512
+    assert plan.machine.memory_mb == 64
 
 
 def test_an_installer_that_restarts_twice_finds_its_cd_again() -> None:

@@ -7,6 +7,7 @@ import functools
 import json
 import types
 import typing
+from collections.abc import Iterator
 from typing import Any, Literal
 
 import msgspec
@@ -129,19 +130,32 @@ def _missing(kind: type[Operation[Any]], param: Param) -> ParameterMismatch:
 
 
 def _shown(value: Any) -> str:
-    """A caller's value as it may be repeated to him: escaped, and cut."""
+    """A caller's value as it may be repeated to him: escaped, cut, and no more of it looked at than is shown."""
+    text = ""
     try:
-        text = json.dumps(_masked(value))
+        for piece in _pieces(value):
+            text += piece
+            if len(text) > LONGEST_SHOWN:
+                return text[:LONGEST_SHOWN] + "…"
     except (ValueError, TypeError, RecursionError):
-        text = type(value).__name__
-    return text if len(text) <= LONGEST_SHOWN else text[:LONGEST_SHOWN] + "…"
+        return type(value).__name__
+    return text
 
 
-def _masked(value: Any) -> Any:
-    """The value with asterisks where a password stands by its name: settings hold them as plain text."""
+def _pieces(value: Any) -> Iterator[str]:
+    """The value's JSON, with asterisks where a password stands by its name: settings hold them as plain text."""
     if isinstance(value, dict):
-        return {key: "***" if "passw" in key.lower() else _masked(part) for key, part in value.items()}
-    return [_masked(part) for part in value] if isinstance(value, list) else value
+        for number, (key, part) in enumerate(value.items()):
+            yield f"{', ' if number else '{'}{json.dumps(key)}: "
+            yield from ('"***"',) if "passw" in key.lower() else _pieces(part)
+        yield "}" if value else "{}"
+    elif isinstance(value, list):
+        for number, part in enumerate(value):
+            yield ", " if number else "["
+            yield from _pieces(part)
+        yield "]" if value else "[]"
+    else:
+        yield json.dumps(value[: LONGEST_SHOWN + 1] if isinstance(value, str) else value)
 
 
 def legal(kind: Any) -> str:

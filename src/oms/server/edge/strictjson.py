@@ -12,7 +12,8 @@ DEEPEST = 32
 # A string that never ends is taken up to the text's end, and nothing that was taken is given back: the time stays
 # proportional to the length, whatever is sent.
 _STRINGS = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
-_BRACKETS = re.compile(r"[][{}]")
+_ONE_KIND = bytes.maketrans(b"{}", b"[]")
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
@@ -62,11 +63,12 @@ def loads(text: bytes | str) -> Any:
 
 
 def _refuse_depth(text: str) -> None:
-    """Counted before parsing: the scanner is recursive. Most texts have too few brackets to be looked at."""
+    """Found before parsing: the scanner is recursive. Most texts have too few brackets to be looked at. Of the rest
+    the innermost pairs are taken away, level by level; what is left then was too deep or never closed."""
     if text.count("[") + text.count("{") <= DEEPEST:
         return
-    depth = 0
-    for bracket in _BRACKETS.finditer(_STRINGS.sub("", text)):
-        depth += 1 if bracket[0] in "[{" else -1
-        if depth > DEEPEST:
-            raise NotJson(f"Nested deeper than {DEEPEST} levels.")
+    brackets = _STRINGS.sub("", text).encode().translate(_ONE_KIND, _NO_BRACKETS)
+    for _ in range(DEEPEST):
+        brackets = brackets.replace(b"[]", b"")
+    if b"[]" in brackets or brackets.count(b"[") > DEEPEST:
+        raise NotJson(f"Nested deeper than {DEEPEST} levels.")

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -94,8 +94,11 @@ class Caller:
 class Stack:
     """The processes. `with Stack(directory, libvirt_uri) as oms:` has a signed, connected host called node1."""
 
-    def __init__(self, directory: Path, libvirt_uri: str, **agent_settings: str) -> None:
-        self.directory = directory
+    def __init__(
+        self, directory: Path, libvirt_uri: str, *, under: Sequence[str] = (), **agent_settings: str
+    ) -> None:
+        """`under`: the beginning of a command under which the processes run, as `strace`."""
+        self.directory, self._under = directory, under
         self.port, self.bus_port = free_port(), free_port()
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self._logs = directory / "logs"
@@ -150,7 +153,7 @@ class Stack:
         """Start a process that is not running."""
         with (self._logs / f"{name}.log").open("ab") as log:
             self.processes[name] = subprocess.Popen(
-                [sys.executable, "-m", "oms", *self._arguments(name)],
+                [*self._under, sys.executable, "-m", "oms", *self._arguments(name)],
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

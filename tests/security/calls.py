@@ -46,6 +46,15 @@ def own(kind: Kind) -> list[Param]:
     return [param for param in kind.facts.params if param is not SESSID]
 
 
+def parameters() -> list[Any]:
+    """These of every method, to parametrize `kind` and `param` with."""
+    return [
+        pytest.param(kind, param, id=f"{kind.facts.wire}-{param.name}")
+        for kind in OPERATIONS
+        for param in own(kind)
+    ]
+
+
 def cached() -> list[Any]:
     """Every method that takes a cache_timeout, to parametrize `kind` with."""
     return [pytest.param(kind, id=kind.facts.wire) for kind in OPERATIONS if CACHE_TIMEOUT in kind.facts.params]

@@ -7,7 +7,7 @@ from msgspec import Meta
 
 from oms.contract.errors import NoSuchTask
 from oms.contract.operation import Permission, ServerOperation, Service, operation
-from oms.contract.types import Hostname, TaskId
+from oms.contract.types import AnyHost, TaskId
 
 SERVICE = Service(
     "taskservices",
@@ -59,7 +59,7 @@ class ListTasks(ServerOperation[list[Task]], frozen=True):
     """List jobs, the newest first: all, or those in a state, or of a host. Answers at most 500."""
 
     state: Literal["", "queued", "sent", "running", "done", "failed", "cancelled", "unfinished"] = ""
-    server_hostname: Hostname | Literal[""] = ""
+    server_hostname: AnyHost = ""
 
 
 @operation(SERVICE, Permission.VIEWER, raises=(NoSuchTask,))

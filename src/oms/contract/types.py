@@ -39,16 +39,13 @@ def text(pattern: str, legal: str, longest: int, example: str, *, shortest: int 
     )
 
 
-Hostname = Annotated[
-    str,
-    text(
-        r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*",
-        "a host's name: lower-case letters, digits, hyphens and dots, at most 253 characters",
-        253,
-        "funcclient",
-    ),
-]
+_HOST = r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*"
+_HOST_IN_WORDS = "a host's name: lower-case letters, digits, hyphens and dots, at most 253 characters"
+Hostname = Annotated[str, text(_HOST, _HOST_IN_WORDS, 253, "funcclient")]
 """The name under which a host was signed."""
+
+AnyHost = Annotated[str, text(f"(?:{_HOST})?", f"{_HOST_IN_WORDS}; or nothing", 253, "funcclient", shortest=0)]
+"""The same, or an empty text for all of them."""
 
 VmName = Annotated[
     str,
@@ -99,8 +96,8 @@ Password = Annotated[Secret, Meta(description="the password, at most 1024 charac
 TagName = Annotated[
     str,
     text(
-        r"[A-Za-z0-9][A-Za-z0-9 ._:+-]*",
-        "a tag: letters, digits, blanks and . _ : + -, first a letter or digit, at most 63 characters",
+        r"[A-Za-z0-9](?:[A-Za-z0-9 ._:+-]*[A-Za-z0-9._:+-])?",
+        "a tag: letters, digits, blanks inside and . _ : + -, first a letter or digit, at most 63 characters",
         63,
         "OpenNode",
     ),

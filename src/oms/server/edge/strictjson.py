@@ -63,8 +63,10 @@ def loads(text: bytes | str) -> Any:
 
 
 def _refuse_depth(text: str) -> None:
-    """Found before parsing: the scanner is recursive. Most texts have too few brackets to be looked at. Of the rest
-    the innermost pairs are taken away, level by level; what is left then was too deep or never closed."""
+    """Found before parsing: the scanner is recursive. Most texts have too few brackets to be looked at.
+
+    Of the rest the innermost pairs are taken away, level by level; what is left then was too deep or never closed.
+    """
     if text.count("[") + text.count("{") <= DEEPEST:
         return
     brackets = _STRINGS.sub("", text).encode().translate(_ONE_KIND, _NO_BRACKETS)

@@ -25,4 +25,4 @@ def automatic_tags(facts: HostFacts) -> tuple[str, ...]:
 
 
 def _legal(word: str) -> str:
-    return re.sub(r"[^A-Za-z0-9 ._:+-]", "-", word).lstrip(" ._:+-")[:63]
+    return re.sub(r"[^A-Za-z0-9 ._:+-]", "-", word).lstrip(" ._:+-")[:63].rstrip()

@@ -1,0 +1,117 @@
+"""Every text in the place of every parameter of every method, over all of OMS's processes and a real hypervisor.
+
+Each call is refused, naming the parameter, or, where a method takes any text, by what it says of one that it does
+not know. No program is started by any of it, on OMS or its host.
+"""
+
+import itertools
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from oms.contract.operation import Param
+from tests.hosts.stack import NAME
+from tests.security import calls, hostile
+from tests.security.attack import published, shows_nothing
+from tests.security.calls import Kind
+from tests.security.watched import Watched
+from tests.security.wire import Connection
+
+pytestmark = pytest.mark.hosts
+Answer = dict[str, Any]
+Says = Callable[[Answer, Any], bool]
+IN_A_BATCH = 100
+
+
+def is_error(name: str) -> Says:
+    """The method answers that error."""
+    return lambda answer, _value: "error" in answer and answer["error"]["data"]["name"] == name
+
+
+def is_unknown(name: str) -> Says:
+    """The method answers that error, and lists the texts as they are."""
+    return lambda answer, value: is_error(name)(answer, value) and answer["error"]["data"]["unknown"] == value
+
+
+def is_refused(answer: Answer, value: Any) -> bool:
+    """The method answers with a text for the refused setting and nothing else."""
+    if "error" in answer:
+        return False
+    refusals = answer["result"]["result"]["result"]
+    return list(refusals) == list(value) and all(refusals.values())
+
+
+ANY_TEXT: dict[tuple[str, str], Says] = {
+    ("authservices.authenticate", "username"): is_error("AuthError"),
+    ("authservices.authenticate", "password"): is_error("AuthError"),
+    ("funcservices.sign_requests", "hostname_list"): is_unknown("UnknownSignRequestsError"),
+    ("funcservices.remove_requests", "hostname_list"): is_unknown("UnknownRemoveRequestError"),
+    ("funcservices.remove_signed", "hostname_list"): is_unknown("UnknownRemoveSignedError"),
+    ("kvmservices.update_vm_settings", "kvm_vm_settings_dictionary"): is_refused,
+}
+"""Parameters that may be any text, and what the method says to one that it does not know."""
+LEGAL = {
+    ("funcservices.list_signed", "optional_tag_name"): ["v m1"],
+    ("kvmservices.create_file_based_image", "diskimage_format"): [""],
+    ("taskservices.list_tasks", "state"): [""],
+    ("taskservices.list_tasks", "server_hostname"): [""],
+}
+"""Texts of these that mean something there."""
+
+
+@pytest.mark.parametrize(("kind", "param"), calls.parameters())
+def test_no_text_in_the_place_of_a_parameter_does_anything(watched: Watched, kind: Kind, param: Param) -> None:
+    proof = watched.directory / "pwn"
+    before, lines, made = watched.snapshot(), len(watched.audited()), 0
+    with watched.connect(seconds=60) as connection:
+        for value, answer in answers(connection, kind, param, watched.honest.sessid, proof):
+            made += 1
+            assert refused(answer, kind, param, value), (value, answer)
+            shows_nothing(json.dumps(answer), str(watched.directory / "server"), watched.honest.sessid)
+    after = watched.snapshot()
+    if (kind.facts.wire, param.name) in ANY_TEXT and kind.facts.changes:
+        for state in (before, after):  # what a host refuses is a job with that outcome
+            state["database"].pop("jobs")
+            state.pop("journal")
+    assert after == before
+    written = watched.audited()[lines:]
+    assert len(written) == made
+    assert not [line for line in written if any(byte < 0x20 for byte in line)]
+    assert not proof.exists()
+    assert watched.serves_at_once()
+
+
+def answers(
+    connection: Connection, kind: Kind, param: Param, sessid: str, proof: Path
+) -> Iterator[tuple[Any, Answer]]:
+    """Each value with the answer to a call that has it in the place of the parameter."""
+    texts = (*hostile.commands(proof), *hostile.options(proof), *hostile.NO_NAMES)
+    legal = LEGAL.get((kind.facts.wire, param.name), [])
+    values = iter([value for text in texts if text not in legal for value in forms(text)])
+    while some := list(itertools.islice(values, IN_A_BATCH)):
+        batch = [
+            {"jsonrpc": "2.0", "id": number, "method": kind.facts.wire, "params": params}
+            for number, params in enumerate(calls.with_value(kind, param, value, sessid, NAME) for value in some)
+        ]
+        reply = connection.ask("POST", "/", json.dumps(batch).encode())
+        assert reply.status == 200, reply
+        yield from zip(some, reply.json, strict=True)
+
+
+def forms(text: str) -> list[Any]:
+    """A text, and the lists and settings that hold it."""
+    return [text, [text], {"vcpu": text}, {text: "1"}]
+
+
+def refused(answer: Answer, kind: Kind, param: Param, value: Any) -> bool:
+    """Whether a value is refused: as none that the parameter may be, or by what the method says."""
+    if "error" in answer:
+        data = answer["error"]["data"]
+        assert data["name"] in published(kind.facts.wire)
+        if (data["name"], data.get("parameter")) == ("ParameterMismatch", param.name):
+            return True
+    says = ANY_TEXT.get((kind.facts.wire, param.name))
+    return says is not None and says(answer, value)

@@ -54,7 +54,7 @@ ANY_TEXT: dict[tuple[str, str], Says] = {
 }
 """Parameters that may be any text, and what the method says to one that it does not know."""
 LEGAL = {
-    ("funcservices.list_signed", "optional_tag_name"): ["v m1"],
+    ("funcservices.list_signed", "optional_tag_name"): ["v m1", "a:b"],
     ("kvmservices.create_file_based_image", "diskimage_format"): [""],
     ("taskservices.list_tasks", "state"): [""],
     ("taskservices.list_tasks", "server_hostname"): [""],

@@ -51,9 +51,16 @@ ANY_TEXT: dict[tuple[str, str], Says] = {
     ("funcservices.remove_requests", "hostname_list"): is_unknown("UnknownRemoveRequestError"),
     ("funcservices.remove_signed", "hostname_list"): is_unknown("UnknownRemoveSignedError"),
     ("kvmservices.update_vm_settings", "kvm_vm_settings_dictionary"): is_refused,
+    # Any text is "yes" there; the machine of the call's example is there already.
+    ("kvmservices.create_vm_from_iso", "noapic_on_off"): is_error("FuncManError"),
+    ("kvmservices.create_vm_from_iso", "noacpi_on_off"): is_error("FuncManError"),
 }
 """Parameters that may be any text, and what the method says to one that it does not know."""
 LEGAL = {
+    **{
+        ("kvmservices.create_vm_from_iso", name): [""]
+        for name in ("os_variant", "os_type", "file_based_disk_size", "block_device_based_disk_path")
+    },
     ("funcservices.list_signed", "optional_tag_name"): ["v m1", "a:b"],
     ("kvmservices.create_file_based_image", "diskimage_format"): [""],
     ("taskservices.list_tasks", "state"): [""],
@@ -69,7 +76,9 @@ def test_no_text_in_the_place_of_a_parameter_does_anything(watched: Watched, kin
     with watched.connect(seconds=60) as connection:
         for value, answer in answers(connection, kind, param, watched.honest.sessid, proof):
             made += 1
-            assert refused(answer, kind, param, value), (value, answer)
+            assert refused(answer, kind, param, value), (
+                f"{value!r}: {answer}: where that is right, see ANY_TEXT and LEGAL"
+            )
             shows_nothing(json.dumps(answer), str(watched.directory / "server"), watched.honest.sessid)
     after = watched.snapshot()
     if (kind.facts.wire, param.name) in ANY_TEXT and kind.facts.changes:
@@ -90,6 +99,7 @@ def answers(
     """Each value with the answer to a call that has it in the place of the parameter."""
     texts = (*hostile.commands(proof), *hostile.options(proof), *hostile.NO_NAMES)
     legal = LEGAL.get((kind.facts.wire, param.name), [])
+    forms = every_form if (kind.facts.wire, param.name) in ANY_TEXT else as_it_is
     values = iter([value for text in texts if text not in legal for value in forms(text)])
     while some := list(itertools.islice(values, IN_A_BATCH)):
         batch = [
@@ -101,8 +111,13 @@ def answers(
         yield from zip(some, reply.json, strict=True)
 
 
-def forms(text: str) -> list[Any]:
-    """A text, and the lists and settings that hold it."""
+def as_it_is(text: str) -> list[Any]:
+    """The text."""
+    return [text]
+
+
+def every_form(text: str) -> list[Any]:
+    """The text, and lists and settings that hold it."""
     return [text, [text], {"vcpu": text}, {text: "1"}]
 
 

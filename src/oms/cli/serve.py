@@ -1,5 +1,6 @@
 """`oms server`: from settings to a running server."""
 
+import os
 import resource
 import sys
 from collections.abc import Mapping
@@ -32,6 +33,7 @@ def settings(
 
 def run(found: ServerConfig) -> None:
     """Serve until told to end."""
+    os.umask(0o077)
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # the usual 1024 is few idle callers away
     try:

@@ -6,7 +6,6 @@ import shutil
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 
 import msgspec
 import psutil  # type: ignore[import-untyped]

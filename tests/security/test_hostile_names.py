@@ -6,6 +6,8 @@ not know. No program is started by any of it, on OMS or its host.
 
 import itertools
 import json
+import time
+import typing
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from typing import Any
 import pytest
 
 from oms.contract.operation import Param
+from tests.agent.templates.packages import small_template
 from tests.hosts.stack import NAME
 from tests.security import calls, hostile
 from tests.security.attack import published, shows_nothing
@@ -51,6 +54,8 @@ ANY_TEXT: dict[tuple[str, str], Says] = {
     ("funcservices.remove_requests", "hostname_list"): is_unknown("UnknownRemoveRequestError"),
     ("funcservices.remove_signed", "hostname_list"): is_unknown("UnknownRemoveSignedError"),
     ("kvmservices.update_vm_settings", "kvm_vm_settings_dictionary"): is_refused,
+    ("kvmservices.deploy_template_for_vm", "template_settings_dictionary"): is_refused,
+    ("kvmservices.create_snapshot", "description"): is_error("FuncManError"),  # it has no disk
     # Any text is "yes" there; the machine of the call's example is there already.
     ("kvmservices.create_vm_from_iso", "noapic_on_off"): is_error("FuncManError"),
     ("kvmservices.create_vm_from_iso", "noacpi_on_off"): is_error("FuncManError"),
@@ -67,6 +72,19 @@ LEGAL = {
     ("taskservices.list_tasks", "server_hostname"): [""],
 }
 """Texts of these that mean something there."""
+BESIDE = {"kvmservices.deploy_template_for_vm": {"template_name": "small", "kvm_name": "fresh"}}
+"""What the other parameters of a method must be, so that the one that is attacked is looked at."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def template(watched: Watched) -> None:
+    """A template whose disks are made ready, which goes on after the first that was said of it."""
+    small_template(watched.directory / "storage" / "templates", "small")
+    watched.honest.kvm("parse_template_for_vm", "small", "fresh")
+    before, now = None, watched.snapshot()
+    while before != now:
+        time.sleep(0.5)
+        before, now = now, watched.snapshot()
 
 
 @pytest.mark.parametrize(("kind", "param"), calls.parameters())
@@ -99,26 +117,35 @@ def answers(
     """Each value with the answer to a call that has it in the place of the parameter."""
     texts = (*hostile.commands(proof), *hostile.options(proof), *hostile.NO_NAMES)
     legal = LEGAL.get((kind.facts.wire, param.name), [])
-    forms = every_form if (kind.facts.wire, param.name) in ANY_TEXT else as_it_is
-    values = iter([value for text in texts if text not in legal for value in forms(text)])
+    values = iter([value for text in texts if text not in legal for value in forms(text, param.type)])
     while some := list(itertools.islice(values, IN_A_BATCH)):
         batch = [
             {"jsonrpc": "2.0", "id": number, "method": kind.facts.wire, "params": params}
-            for number, params in enumerate(calls.with_value(kind, param, value, sessid, NAME) for value in some)
+            for number, params in enumerate(called(kind, param, value, sessid) for value in some)
         ]
         reply = connection.ask("POST", "/", json.dumps(batch).encode())
         assert reply.status == 200, reply
         yield from zip(some, reply.json, strict=True)
 
 
-def as_it_is(text: str) -> list[Any]:
-    """The text."""
-    return [text]
+def called(kind: Kind, param: Param, value: Any, sessid: str) -> dict[str, Any]:
+    """The parameters of such a call."""
+    params = calls.with_value(kind, param, value, sessid, NAME)
+    beside = BESIDE.get(kind.facts.wire, {})
+    return params | {name: other for name, other in beside.items() if name != param.name}
 
 
-def every_form(text: str) -> list[Any]:
-    """The text, and lists and settings that hold it."""
-    return [text, [text], {"vcpu": text}, {text: "1"}]
+def forms(text: str, kind: Any) -> list[Any]:
+    """The text, and the lists and settings that hold it where the parameter is of such a type."""
+    inside = _inside(kind)
+    lists = [[text]] if inside & {list, tuple} else []
+    settings = [{"vcpu": text}, {text: "1"}] if dict in inside else []
+    return [text, *lists, *settings]
+
+
+def _inside(kind: Any) -> set[Any]:
+    parts = [_inside(part) for part in typing.get_args(kind)]
+    return {typing.get_origin(kind)}.union(*parts)
 
 
 def refused(answer: Answer, kind: Kind, param: Param, value: Any) -> bool:

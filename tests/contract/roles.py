@@ -47,6 +47,9 @@ MAY_CALL = {
     "kvmservices.delete_file_based_image": OPERATOR,
     "kvmservices.list_templates": VIEWER,
     "kvmservices.parse_template_for_vm": VIEWER,
+    "kvmservices.parse_vm_for_template": VIEWER,
+    "kvmservices.create_template_from_vm": OPERATOR,
+    "kvmservices.delete_template": OPERATOR,
     "kvmservices.deploy_template_for_vm": OPERATOR,
     "kvmservices.create_vm_from_iso": OPERATOR,
     "lvmservices.list_vg": VIEWER,
@@ -60,6 +63,8 @@ MAY_CALL = {
 }
 
 CHANGES = {
+    "kvmservices.create_template_from_vm",
+    "kvmservices.delete_template",
     "kvmservices.deploy_template_for_vm",
     "funcservices.sign_requests",
     "funcservices.remove_requests",

@@ -204,13 +204,15 @@ def test_an_example_of_the_document_is_answered_in_its_shape(
     oms: Stack, caller: Caller, virt: libvirt.virConnect, documented: Documented
 ) -> None:
     """The addresses as printed, with this session, this host, and machines of those names."""
-    for name in ("openfiler", "openfiler2", "centos54", "winxp2"):
+    for name in ("openfiler", "openfiler2", "openfiler23", "centos54", "winxp2"):
         virt.defineXML(small_xml(name))
     for name in ("templatename", "templeit"):
         small_template(oms.templates, name)
     assert documented.queries
     for query in documented.queries:
         _forget(caller, "test_vm_1")  # a name that is made
+        if documented.method == "create_template_from_vm":
+            (oms.templates / "templeit.ova").unlink()
         _image_of_the_example(oms.images / "testimage.img", there=documented.method != "create_file_based_image")
         if documented.method == "create_vm_from_iso":
             tiny_cd(oms.iso / "winxpsp2corp.iso")

@@ -78,4 +78,14 @@ def templates(tour: Tour, directory: Path) -> None:
     assert list(refused) == ["memory", "disks"]
     assert tour.call("kvmservices.deploy_template_for_vm", "templeit", "test_vm_1", settings) == {}
     assert tour.call("kvmservices.start_vm", "test_vm_1") == 0
+    shown = tour.call("kvmservices.parse_vm_for_template", "test_vm_1", "packed")
+    assert [Path(disk["disk_path"]).name for disk in shown["disks"]] == ["test_vm_1.qcow2"]
+    assert list(tour.call("kvmservices.create_template_from_vm", "test_vm_1", "packed", {"memory": 0})) == [
+        "memory"
+    ]
+    assert tour.call("kvmservices.create_template_from_vm", "test_vm_1", "packed", shown) == {}
+    assert tour.call("kvmservices.list_templates") == ["packed", "templeit"]
+    assert tour.call("kvmservices.delete_template", "packed") == 0
+    gone = tour.refused("kvmservices.delete_template", "packed")
+    assert gone.error["data"]["reason"] == "not_there"
     assert tour.call("kvmservices.delete_vm", "test_vm_1") == 0

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from oms.agent.host import space
 from oms.agent.host.process import Completed, Limits, run
 from oms.contract.errors import FuncManError, InUse, NoSpace, Unusable
 from oms.contract.types import DiskFormat
@@ -174,7 +175,9 @@ def _error(action: str, path: Path, ended: Completed) -> FuncManError:
     do not change, and two of its own."""
     words = ended.words.removeprefix("qemu-img: ")
     told = {"file": path.name, "action": action}
-    if "No space left on device" in words or "Disk quota exceeded" in words:
+    # Some formats' writers say that something was wrong, whatever it was.
+    full = "error while writing" in words and not space.free_bytes(path.parent)
+    if full or "No space left on device" in words or "Disk quota exceeded" in words:
         return NoSpace(f"The host's disk has become full while {path.name} was written ({words})", **told)
     if ended.exit == -signal.SIGXFSZ or "File too large" in words:
         return NoSpace(f"{path.name} would become larger than what the host's disk has left to give", **told)

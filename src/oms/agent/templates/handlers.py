@@ -9,18 +9,21 @@ import msgspec
 
 from oms.agent import placing
 from oms.agent.context import Host
-from oms.agent.guests import Machines
+from oms.agent.guests import Machine, Machines
 from oms.agent.images import use
 from oms.agent.kvm import domain_xml
-from oms.agent.kvm.conditions import check_name, machines_of
+from oms.agent.kvm.conditions import check_name, machines_of, present
 from oms.agent.templates import (
     conditions,
+    deleting,
     deploying,
     devices,
     disk_settings,
     judging,
     new_machine,
     package,
+    packing,
+    packing_settings,
     preparing,
     proposal,
     unpacking,
@@ -66,6 +69,42 @@ async def deploy_template_for_vm(op: templates.DeployTemplateForVm, host: Host) 
         job.note(f"disk {number}", disk.path)
     await deploying.deploy(plan, op.template_name, host, machines)
     return {}
+
+
+@handlers.handles(templates.ParseVmForTemplate)
+async def parse_vm_for_template(op: templates.ParseVmForTemplate, host: Host) -> templates.VmForTemplate:
+    """The machine as it is now."""
+    machine = await machines_of(host).find(op.kvm_vm_name)
+    return await _for_template(machine, op.template_name, host)
+
+
+@handlers.handles(templates.CreateTemplateFromVm)
+async def create_template_from_vm(op: templates.CreateTemplateFromVm, host: Host) -> templates.TemplateRefusals:
+    """Judged once; the steps are told in `packing`."""
+    machines, job = machines_of(host), host.job
+    machine = await machines.find(op.kvm_vm_name)
+    if (known := job.recall(PLAN)) is None:
+        shown = await _for_template(machine, op.template_name, host)
+        choice = packing_settings.judged(op.vm_settings_dictionary, shown)
+        if not isinstance(choice, packing_settings.Choice):
+            return choice
+        await job.record(PLAN, known := msgspec.to_builtins(choice))
+    choice = msgspec.convert(known, packing_settings.Choice)
+    await packing.pack(packing.Order(machine, op.template_name, choice), host, machines)
+    return {}
+
+
+@handlers.handles(templates.DeleteTemplate)
+async def delete_template(op: templates.DeleteTemplate, host: Host) -> int:
+    """What stands upon it is looked for last, right before it goes."""
+    await deleting.delete(op.template_name, host)
+    return 0
+
+
+async def _for_template(machine: Machine, template: str, host: Host) -> templates.VmForTemplate:
+    definition = present(machine)
+    disks = await packing.sources(definition)
+    return packing_settings.proposed(machine.name, definition, template, disks, host.storage.templates)
 
 
 async def _planned(

@@ -45,11 +45,16 @@ def written(appliance: Appliance) -> bytes:
     disks = _section(envelope, "DiskSection", "The machine's disks")
     for disk in appliance.disks:
         _disk(disks, disk, files)
+    if appliance.nics:
+        _networks(envelope, appliance)
+    _system(envelope, appliance)
+    return _bytes(envelope)
+
+
+def _networks(envelope: ET.Element, appliance: Appliance) -> None:
     networks = _section(envelope, "NetworkSection", "The networks that the machine is on")
     for name in dict.fromkeys(nic.network or USUAL_NETWORK for nic in appliance.nics):
         _text(ET.SubElement(networks, _ovf("Network"), {_ovf("name"): name}), "Description", f"The network {name}")
-    _system(envelope, appliance)
-    return _bytes(envelope)
 
 
 def _system(envelope: ET.Element, appliance: Appliance) -> None:

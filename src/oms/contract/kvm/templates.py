@@ -165,3 +165,84 @@ class DeployTemplateForVm(HostOperation[TemplateRefusals], frozen=True):
     template_name: TemplateName
     kvm_name: VmName
     template_settings_dictionary: GivenSettings
+
+
+class VmInterface(msgspec.Struct, frozen=True):
+    """A network interface of a machine."""
+
+    source_bridge: str
+    type: str
+    mac_address: str
+
+
+class VmDisk(msgspec.Struct, frozen=True):
+    """A disk of a machine, and what it will be in the template. Sizes in bytes, as texts: of the disk, and what
+    its file takes now."""
+
+    disk_capacity: str
+    new_path: str
+    disk_id: str
+    filename: str
+    file_id: str
+    disk_path: str
+    file_size: str
+
+
+class VmForTemplate(msgspec.Struct, frozen=True):
+    """Settings of a template that is to be made of a machine. Memory in MB; the numbers are texts.
+
+    What a machine made of the template may be given is from `min_...` to `max_...`; empty is no limit.
+    `disk_format` is `vmdk`, which other products import, or `qcow2`.
+    """
+
+    vm_name: str
+    vcpu: str
+    min_vcpu: str
+    template_name: str
+    interfaces: list[VmInterface]
+    disks: list[VmDisk]
+    domain_type: str
+    memory: str
+    min_memory: str
+    arch: str
+    max_vcpu: str | UnsetType = UNSET
+    max_memory: str | UnsetType = UNSET
+    disk_format: str | UnsetType = UNSET
+    description: str | UnsetType = UNSET
+
+
+@operation(SERVICE, Permission.VIEWER, timeout=30)
+class ParseVmForTemplate(HostOperation[VmForTemplate], frozen=True):
+    """Settings of a machine, for making a template of it."""
+
+    kvm_vm_name: VmName
+    template_name: TemplateName
+
+
+@operation(
+    SERVICE,
+    Permission.OPERATOR,
+    timeout=300,
+    changes=True,
+    target="kvm_vm_name",
+    raises=(AlreadyThere, NoSpace, InUse),
+)
+class CreateTemplateFromVm(HostOperation[TemplateRefusals], frozen=True):
+    """Pack a machine up as a template; answers the refused settings, and makes nothing where any is refused.
+
+    A machine that is on goes on; its disks are packed as they all are at one moment, as after a power cut.
+    Settings are those that `parse_vm_for_template` answers. Cancelled, the job leaves nothing.
+    """
+
+    kvm_vm_name: VmName
+    template_name: TemplateName
+    vm_settings_dictionary: GivenSettings
+
+
+@operation(
+    SERVICE, Permission.OPERATOR, timeout=60, changes=True, target="template_name", raises=(NotThere, InUse)
+)
+class DeleteTemplate(HostOperation[int], frozen=True):
+    """Delete a template, with what was unpacked of it; answers 0. Not while linked clones stand upon it."""
+
+    template_name: TemplateName

@@ -78,7 +78,7 @@ class CreateVmFromIso(HostOperation[int], frozen=True):
 
     The job goes on until the installer restarts the machine, which then starts from its disk; where the installer
     turns it off instead, it stays off. To cancel the job until then removes the machine with the disk image that
-    was made for it. What a machine may be given is the same as for `update_vm_settings`.
+    was made for it. It has one CPU, and as much memory as the host can give now at most (`parse_system_min_max`).
     """
 
     kvm_vm_name: VmName

@@ -73,6 +73,7 @@ def test_every_method_answers_in_every_way_of_writing(
     _tour_of_tasks(tour)
     tours.power(tour, domain)
     tours.snapshots(tour, virt, oms.images)
+    tours.devices(tour, virt, oms.images.parent / "iso")
     _tour_of_volumes(tour, group)
     _tour_of_images(tour, oms.images)
     tours.templates(tour, oms.templates)

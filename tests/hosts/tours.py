@@ -89,3 +89,35 @@ def templates(tour: Tour, directory: Path) -> None:
     gone = tour.refused("kvmservices.delete_template", "packed")
     assert gone.error["data"]["reason"] == "not_there"
     assert tour.call("kvmservices.delete_vm", "test_vm_1") == 0
+
+
+def devices(tour: Tour, virt: libvirt.virConnect, oms_iso: Path) -> None:
+    """A machine of its own, off, with a CD drive."""
+    drive = "<disk type='file' device='cdrom'><target dev='hda' bus='ide'/><readonly/></disk>"
+    virt.defineXML(small_xml("parts", devices=drive))
+    tour.call("kvmservices.create_file_based_image", "part.qcow2", 1)
+    (oms_iso / "part.iso").write_bytes(bytes(2048))
+    mac = "52:54:00:00:00:77"
+    assert tour.call("kvmservices.attach_disk", "parts", "part.qcow2") == "vda"
+    used = tour.refused("kvmservices.attach_disk", "parts", "part.qcow2")
+    assert used.error["data"]["reason"] == "in_use"
+    missing = tour.refused("kvmservices.attach_nic", "parts", "bridge", "nosuch0", "virtio", mac)
+    assert missing.error["data"]["reason"] == "not_there"
+    assert tour.call("kvmservices.change_cdrom", "parts", "part.iso") == 0
+    described = tour.call("kvmservices.describe_vm", "parts")
+    assert [(disk["target"], disk["format"]) for disk in described["disks"]] == [("vda", "qcow2"), ("hda", "raw")]
+    assert tour.call("kvmservices.change_cdrom", "parts", "") == 0
+    assert tour.call("kvmservices.detach_disk", "parts", "vda") == 0
+    assert tour.refused("kvmservices.detach_nic", "parts", mac).error["data"]["reason"] == "not_there"
+    for method, words, wrong in (
+        ("attach_disk", ("../part.qcow2",), "diskimage_name"),
+        ("attach_disk", ("part.qcow2", "nvme"), "bus"),
+        ("attach_nic", ("bridge", "-x"), "network_name"),
+        ("attach_nic", ("bridge", "br0", "virtio", "01:00:00:00:00:00"), "mac_address"),
+        ("detach_disk", ("vda/../x",), "drive"),
+        ("change_cdrom", ("/etc/passwd",), "cdrom_iso"),
+    ):
+        assert tour.refused(f"kvmservices.{method}", "parts", *words).error["data"]["parameter"] == wrong
+    tour.call("kvmservices.delete_file_based_image", "part.qcow2")
+    tour.call("kvmservices.delete_vm", "parts")
+    (oms_iso / "part.iso").unlink()

@@ -4,13 +4,13 @@ from types import ModuleType
 from typing import Any
 
 from oms.contract import auth, func, kvm, lvm, task
-from oms.contract.kvm import description, images, install, power, snapshots, templates
+from oms.contract.kvm import description, devices, images, install, power, snapshots, templates
 from oms.contract.operation import Operation, Service
 
 Methods = dict[str, type[Operation[Any]]]
 
 MODULES: tuple[ModuleType, ...] = (
-    auth, func, kvm, description, images, install, power, snapshots, templates, lvm, task,
+    auth, func, kvm, description, devices, images, install, power, snapshots, templates, lvm, task,
 )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from typing import Literal, Protocol
 import msgspec
 
 from oms.agent.guests.copies import Copies
+from oms.agent.guests.devices import Devices
 from oms.agent.guests.parts import Definition as Definition
 from oms.agent.guests.parts import Disk as Disk
 from oms.agent.guests.parts import Nic as Nic
@@ -134,7 +135,7 @@ class Change(msgspec.Struct, frozen=True):
     """`anything`, without uuid and name: changes were missed while the hypervisor was away."""
 
 
-class Machines(Snapshots, Copies, Protocol):
+class Machines(Snapshots, Copies, Devices, Protocol):
     """The virtual machines of this host.
 
     Every method may raise `HypervisorUnavailable`, at once where the hypervisor is known to be away and after some

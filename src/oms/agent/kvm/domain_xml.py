@@ -121,6 +121,45 @@ def domain_xml(machine: NewMachine) -> str:
     return ET.tostring(root, encoding="unicode") + "\n"
 
 
+def drive(new: NewDrive) -> str:
+    """One `<disk>`, for a machine that is there already."""
+    devices = ET.Element("devices")
+    _drive(devices, new)
+    return ET.tostring(devices[0], encoding="unicode")
+
+
+def cd_drive(source: str, name: str, bus: str) -> str:
+    """The `<disk>` of a CD drive that is there, with another medium, or none ("")."""
+    element = ET.Element("disk", type="file", device="cdrom")
+    ET.SubElement(element, "driver", name="qemu", type="raw")
+    if source:
+        ET.SubElement(element, "source", file=source)
+    ET.SubElement(element, "target", dev=name, bus=bus)
+    ET.SubElement(element, "readonly")
+    return ET.tostring(element, encoding="unicode")
+
+
+def drive_to_detach(name: str, bus: str) -> str:
+    """So much of a `<disk>` as it takes to know it again."""
+    element = ET.Element("disk", type="file", device="disk")
+    ET.SubElement(element, "target", dev=name, bus=bus)
+    return ET.tostring(element, encoding="unicode")
+
+
+def nic(new: NewNic) -> str:
+    """One `<interface>`, for a machine that is there already."""
+    devices = ET.Element("devices")
+    _nic(devices, new)
+    return ET.tostring(devices[0], encoding="unicode")
+
+
+def nic_to_detach(mac: str) -> str:
+    """So much of an `<interface>` as it takes to know it again."""
+    element = ET.Element("interface", type="user")
+    ET.SubElement(element, "mac", address=mac)
+    return ET.tostring(element, encoding="unicode")
+
+
 def target(bus: Bus, number: int) -> str:
     """The name of the drive of that number (from 0) on a bus, as in `vda`."""
     letters = ""

@@ -29,6 +29,7 @@ from oms.agent.guests import (
 from oms.agent.guests.joined import Joined
 from oms.agent.guests.libvirt import calls, power
 from oms.agent.guests.libvirt.copies import LibvirtCopies
+from oms.agent.guests.libvirt.devices import LibvirtDevices
 from oms.agent.guests.libvirt.ends import Ends
 from oms.agent.guests.libvirt.lines import Lines
 from oms.agent.guests.libvirt.snapshots import LibvirtSnapshots
@@ -61,7 +62,7 @@ EVENTS: Final[dict[int, What]] = {
 NOTHING_KNOWN = Use()
 
 
-class LibvirtMachines(LibvirtSnapshots, LibvirtCopies):
+class LibvirtMachines(LibvirtSnapshots, LibvirtCopies, LibvirtDevices):
     """The machines of one libvirtd; see the Protocol `Machines` for what each method does."""
 
     def __init__(

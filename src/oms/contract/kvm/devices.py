@@ -28,6 +28,17 @@ Target = Annotated[
     ),
 ]
 
+TargetOrNone = Annotated[
+    str,
+    text(
+        "(?:[vsh]d[a-z]{1,2})?",
+        "a drive's name in its machine: vd, sd or hd and a letter or two; empty for none in particular",
+        4,
+        "vdb",
+        shortest=0,
+    ),
+]
+
 NicModel = Annotated[
     Literal["virtio", "e1000", "e1000e", "rtl8139"],
     Meta(description="what card the guest sees", examples=["virtio"]),
@@ -54,6 +65,29 @@ MacAddress = Annotated[
     ),
 ]
 
+MacAddressOrNone = Annotated[
+    str,
+    text(
+        "(?:[0-9A-Fa-f][02468ACEace](?::[0-9A-Fa-f]{2}){5})?",
+        "a network interface's address, as in 52:54:00:12:34:56, of one station (the second digit is even); "
+        "empty: one is chosen",
+        17,
+        "52:54:00:12:34:56",
+        shortest=0,
+    ),
+]
+
+IsoOrNone = Annotated[
+    str,
+    text(
+        "(?:[A-Za-z0-9][A-Za-z0-9._+-]*)?",
+        "an ISO image's file name, at most 200 characters; empty takes out what is in the drive",
+        200,
+        "mini.iso",
+        shortest=0,
+    ),
+]
+
 
 @operation(
     SERVICE,
@@ -72,7 +106,7 @@ class AttachDisk(HostOperation[str], frozen=True):
     kvm_vm_name: VmName
     diskimage_name: FileName
     bus: Bus = "virtio"
-    drive: Target | Literal[""] = ""
+    drive: TargetOrNone = ""
 
 
 @operation(
@@ -115,7 +149,7 @@ class AttachNic(HostOperation[str], frozen=True):
     ]
     network_name: NetworkName
     model: NicModel = "virtio"
-    mac_address: MacAddress | Literal[""] = ""
+    mac_address: MacAddressOrNone = ""
 
 
 @operation(
@@ -145,8 +179,5 @@ class ChangeCdrom(HostOperation[int], frozen=True):
     """
 
     kvm_vm_name: VmName
-    cdrom_iso: Annotated[
-        FileName | Literal[""],
-        Meta(description="the ISO image's file name; empty takes out what is in the drive", examples=["mini.iso"]),
-    ]
-    drive: Target | Literal[""] = ""
+    cdrom_iso: IsoOrNone
+    drive: TargetOrNone = ""

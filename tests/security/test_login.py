@@ -86,7 +86,7 @@ async def test_a_login_of_nobody_takes_as_long_as_one_of_somebody(quick: Oms) ->
     """By turns, so that whatever else this machine does slows both down. Without the same work for both, the
     quicker one would take a thirtieth of the time."""
     took: dict[str, list[float]] = collections.defaultdict(list)
-    for _ in range(25):
+    for _ in range(15):
         for name in ("admin", "nobody"):
             began = time.perf_counter()
             await quick.call(LOGIN, name, "wrong")
@@ -191,8 +191,8 @@ async def test_no_client_brings_its_own_session_id(oms: Oms) -> None:
 
 WELL_KNOWN = [
     (name, password)
-    for name in ("admin", "root", "oms", "opennode", "administrator", "user", "test", "guest")
-    for password in ("", name, "admin", "password", "changeme", "123456", "opennode")
+    for name in ("admin", "root", "oms", "opennode")
+    for password in ("", name, "password", "changeme", "opennode")
 ]
 
 

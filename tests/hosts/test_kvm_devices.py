@@ -13,6 +13,7 @@ from oms.agent.guests.libvirt import LibvirtMachines
 from oms.agent.host.links import bridges
 from oms.agent.kvm import devices
 from oms.agent.kvm.devices import attach_disk, attach_nic, change_cdrom, detach_disk, detach_nic
+from oms.agent.kvm.domain_xml import NewMachine, domain_xml
 from oms.contract.errors import AlreadyThere, FuncManError, GuestDidNotReact, InUse, NotThere, Unusable
 from oms.contract.kvm import devices as api
 from tests.hosts.conftest import MakeDomain
@@ -150,12 +151,25 @@ async def test_what_cannot_be_a_drive_now_is_refused_and_nothing_changes(
             await attach_disk(api.AttachDisk("m", name), host(machines, images))
     with pytest.raises(FuncManError, match="'m' runs, and a drive on the bus ide cannot be given to it meanwhile"):
         await attach_disk(api.AttachDisk("m", "d.qcow2", "ide"), host(machines, images))
+    with pytest.raises(FuncManError, match="'m' has no drive on the bus scsi, and so no controller for it"):
+        await attach_disk(api.AttachDisk("m", "d.qcow2", "scsi"), host(machines, images))
     assert await parts(machines) == (set(), set())
     domain.managedSave(0)
     for call in (attach_disk(ATTACH, host(machines, images)), attach_nic(NIC, host(machines, images))):
         with pytest.raises(FuncManError, match="'m' is saved, and what was saved knows its parts"):
             await call
     other.undefine()
+
+
+async def test_a_machine_of_ours_has_room_for_more_while_it_runs(
+    outside: libvirt.virConnect, machines: LibvirtMachines, images: Path
+) -> None:
+    new = NewMachine("11111111-1111-4111-8111-111111111111", "m", "qemu", 1, 64, graphics=None)
+    outside.defineXML(domain_xml(new)).create()
+    for number in range(6):
+        image(images, f"{number}.qcow2")
+        await attach_disk(api.AttachDisk("m", f"{number}.qcow2"), host(machines, images))
+    assert len((await parts(machines))[0]) == 6
 
 
 async def test_an_interface_comes_and_goes(

@@ -37,6 +37,17 @@ def check_bus(machine: Machine, bus: str, deed: str) -> None:
         )
 
 
+def check_controller(machine: Machine, bus: str) -> None:
+    """Raises FuncManError: which kind of SCSI controller a guest has drivers for, nobody here knows, and a machine
+    that has none cannot be given one while it runs."""
+    if bus == "scsi" and not any(disk.bus == "scsi" for disk in present(machine).disks):
+        raise FuncManError(
+            f"Machine {machine.name!r} has no drive on the bus scsi, and so no controller for it: take virtio",
+            machine=machine.name,
+            bus=bus,
+        )
+
+
 def drive_name(machine: Machine, bus: Bus, wanted: str) -> str:
     """The name for a further drive on a bus: the one wanted, or else the first that is free. Raises AlreadyThere,
     FuncManError."""

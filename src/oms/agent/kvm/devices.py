@@ -45,6 +45,7 @@ async def attach_disk(op: api.AttachDisk, host: Host) -> str:
         if (target := job.recall("drive")) is None:
             rules.check_changeable(machine)
             rules.check_bus(machine, op.bus, "given to it")
+            rules.check_controller(machine, op.bus)
             await _refuse_used(op.diskimage_name, machines, images)
             target = rules.drive_name(machine, op.bus, op.drive)
             await job.record("drive", target)

@@ -28,6 +28,9 @@ GUEST_AGENT = "org.qemu.guest_agent.0"
 LIBOSINFO = "http://libosinfo.org/xmlns/libvirt/domain/1.0"
 """Where others that manage machines with libvirt look for the operating system, and write it."""
 MEMORY_STATS_SECONDS = 10
+PORTS = 14
+"""On PCI Express each device takes a port of its own. A machine has about half of them in use; the others are for
+what it is given while it runs, when no port can be added."""
 MAC_FRONT = (0x52, 0x54, 0x00)  # qemu's own, by its documentation
 ET.register_namespace("libosinfo", LIBOSINFO)
 
@@ -206,6 +209,7 @@ def _clock(root: ET.Element, machine: NewMachine) -> None:
 
 
 def _devices(devices: ET.Element, machine: NewMachine) -> None:
+    _ports(devices, machine)
     for drive in machine.drives:
         _drive(devices, drive)
     if any(drive.bus == "scsi" for drive in machine.drives):
@@ -226,6 +230,13 @@ def _devices(devices: ET.Element, machine: NewMachine) -> None:
         ET.SubElement(balloon, "stats", period=str(MEMORY_STATS_SECONDS))
     if machine.rng:
         _text(ET.SubElement(devices, "rng", model="virtio"), "backend", "/dev/urandom", model="random")
+
+
+def _ports(devices: ET.Element, machine: NewMachine) -> None:
+    if machine.chipset == "q35":
+        ET.SubElement(devices, "controller", type="pci", index="0", model="pcie-root")
+        for _ in range(PORTS):
+            ET.SubElement(devices, "controller", type="pci", model="pcie-root-port")
 
 
 def _drive(devices: ET.Element, drive: NewDrive) -> None:

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable
 
-from bench import calls, costs, jobs, machine, machines
+from bench import calls, costs, jobs, machine, machines, templates
 from bench.figures import HEAD
 from bench.setting import MACHINES, Setting, prepared
 from tests.hosts.libvirtd import why_not
@@ -17,6 +17,7 @@ PARTS: dict[str, Callable[[Setting], None]] = {
     "jobs": jobs.jobs,
     "audit": costs.audit,
     "memory": costs.memory,
+    "templates": templates.templates,
 }
 
 

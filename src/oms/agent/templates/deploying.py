@@ -95,7 +95,7 @@ async def _disk(disk: NewDisk, plan: Plan, staging: Path, host: Host, told: Prog
         return
     space.require(staging, files.allocated_bytes(source), f"Disk image {path.name!r}")
     await copying.copy(source, made, told)
-    if (await qemu_img.info(made, "qcow2")).virtual_size < disk.size_bytes:
+    if disk.grown:
         await qemu_img.resize(made, "qcow2", disk.size_bytes)
 
 

@@ -10,7 +10,6 @@ import msgspec
 from oms.agent import placing
 from oms.agent.context import Host
 from oms.agent.guests import Machine, Machines
-from oms.agent.images import use
 from oms.agent.kvm import domain_xml
 from oms.agent.kvm.conditions import check_name, machines_of, present
 from oms.agent.templates import (
@@ -122,7 +121,7 @@ async def _planned(
         return new_machine.plan(
             choice,
             opened.appliance,
-            Identity(str(uuid.uuid4()), op.kvm_name, await _macs(len(opened.appliance.nics), machines)),
+            Identity(str(uuid.uuid4()), op.kvm_name, _macs(len(opened.appliance.nics))),
             key=opened.key,
             domain_type=machines.capabilities.domain_type,
             unpacked=unpacking.place_of(storage.templates, opened),
@@ -130,17 +129,5 @@ async def _planned(
         )
 
 
-async def _macs(count: int, machines: Machines) -> tuple[str, ...]:
-    """Addresses that no machine of this host has."""
-    used = {
-        nic.mac
-        for machine in await machines.all()
-        for definition in use.definitions(machine)
-        for nic in definition.nics
-    }
-    macs: list[str] = []
-    while len(macs) < count:
-        if (mac := domain_xml.mac_address(secrets.token_bytes(3))) not in used:
-            used.add(mac)
-            macs.append(mac)
-    return tuple(macs)
+def _macs(count: int) -> tuple[str, ...]:
+    return tuple(domain_xml.mac_address(secrets.token_bytes(3)) for _ in range(count))

@@ -23,6 +23,8 @@ class NewDisk(msgspec.Struct, frozen=True):
     path: str
     deploy_type: DeployType
     size_bytes: int
+    grown: bool
+    """It becomes larger than the template's."""
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -63,6 +65,7 @@ def plan(
             path=str(images / disk.place) if disk.deploy_type == "file" else disk.place,
             deploy_type=disk.deploy_type,
             size_bytes=disk.size_bytes,
+            grown=disk.size_bytes > appliance.disks[disk.number].capacity_bytes,
         )
         for disk in choice.disks
     )

@@ -32,6 +32,12 @@ def admin(watched: Watched, *words: str, password: str) -> str:
     return done.stdout + done.stderr
 
 
+@pytest.fixture(scope="module")
+def added(watched: Watched) -> str:
+    """What was said when the user `marked` was added, with a password that is a marker."""
+    return admin(watched, "add-user", "marked", "--role", "admin", password=RIGHT)
+
+
 def in_an_address(method: str, *params: Any) -> bytes:
     service, _, name = method.rpartition(".")
     return request("GET", f"/?id=7&service={service}&method={name}&params={quote(json.dumps(params))}")
@@ -74,12 +80,11 @@ def tried(connection: Connection, sessid: str) -> Iterator[bytes]:
         yield reply.body
 
 
-def test_no_secret_that_a_caller_or_an_operator_uses_is_written_anywhere(watched: Watched) -> None:
-    said = admin(watched, "add-user", "marked", "--role", "admin", password=RIGHT)
+def test_no_secret_that_a_caller_or_an_operator_uses_is_written_anywhere(watched: Watched, added: str) -> None:
     with watched.connect() as connection:
         sessid = connection.call("authservices.authenticate", "marked", RIGHT)["result"]["result"]
         answers = list(tried(connection, sessid))
-    said += admin(watched, "reset-password", "marked", password=NEXT)
+    said = added + admin(watched, "reset-password", "marked", password=NEXT)
     with watched.connect() as connection:
         again = connection.send(in_an_address("authservices.authenticate", "marked", NEXT)).reply()
         assert again is not None
@@ -114,7 +119,7 @@ def kept(watched: Watched) -> list[str]:
     return [seed, *(key.split(b"\n")[2].decode() for key in keys)]
 
 
-def test_the_database_keeps_neither_passwords_nor_session_ids(watched: Watched) -> None:
+def test_the_database_keeps_neither_passwords_nor_session_ids(watched: Watched, added: str) -> None:
     admin(watched, "reset-password", "marked", password=RIGHT)
     caller = watched.caller().log_in("marked", RIGHT)
     with contextlib.closing(caller):

@@ -235,6 +235,7 @@ def test_a_file_that_cannot_be_turned_over_is_written_on(tmp_path: Path, monkeyp
         ({"passwd": "a", "ADMIN_PASSWORD": "b", "x": "c"}, {"passwd": "•••", "ADMIN_PASSWORD": "•••", "x": "c"}),
         (["a"] * 100, ["a"] * 64),
         ([{"password": "a"}], [{"password": "•••"}]),
+        ({"user_data": "#cloud-config"}, {"user_data": "•••"}),
         (7, 7),
     ],
 )

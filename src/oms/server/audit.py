@@ -117,4 +117,5 @@ def _cut(value: Any) -> Any:
 
 
 def _of(key: str, item: Any) -> Any:
-    return "•••" if "passw" in key.lower() else _cut(item)
+    """What a caller tells a guest in cloud-init's words holds passwords too."""
+    return "•••" if "passw" in key.lower() or key == "user_data" else _cut(item)

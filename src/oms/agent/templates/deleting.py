@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -15,27 +15,34 @@ from oms.agent.images.handlers import machines
 from oms.agent.templates import package, preparing, unpacking
 from oms.contract.errors import InUse, NotThere
 
+GOING, ASIDE = "going", "aside"
 KEY_PART: Final = "." + "?" * package.KEY_DIGITS
 
 
 async def delete(name: str, host: Host) -> None:
-    """Delete it. May be repeated by the same job. Raises NotThere, InUse, FuncManError."""
+    """Delete it. May be repeated by the same job, which knows by its notes what it was to delete: what has come
+    under the name since is another one, and stays. Raises NotThere, InUse, FuncManError."""
     templates, job = host.storage.templates, host.job
     async with host.leases.hold(job, alone=(preparing.lease(name),)):
-        there = [
-            path for path in (templates / f"{name}{package.ARCHIVE}", templates / name) if os.path.lexists(path)
-        ]
-        if not there and not job.recall("goes"):
-            raise NotThere(
-                f"There is no template {name!r} here; list_templates shows those there are", template=name
-            )
-        unpacked = await asyncio.to_thread(
-            lambda: list((templates / unpacking.UNPACKED).glob(f"{name}{KEY_PART}"))
-        )
-        await _refuse_needed(name, unpacked, host)
-        await job.record("goes", True)
-        with placing.told(templates):
-            await asyncio.to_thread(_away, templates, job.id, [*there, *unpacked])
+        if (going := job.recall(GOING)) is None:
+            there = [path for path in _places(name, templates) if os.path.lexists(path)]
+            if not there:
+                raise NotThere(
+                    f"There is no template {name!r} here; list_templates shows those there are", template=name
+                )
+            unpacked = sorted((templates / unpacking.UNPACKED).glob(f"{name}{KEY_PART}"))
+            await _refuse_needed(name, unpacked, host)
+            going = {str(path): files.identity(path) for path in (*there, *unpacked)}
+            await job.record(GOING, going)
+        if not job.recall(ASIDE):
+            with placing.told(templates):
+                await asyncio.to_thread(_set_aside, templates, job.id, going)
+            await job.record(ASIDE, True)  # from here on, what they were known by may be others' again
+    await placing.remove(templates, job)
+
+
+def _places(name: str, templates: Path) -> tuple[Path, ...]:
+    return templates / f"{name}{package.ARCHIVE}", templates / name
 
 
 async def _refuse_needed(name: str, unpacked: list[Path], host: Host) -> None:
@@ -54,10 +61,11 @@ def _identified(path: Path) -> OwnFile:
     return OwnFile(str(path), found.st_dev, found.st_ino)
 
 
-def _away(templates: Path, job: str, paths: list[Path]) -> None:
-    """Out of sight in one step each, and then for good."""
+def _set_aside(templates: Path, job: str, going: Mapping[str, Sequence[int] | None]) -> None:
+    """Out of sight, in one step each."""
     staging = files.open_staging(templates, job)
-    for number, path in enumerate(paths):
-        path.rename(staging / f"{number}")
-        durable.sync_directory(path.parent)
-    shutil.rmtree(staging)
+    for number, (text, identity) in enumerate(going.items()):
+        path = Path(text)
+        if identity is not None and files.identity(path) == tuple(identity):
+            path.rename(staging / f"{number}")
+            durable.sync_directory(path.parent)

@@ -1,6 +1,7 @@
 """What a running machine cannot take is told with the reason."""
 
 import pytest
+from msgspec.structs import replace
 
 from oms.agent.guests import Capabilities, Definition, Machine
 from oms.agent.kvm import settings
@@ -50,6 +51,12 @@ def test_without_a_balloon_memory_waits() -> None:
 
 def test_nothing_waits_where_the_machine_is_off() -> None:
     assert settings.waiting(Wanted(99, 9999), machine(None), CANNOT) == {}
+
+
+def test_all_waits_where_the_machine_is_saved() -> None:
+    saved = replace(machine(None), saved=True)
+    assert settings.waiting(Wanted(2, 256), saved, CAN_ALL) == dict.fromkeys(("memory", "vcpu"), settings.SAVED)
+    assert settings.waiting(Wanted(2, None), saved, CAN_ALL) == {"vcpu": settings.SAVED}
 
 
 def test_what_would_wait_is_refused_where_there_is_no_next_start() -> None:

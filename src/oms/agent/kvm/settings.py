@@ -11,6 +11,7 @@ from oms.contract.errors import FuncManError, HypervisorUnavailable, NoSuchMachi
 
 NOW = "changed now"
 AT_START = "changed at the next start, because {}"
+SAVED = "the machine is saved, and to go on from there is none"
 NEVER = "This machine is gone when it stops, so only what can be changed at once is legal, and this cannot: {}"
 Note = Callable[[str, str], None]
 
@@ -42,9 +43,12 @@ def impossible(wanted: Wanted, machine: Machine, capabilities: Capabilities) -> 
 
 
 def waiting(wanted: Wanted, machine: Machine, capabilities: Capabilities) -> dict[str, str]:
-    """The settings that a running machine cannot take, and why not."""
+    """The settings that a running or saved machine cannot take, and why not."""
     live, memory_kb = machine.live, _kb(wanted)
     whys = {}
+    if machine.saved:
+        given = {"memory": memory_kb, "vcpu": wanted.vcpus}
+        return {name: SAVED for name, value in given.items() if value is not None}
     if live and memory_kb is not None and (why := _why_memory(memory_kb, live, capabilities)):
         whys["memory"] = why
     if live and wanted.vcpus is not None and (why := _why_vcpus(wanted.vcpus, live, capabilities)):

@@ -17,6 +17,7 @@ from tests.hosts.libvirtd import PrivateLibvirtd
 from tests.hosts.stack import Caller, CallFailed, Stack
 
 pytestmark = pytest.mark.hosts
+PATIENCE_S = 60
 ASKED = ("m", "", "linux", "ask.iso", "1", "", "64", "", "")
 
 
@@ -46,6 +47,21 @@ def virt(daemon: PrivateLibvirtd) -> Iterator[libvirt.virConnect]:
         yield connection
 
 
+@pytest.fixture(autouse=True)
+def alone(oms: Stack, daemon: PrivateLibvirtd) -> Iterator[None]:
+    """A test that fails leaves nothing to the next."""
+    yield
+    if daemon.pid is None:
+        daemon.start()
+    if oms.processes["agent"].poll() is not None:
+        oms.start("agent")
+    with emptied(daemon.uri), contextlib.closing(oms.caller()) as caller:
+        oms.wait_for_host(caller, PATIENCE_S)
+        for job in caller.task("list_tasks", "unfinished"):
+            caller.task("cancel_task", job["id"])
+            ended(caller, job["id"])
+
+
 def begun(caller: Caller) -> str:
     """An installation that waits to be told what to do; its job's id."""
     assert caller.kvm("create_vm_from_iso", *ASKED) == 0
@@ -56,7 +72,7 @@ def begun(caller: Caller) -> str:
 
 
 def ended(caller: Caller, job: str) -> dict[str, Any]:
-    task: dict[str, Any] = caller.task("wait_task", job, 30)
+    task: dict[str, Any] = caller.task("wait_task", job, PATIENCE_S)
     assert task["state"] in {"done", "failed", "cancelled"}, task
     return task
 
@@ -152,11 +168,11 @@ def test_agent_and_libvirtd_are_killed_while_the_installer_works(oms: Stack, dae
         console = _console(daemon)
         oms.kill("agent")
         oms.start("agent")
-        oms.wait_for_host(caller)
+        oms.wait_for_host(caller, PATIENCE_S)
         console.wait_for(INSTALLED)
         daemon.kill()
         daemon.start()
-        oms.wait_for_host(caller)
+        oms.wait_for_host(caller, PATIENCE_S)
         assert caller.task("get_task", job)["state"] == "running"
         console.tell("r")
         task = ended(caller, job)

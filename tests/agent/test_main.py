@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+import msgspec
 import pytest
 
 from oms.agent import main
@@ -18,6 +19,7 @@ from oms.agent.config import AgentConfig
 from oms.agent.context import Host
 from oms.agent.facts import Facts
 from oms.agent.host.files import STAGING
+from oms.agent.identity import Identity
 from oms.agent.main import CannotRun
 from oms.bus.local import LocalAgentWire, LocalBus
 from oms.bus.nats.agent import NatsAgentWire
@@ -36,7 +38,7 @@ class Line(LocalAgentWire):
     def __init__(self, bus: LocalBus, host_id: str, on_refused: Callable[[Any], None]) -> None:
         super().__init__(bus, host_id)
         bus.agents[host_id] = self
-        self.on_state(lambda connected: None if connected else on_refused("removed"))
+        self.on_state(lambda connected: None if connected or host_id in bus.agents else on_refused("cut off"))
 
     def start(self) -> None:
         """It is connected since it serves."""
@@ -175,6 +177,27 @@ async def test_a_host_that_was_removed_asks_again_with_a_new_key_and_works_as_be
         await until(lambda: keys.read_text() not in ("", old))
         works.may_end.set()
         assert await admin.ask("kvmservices.stop_vm", 0, "h1", "vm1") == {"client": "h1", "result": 0}
+
+
+async def test_a_host_follows_its_oms_to_another_bus(door: Door, works: Works, tmp_path: Path) -> None:
+    config = settings(door, tmp_path, reconnect_delay=0.02)
+    identity = Identity(config.home)
+    async with running(config):
+        await door.sign()
+        await connected(door)
+        before = identity.place()
+        assert before is not None
+        door.oms.config = msgspec.structs.replace(door.oms.config, bus_listen="127.0.0.1:4999")
+        await door.oms.restart()
+        await asyncio.sleep(0.3)
+        assert identity.place() == before  # as long as the bus is there, nobody asks
+        door.oms.bus.disconnect(before.host_id)
+        await until(lambda: (now := identity.place()) is not None and now.bus == "127.0.0.1:4999")
+        await connected(door)
+        now = identity.place()
+        assert now is not None
+        assert now.host_id == before.host_id
+        assert await door.listed("list_signed") == ["h1"]
 
 
 # --- why it cannot run

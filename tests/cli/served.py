@@ -24,13 +24,15 @@ class Up:
     It finds no hypervisor, as on a machine that was never set up for one, and writes no key for consoles.
     """
 
-    def __init__(self, data: Path, *before: str, port: int = 0, **settings: str) -> None:
-        """`before`: words before the command, as those that make it another user's."""
+    def __init__(self, data: Path, *before: str, again: "Up | None" = None, **settings: str) -> None:
+        """`before`: words before the command, as those that make it another user's. `again`: the one before on
+        the same data, whose addresses it keeps."""
         self.data = data
-        self.port = port or free_port()
+        self.port: int = again.port if again else free_port()
+        self.bus_port: int = again.bus_port if again else free_port()
         self.said: list[str] = []
         """Its lines, both outputs together."""
-        address = ("--listen", f"127.0.0.1:{self.port}", "--bus-listen", f"127.0.0.1:{free_port()}")
+        address = ("--listen", f"127.0.0.1:{self.port}", "--bus-listen", f"127.0.0.1:{self.bus_port}")
         self._command = [*before, *OMS, "up", "--data", str(data), *address]
         self._environment = environment(
             PATH="/nonexistent", OMS_AGENT_AUTHORIZED_KEYS="", OMS_LOGIN_DELAY="0.1", **settings

@@ -61,10 +61,9 @@ def test_the_fingerprint_is_that_of_the_ca_which_is_served(up: Up) -> None:
     assert enrolment.fingerprint(served) == up.shown("CA fingerprint")
 
 
-def test_this_machine_is_a_host_at_once(up: Up, password: str) -> None:
-    caller = up.log_in(password)
-    until(lambda: [host["status"] for host in caller.func("list_signed")] == [1])
-    assert caller.func("list_signed")[0]["name"] == up.shown("This machine")
+def test_this_machine_is_a_connected_host_when_it_says_so(up: Up, password: str) -> None:
+    (host,) = up.log_in(password).func("list_signed")
+    assert (host["name"], host["status"]) == (up.shown("This machine"), 1)
 
 
 def test_without_a_hypervisor_it_says_what_is_missing_and_how_to_get_it_and_serves(up: Up, password: str) -> None:
@@ -125,7 +124,7 @@ def test_ctrl_c_ends_all_of_it_and_the_next_start_knows_its_users(place: Path) -
         assert first.end() == 0
     assert not any(map(alive, family))
     assert "Traceback" not in first.text()
-    with Up(place / "twice") as second:
+    with Up(place / "twice", again=first) as second:
         assert second.shown("First login") == "as you set it up"
         assert second.shown("CA fingerprint") == first.shown("CA fingerprint")
         assert second.shown("This machine") == first.shown("This machine")
@@ -138,9 +137,17 @@ def test_what_a_killed_one_leaves_behind_ends_and_is_in_nobodys_way(place: Path)
     with Up(place / "killed") as first:
         family = first.family()
         first.end(signal.SIGKILL)
-        with Up(place / "killed", port=first.port) as second:
+        with Up(place / "killed", again=first) as second:
             assert second.shown("This machine") == first.shown("This machine")
             until(lambda: not any(map(alive, family)))
+
+
+def test_this_machine_finds_its_oms_at_other_addresses_too(place: Path) -> None:
+    with Up(place / "moved") as first:
+        name = first.shown("This machine")
+    with Up(place / "moved", OMS_AGENT_RECONNECT_DELAY="0.1") as second:
+        assert second.bus_port != first.bus_port
+        assert second.shown("This machine") == name
 
 
 # --- a password of one's own
@@ -156,7 +163,7 @@ def test_a_password_from_the_environment_is_the_first_users_and_no_childs_busine
             assert given not in line
             assert given.encode() not in Path(f"/proc/{pid}/environ").read_bytes()
         assert given.encode() not in Path(f"/proc/{up.process.pid}/cmdline").read_bytes()
-    with Up(place / "given", OMS_ADMIN_PASSWORD="another password") as again:
+    with Up(place / "given", again=up, OMS_ADMIN_PASSWORD="another password") as again:
         again.log_in(given)
 
 

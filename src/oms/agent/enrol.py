@@ -11,7 +11,7 @@ import structlog
 
 from oms.agent.config import AgentConfig
 from oms.agent.desk import Desk, OutOfReach
-from oms.agent.identity import Identity, Place
+from oms.agent.identity import Identity, Place, is_at
 from oms.bus import enrolment
 from oms.bus.enrolment import EnrolAnswer, EnrolRequest, Refusal
 from oms.bus.pinning import NotOurs
@@ -110,18 +110,22 @@ class Enrolment:
         return await self._desk.ask("/enrol", EnrolRequest(csr, msgspec.to_builtins(self._facts())))
 
     async def thrown_out(self) -> bool:
-        """The bus refuses us: whether OMS has removed this host. No where that cannot be told now.
+        """The bus refuses us, or is away: whether OMS has removed this host. No where that cannot be told now.
 
         Where a renewal's answer was lost, OMS knows our next key and not our present one: that is finished first.
+        Where OMS has its bus elsewhere now, so has the place from then on.
         """
         if self._identity.next_key.exists() and await self.renew() == "renewed":
             return False
-        csr = enrolment.make_csr(self._identity.signed_key.read_bytes(), self._identity.name())
-        try:
-            answer = await self._ask_to_enter(csr)
-        except (OutOfReach, NotOurs, Refusal) as failure:
-            log.info("the bus refuses this host", why=str(failure))
-            return False
+        async with self._renewing:  # what is asked about must not be replaced meanwhile
+            key, place = self._identity.signed_key.read_bytes(), self._identity.place()
+            try:
+                answer = await self._ask_to_enter(enrolment.make_csr(key, self._identity.name()))
+                if answer.state == "signed" and place is not None and not is_at(place, answer):
+                    self._identity.take(answer, key)
+            except (OutOfReach, NotOurs, Refusal) as failure:
+                log.info("the bus cannot be used by this host", why=str(failure))
+                return False
         return answer.state != "signed"
 
     async def renew_in_time(self, renewed: Callable[[], None], over: Callable[[], None]) -> None:

@@ -121,7 +121,7 @@ class Identity:
             raise enrolment.Refusal("OMS's answer is not whole: see that server and agent are of like versions.")
         if not _fit(answer.certificate, key):
             raise enrolment.Refusal("OMS answered with a certificate for another key.")
-        place = Place(check_host_id(answer.host_id), answer.bus_url.removeprefix("tls://"), self.pinned())
+        place = Place(check_host_id(answer.host_id), _bus(answer), self.pinned())
         aside = self.home / f"a-{secrets.token_hex(4)}"
         aside.mkdir(mode=0o700)
         for name, content in (
@@ -153,3 +153,12 @@ class Identity:
 def _fit(certificate: str, key: bytes) -> bool:
     public = enrolment.read_certificate(certificate).public_key()
     return isinstance(public, enrolment.PublicKey) and enrolment.public_der(public) == enrolment.public_key(key)
+
+
+def is_at(place: Place, answer: EnrolAnswer) -> bool:
+    """Whether the bus is where OMS says it is."""
+    return place.bus == _bus(answer)
+
+
+def _bus(answer: EnrolAnswer) -> str:
+    return (answer.bus_url or "").removeprefix("tls://")

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import fcntl
+import random
 import signal
 from collections.abc import Coroutine, Iterator
 from datetime import UTC, datetime
@@ -41,6 +42,8 @@ log = structlog.get_logger("oms.agent")
 GRACE_SECONDS = 5.0
 """For what runs to end; the rest is taken up by the next start."""
 REFUSED_AGAIN_SECONDS = 5.0
+LOST_DELAYS = 6
+"""So many first waits after a lost connection, at most, go by before OMS is asked where its bus is."""
 
 
 class CannotRun(Exception):
@@ -134,8 +137,8 @@ class Agent:
             self._while_in(parts, self._events.run(), facts.run())
             enrolment = Enrolment(self._config, self._identity, facts.now, self._now)
             while True:
-                await self._member(enrolment, serve)
-                await asyncio.sleep(self._config.rejoin_after)
+                if await self._member(enrolment, serve):
+                    await asyncio.sleep(self._config.rejoin_after)
 
     async def _prepared(
         self, parts: contextlib.AsyncExitStack, journal: Journal, facts: Facts, hypervisor: Hypervisor
@@ -197,10 +200,10 @@ class Agent:
         seconds = self._clocks.latest()
         return wall_clock() if seconds is None else datetime.fromtimestamp(seconds, UTC)
 
-    async def _member(self, enrolment: Enrolment, serve: RequestHandler) -> None:
-        """Get in, and serve until thrown out."""
+    async def _member(self, enrolment: Enrolment, serve: RequestHandler) -> bool:
+        """Get in, and serve until thrown out (True), or until OMS has its bus elsewhere."""
         place = await enrolment.enter()
-        thrown_out, refused = asyncio.Event(), asyncio.Event()
+        over, refused = asyncio.Event(), asyncio.Event()
         wire = self._wire(place, lambda _refusal: refused.set())
         wire.serve(serve)
         wire.on_state(lambda connected: None if connected else self._clocks.disconnected())
@@ -211,25 +214,43 @@ class Agent:
             wire.start()
             self._while_in(
                 parts,
-                enrolment.renew_in_time(wire.renew, thrown_out.set),
-                self._look_into(refused, thrown_out, enrolment, wire),
+                enrolment.renew_in_time(wire.renew, over.set),
+                self._look_into(place, refused, over, enrolment, wire),
             )
-            await thrown_out.wait()
+            await over.wait()
+        now = self._identity.place()
+        if now is not None and now != place:
+            log.info("OMS has its bus elsewhere now", bus=now.bus)
+            return False
         log.warning("this host is no longer signed at OMS", asks_again_in_seconds=self._config.rejoin_after)
         await self._forget(place)
+        return True
 
     async def _look_into(
-        self, refused: asyncio.Event, thrown_out: asyncio.Event, enrolment: Enrolment, wire: NatsAgentWire
+        self, place: Place, refused: asyncio.Event, over: asyncio.Event, enrolment: Enrolment, wire: NatsAgentWire
     ) -> None:
-        """The bus says no to a host that was removed, and to any while OMS is away: ask OMS which it is."""
+        """The bus says no to a host that was removed, and to any while OMS is away; it may also be elsewhere now:
+        ask OMS which it is."""
         while True:
-            await refused.wait()
-            if await enrolment.thrown_out():
-                thrown_out.set()
+            await self._in_doubt(refused, wire)
+            if await enrolment.thrown_out() or self._identity.place() != place:
+                over.set()
                 return
             await asyncio.sleep(min(REFUSED_AGAIN_SECONDS, self._config.reconnect_delay))
-            refused.clear()
-            wire.renew()
+            if refused.is_set():
+                refused.clear()
+                wire.renew()
+
+    async def _in_doubt(self, refused: asyncio.Event, wire: NatsAgentWire) -> None:
+        """Return when the bus says no, or has been away for longer than a restart, which all hosts meet."""
+        wait = self._config.reconnect_delay * LOST_DELAYS
+        while not refused.is_set():
+            try:
+                async with asyncio.timeout(wait * random.uniform(0.5, 1)):  # noqa: S311 - jitter
+                    await refused.wait()
+            except TimeoutError:
+                if not wire.connected:
+                    return
 
     def _wire(self, place: Place, on_refused: Any) -> NatsAgentWire:
         delay = self._config.reconnect_delay

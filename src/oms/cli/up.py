@@ -31,7 +31,7 @@ from oms.server.ca.client import SignerClient, SignerError
 from oms.server.config import ServerConfig, address
 from oms.server.enrol import Signer
 from oms.server.main import CannotServe, bind, ours, said
-from oms.server.store import Store, hosts
+from oms.server.store import Store, hosts, now
 
 log = structlog.get_logger("oms.up")
 PATIENCE_SECONDS = 60
@@ -282,14 +282,15 @@ class Machine:
             await asyncio.sleep(0.1)
 
     async def _own_host(self, agent: Child) -> str:
-        """Wait for our own agent's request and sign it: known by its key, whatever its name is."""
-        store = Store(self._settings.database_url)
+        """Wait for our own agent's request and sign it, known by its key, whatever its name is; then wait until it
+        is connected."""
+        store, began = Store(self._settings.database_url), now()
         try:
             for _ in range(PATIENCE_SECONDS * 5):
                 await asyncio.sleep(0.2)
                 if agent.ended.is_set():
                     break
-                if name := await self._signed_in(store):
+                if name := await self._signed_in(store, began):
                     return name
         except (OmsError, OSError, ValueError) as failure:
             log.warning("this machine could not be signed in as a host", failure=str(failure))
@@ -297,7 +298,7 @@ class Machine:
             store.close()
         return ""
 
-    async def _signed_in(self, store: Store) -> str:
+    async def _signed_in(self, store: Store, began: float) -> str:
         key_file = self._settings.data / "agent" / "key.pem"
         if not key_file.exists():
             return ""
@@ -305,7 +306,7 @@ class Machine:
         host, request = await store.read(lambda tx: (hosts.by_key(tx, key), hosts.request_by_key(tx, key)))
         if request and not host:
             await Signer(store, self._signer, self._settings.certificate_days).sign(request, "(oms up)")
-        return host.name if host else ""
+        return host.name if host and host.last_seen >= began else ""
 
     def _say(self, password: str | None, fingerprint: str, host: str) -> None:
         name, port = address(self._settings.listen)
@@ -324,7 +325,7 @@ OpenNode Management Server is up.
 
   Address         {url}/
   First login     {login}
-  This machine    {host or "is not signed in yet: see above"}
+  This machine    {host or "is not connected yet: see above"}
   CA fingerprint  {fingerprint}
   Other hosts     {others}
   Data            {self._settings.data}

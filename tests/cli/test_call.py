@@ -1,7 +1,9 @@
 """`oms login`, `oms call`, `oms logout` against a real OMS, as a person and as a script uses them."""
 
 import json
+import re
 import stat
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -211,6 +213,22 @@ def test_answers_of_each_shape_are_shown(answer: Any, shown: str, capsys: pytest
     table.show(answer, as_json=False)
     lines = capsys.readouterr().out.splitlines()
     assert "".join(f"{line.rstrip()}\n" for line in lines) == shown
+
+
+def test_what_is_too_wide_for_a_terminal_stands_one_below_the_other(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = [{"id": "a" * 32, "host": "node1", "error": None}, {"id": "b" * 32, "host": "node2", "error": "e"}]
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    shown = {}
+    for width in ("40", "60"):
+        monkeypatch.setenv("COLUMNS", width)
+        table.show(answer, as_json=False)
+        plain = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out)
+        shown[width] = [line.split() for line in plain.splitlines()]
+    first, second = [["id", "a" * 32], ["host", "node1"]], [["id", "b" * 32], ["host", "node2"], ["error", "e"]]
+    assert shown["40"] == [*first, [], *second, []]
+    assert shown["60"] == [["id", "host", "error"], ["a" * 32, "node1"], ["b" * 32, "node2", "e"]]
 
 
 def test_nothing_that_a_host_says_reaches_the_terminal_as_a_command(capsys: pytest.CaptureFixture[str]) -> None:

@@ -211,9 +211,10 @@ def test_what_cannot_be_used_ends_the_start(setting: str, value: str, said: str,
 
 def test_a_certificate_that_cannot_be_used_is_told_before_anything_is_made(tmp_path: Path) -> None:
     given = [f"--tls-{part}={tmp_path / part}" for part in ("certificate", "key", "ca")]
-    ran = oms("server", "--data", tmp_path, "--listen", "127.0.0.1:0", *given)
     said = f"{tmp_path / 'certificate'} and {tmp_path / 'key'} are no certificate with its key (PEM)"
-    assert (ran.code, ran.last) == (1, f"oms server: {said}: No such file or directory.")
+    for command in ("server", "up"):
+        ran = oms(command, "--data", tmp_path, "--listen", "127.0.0.1:0", *given)
+        assert (ran.code, ran.last) == (1, f"oms {command}: {said}: No such file or directory.")
     assert not (tmp_path / "server" / "tls").exists()
 
 

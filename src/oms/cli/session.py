@@ -88,7 +88,8 @@ def login(url: str | None, ca_sha256: str | None, ca_file: Path | None, user: st
     url = url or typer.prompt("Address", default=before.url if before else None)
     if ca_file is None and ca_sha256 is None:
         known = before.ca_sha256 if before and before.url == url else ""
-        ca_sha256 = typer.prompt("CA fingerprint (none: the CAs of this machine)", default=known)
+        asked = "CA fingerprint (none: the CAs of this machine)"
+        ca_sha256 = typer.prompt(asked, default=known, show_default=bool(known))
     user = user or typer.prompt("User", default=before.user if before else None)
     try:
         session = Kept(url, user, "", ca_sha256 or "", str(ca_file.absolute()) if ca_file else "")

@@ -1,4 +1,5 @@
-"""An answer as people read it: lists of things as tables, a thing as its members, all else as it is."""
+"""An answer as people read it: lists of things as tables, or one thing below the other where the terminal is too
+narrow for that; a thing as its members; all else as it is."""
 
 import sys
 from collections.abc import Iterable
@@ -38,13 +39,29 @@ def show(answer: Any, *, as_json: bool) -> None:
 
 
 def _print(columns: list[str], rows: Iterable[Iterable[Any]]) -> None:
+    cells = [[_cell(cell) for cell in row] for row in rows]
+    if not cells:
+        return
+    console = Console(width=None if sys.stdout.isatty() else WIDE, highlight=False)
+    columns = [printable(name) for name in columns]
+    table = _table(columns, cells)
+    needed = console.measure(table, options=console.options.update(width=WIDE)).maximum
+    if columns and needed > console.width:
+        for row in cells:
+            members = [[name, cell] for name, cell in zip(columns, row, strict=True) if cell]
+            console.print(_table([], members))
+            console.print()
+    else:
+        console.print(table)
+
+
+def _table(columns: list[str], rows: list[list[str]]) -> Table:
     table = Table(box=None, pad_edge=False, show_header=bool(columns))
-    for name in columns:
-        table.add_column(Text(printable(name)))
+    for name in columns or [""] * max(map(len, rows)):
+        table.add_column(Text(name), overflow="fold")
     for row in rows:
-        table.add_row(*(Text(_cell(cell)) for cell in row))
-    if table.row_count:
-        Console(width=None if sys.stdout.isatty() else WIDE, highlight=False).print(table)
+        table.add_row(*map(Text, row))
+    return table
 
 
 def _cell(value: Any) -> str:

@@ -1,7 +1,7 @@
 """`oms up`: this very machine, served by one foreground process tree.
 
-Starts the signer, the server (which starts the bus) and the agent, in this order, restarts what dies, and lets
-in the one agent that it started itself, known by its key. Ends them all when it is told to end.
+Starts the signer, the server (which starts the bus) and the agent, restarts what dies, and lets in the one agent
+that it started itself, known by its key. Ends them all, the last first, when it is told to end.
 """
 
 import asyncio
@@ -26,8 +26,9 @@ import typer
 from oms.bus import enrolment, pinning
 from oms.cli import logs, serve
 from oms.contract.errors import OmsError
-from oms.server import admin
+from oms.server import admin, identity
 from oms.server.ca.client import SignerClient, SignerError
+from oms.server.ca.protocol import Trust
 from oms.server.config import ServerConfig, address
 from oms.server.enrol import Signer
 from oms.server.main import CannotServe, bind, ours, said
@@ -210,12 +211,19 @@ class Machine:
         await self._address_free()
         password = await asyncio.to_thread(self._prepare)
         signer = self._spawn("signer", self._signer_arguments())
-        await _ready(signer, self._signer.ca())
         server = self._spawn("server", ["server", *self._file])
-        fingerprint = await _ready(server, self._answering())
+        trust = await _ready(signer, self._signer.ca())
+        fingerprint = self._fingerprint(trust)
         agent = self._spawn("agent", self._agent_arguments(fingerprint))
+        await _ready(server, self._answering())
         host = await self._own_host(agent)
         self._say(password, fingerprint, host)
+
+    def _fingerprint(self, trust: Trust) -> str:
+        """Of the CA by which agents know the server."""
+        with said():
+            given = identity.given(self._settings)
+        return pinning.sha256(given[1]) if given else trust.server_ca_sha256
 
     async def _address_free(self) -> None:
         """What a run that was killed left behind goes by itself; whoever else listens there stays."""
@@ -271,14 +279,14 @@ class Machine:
         self._tasks.append(asyncio.create_task(child.keep()))
         return child
 
-    async def _answering(self) -> str:
-        """Wait until the server serves; the fingerprint of its CA."""
+    async def _answering(self) -> None:
+        """Wait until the server serves."""
         host, port = address(self._settings.listen)
         while True:
             with contextlib.suppress(OSError, asyncio.IncompleteReadError):
                 _, writer = await asyncio.open_connection(host, port, ssl=pinning.unverified())
                 writer.close()
-                return pinning.sha256((self._settings.home / "tls" / "pinned-ca.crt").read_text())
+                return
             await asyncio.sleep(0.1)
 
     async def _own_host(self, agent: Child) -> str:

@@ -54,14 +54,14 @@ class Identity:
 
 async def prepare(config: ServerConfig, signer: SignerClient) -> Identity:
     """Make what is missing. Raises Unusable, SignerError, and OSError where a file cannot be read or written."""
-    given = _given(config)
+    own = given(config)
     trust = await signer.ca()
     home = config.home / "tls"
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     clients_ca, server_ca = home / "clients-ca.crt", home / "server-ca.crt"
     write(clients_ca, (trust.server_ca + trust.host_ca).encode())
     write(server_ca, trust.server_ca.encode())
-    web_ca = given[1] if given else trust.server_ca
+    web_ca = own[1] if own else trust.server_ca
     write(home / "pinned-ca.crt", web_ca.encode())
     dns, addresses = names(config)
 
@@ -69,7 +69,7 @@ async def prepare(config: ServerConfig, signer: SignerClient) -> Identity:
         return await signer.issue_server(key, dns, addresses)
 
     bus = await _pair(home, "bus", dns, addresses, issue)
-    web = given[0] if given else await _pair(home, "web", dns, addresses, issue)
+    web = own[0] if own else await _pair(home, "web", dns, addresses, issue)
     return Identity(
         web=web,
         web_ca=web_ca,
@@ -82,7 +82,7 @@ async def prepare(config: ServerConfig, signer: SignerClient) -> Identity:
     )
 
 
-def _given(config: ServerConfig) -> tuple[Pair, str] | None:
+def given(config: ServerConfig) -> tuple[Pair, str] | None:
     """The certificate of the settings and its CA (PEM), None where OMS's own are to serve. Raises Unusable."""
     if not (config.tls_certificate and config.tls_key and config.tls_ca):
         return None

@@ -55,6 +55,7 @@ ANY_TEXT: dict[tuple[str, str], Says] = {
     ("funcservices.remove_signed", "hostname_list"): is_unknown("UnknownRemoveSignedError"),
     ("kvmservices.update_vm_settings", "kvm_vm_settings_dictionary"): is_refused,
     ("kvmservices.deploy_template_for_vm", "template_settings_dictionary"): is_refused,
+    ("kvmservices.create_template_from_vm", "vm_settings_dictionary"): is_refused,
     ("kvmservices.create_snapshot", "description"): is_error("FuncManError"),  # it has no disk
     # Any text is "yes" there; the machine of the call's example is there already.
     ("kvmservices.create_vm_from_iso", "noapic_on_off"): is_error("FuncManError"),

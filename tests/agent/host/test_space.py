@@ -1,5 +1,6 @@
 """What may be given away of a file system, and the words where that is not enough."""
 
+import asyncio
 import os
 from pathlib import Path
 
@@ -33,6 +34,26 @@ def test_a_full_file_system_has_nothing_to_give(tmp_path: Path) -> None:
         small_disk.fill(disk, whole // 50)  # some blocks are free, fewer than are kept back
         assert os.statvfs(disk).f_bavail > 0
         assert space.free_bytes(disk) == 0
+
+
+async def test_work_is_broken_off_when_room_runs_out_and_else_let_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def work() -> str:
+        try:
+            await asyncio.sleep(0.2)
+        except asyncio.CancelledError:
+            broken.append(True)
+            raise
+        return "done"
+
+    broken: list[bool] = []
+    monkeypatch.setattr(space, "LOOK_SECONDS", 0.01)
+    assert await space.while_room(tmp_path, work(), "It") == "done"
+    monkeypatch.setattr(space, "free_bytes", lambda _directory: 0)
+    with pytest.raises(NoSpace, match="It needs 1 byte"):
+        await space.while_room(tmp_path, work(), "It")
+    assert broken == [True]
 
 
 @pytest.mark.parametrize(

@@ -82,6 +82,9 @@ class Caller:
     def kvm(self, method: str, *params: Any, cache_timeout: int = 0) -> Any:
         return self.call("kvmservices", method, self.sessid, cache_timeout, NAME, *params)
 
+    def iso(self, method: str, *params: Any, host: str = NAME) -> Any:
+        return self.call("isoservices", method, self.sessid, 0, host, *params)
+
     def task(self, method: str, *params: Any) -> Any:
         return self.call("taskservices", method, self.sessid, 0, *params)
 
@@ -154,12 +157,38 @@ class Stack:
         with (self._logs / f"{name}.log").open("ab") as log:
             self.processes[name] = subprocess.Popen(
                 [*self._under, sys.executable, "-m", "oms", *self._arguments(name)],
-                env=self._environment,
+                env=self._environment | self._of_another_host(name),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
             )
         return self.processes[name]
+
+    def _of_another_host(self, name: str) -> dict[str, str]:
+        """What the agent of a host that joined later is told besides."""
+        if name in ("signer", "server", "agent"):
+            return {}
+        home = self.directory / name
+        return {
+            "OMS_AGENT_NAME": name,
+            "OMS_AGENT_DATA": str(home),
+            "OMS_AGENT_AUTHORIZED_KEYS": str(home / "authorized_keys"),
+        }
+
+    def join(self, name: str) -> Path:
+        """Another host, on this machine too, signed and connected; its process has its name. Its storage."""
+        self.start(name)
+        with contextlib.closing(self.caller()) as caller:
+            self._until(lambda: {"name": name} in caller.func("list_requests"), f"{name} does not ask")
+            caller.func("sign_requests", [name])
+            self._until(lambda: self._lists(caller, name), f"{name} does not answer")
+        return self.directory / name / "storage"
+
+    def _lists(self, caller: Caller, host: str) -> bool:
+        with contextlib.suppress(CallFailed):
+            caller.call("isoservices", "list_images", caller.sessid, 0, host)
+            return True
+        return False
 
     def _arguments(self, name: str) -> list[str]:
         if name == "signer":
@@ -255,7 +284,8 @@ class Stack:
 
     def close(self) -> None:
         """End everything, by pid."""
-        for name in ("agent", "server", "signer"):
+        first = ("server", "signer")
+        for name in (*(name for name in self.processes if name not in first), *first):
             process = self.processes.get(name)
             if process is not None and process.poll() is None:
                 with contextlib.suppress(ProcessLookupError):

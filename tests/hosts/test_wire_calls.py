@@ -75,7 +75,8 @@ def test_every_method_answers_in_every_way_of_writing(
     tours.snapshots(tour, virt, oms.images)
     tours.devices(tour, virt, oms.images.parent / "iso")
     _tour_of_volumes(tour, group)
-    _tour_of_images(tour, oms.images)
+    tours.disk_images(tour, oms)
+    tours.iso_images(tour, oms)
     tours.templates(tour, oms.templates)
     _tour_of_an_installation(tour, oms.iso / f"{ask.__name__}.iso")
     assert tour.call("kvmservices.delete_vm", "openfiler") == 0
@@ -137,26 +138,6 @@ def _tour_of_volumes(tour: wire.Tour, group: VolumeGroup) -> None:
     assert taken.error["data"]["reason"] == "already_there"
     assert tour.call("lvmservices.delete_lv", group.name, "disk") == 0
     assert tour.refused("lvmservices.delete_lv", group.name, "disk").error["data"]["reason"] == "not_there"
-
-
-def _tour_of_images(tour: wire.Tour, images: Path) -> None:
-    assert tour.call("kvmservices.list_file_based_images") == []
-    assert tour.call("kvmservices.create_file_based_image", "testimage.img", 10) == 0
-    assert tour.call("kvmservices.create_file_based_image", "raw.img", 10, "raw") == 0
-    assert tour.call("kvmservices.list_file_based_images") == ["raw.img", "testimage.img"]
-    assert tour.call("kvmservices.list_file_based_images_used") == []
-    (images / "brought.img").write_bytes(bytes(1024 * 1024))
-    assert tour.call("kvmservices.adopt_file_based_image", "brought.img", "raw") == 0
-    described = tour.call("kvmservices.describe_file_based_images")
-    assert [(image["name"], image["format"], image["size_kb"]) for image in described] == [
-        ("brought.img", "raw", 1024), ("raw.img", "raw", 10240), ("testimage.img", "qcow2", 10240),
-    ]  # fmt: skip
-    taken = tour.refused("kvmservices.create_file_based_image", "raw.img", 11)
-    assert taken.error["data"]["reason"] == "already_there"
-    for name in ("brought.img", "raw.img", "testimage.img"):
-        assert tour.call("kvmservices.delete_file_based_image", name) == [0, "", ""]
-    gone = tour.refused("kvmservices.delete_file_based_image", "raw.img")
-    assert gone.error["data"]["reason"] == "not_there"
 
 
 def _tour_of_an_installation(tour: wire.Tour, medium: Path) -> None:

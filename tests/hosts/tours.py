@@ -5,7 +5,9 @@ from pathlib import Path
 import libvirt
 
 from tests.agent.templates.packages import small_template
+from tests.hosts import uploads
 from tests.hosts.kvm_machines import disk_xml, small_xml
+from tests.hosts.stack import NAME, Stack
 from tests.hosts.wire import Tour
 
 
@@ -121,3 +123,51 @@ def devices(tour: Tour, virt: libvirt.virConnect, oms_iso: Path) -> None:
     tour.call("kvmservices.delete_file_based_image", "part.qcow2")
     tour.call("kvmservices.delete_vm", "parts")
     (oms_iso / "part.iso").unlink()
+
+
+def disk_images(tour: Tour, oms: Stack) -> None:
+    """Made, brought, adopted, and deleted again."""
+    assert tour.call("kvmservices.list_file_based_images") == []
+    assert tour.call("kvmservices.create_file_based_image", "testimage.img", 10) == 0
+    assert tour.call("kvmservices.create_file_based_image", "raw.img", 10, "raw") == 0
+    assert tour.call("kvmservices.list_file_based_images") == ["raw.img", "testimage.img"]
+    assert tour.call("kvmservices.list_file_based_images_used") == []
+    (oms.images / "brought.img").write_bytes(bytes(1024 * 1024))
+    assert tour.call("kvmservices.adopt_file_based_image", "brought.img", "raw") == 0
+    described = tour.call("kvmservices.describe_file_based_images")
+    assert [(image["name"], image["format"], image["size_kb"]) for image in described] == [
+        ("brought.img", "raw", 1024), ("raw.img", "raw", 10240), ("testimage.img", "qcow2", 10240),
+    ]  # fmt: skip
+    taken = tour.refused("kvmservices.create_file_based_image", "raw.img", 11)
+    assert taken.error["data"]["reason"] == "already_there"
+    for name in ("brought.img", "raw.img", "testimage.img"):
+        assert tour.call("kvmservices.delete_file_based_image", name) == [0, "", ""]
+    gone = tour.refused("kvmservices.delete_file_based_image", "raw.img")
+    assert gone.error["data"]["reason"] == "not_there"
+    begun = tour.call("kvmservices.upload_file_based_image", "a.img", "raw", 5)
+    _bring(tour, oms, begun["address"])
+    assert tour.call("kvmservices.delete_file_based_image", "a.img") == [0, "", ""]
+
+
+def iso_images(tour: Tour, oms: Stack) -> None:
+    """Brought and deleted again; refused from elsewhere."""
+    begun = tour.call("isoservices.upload_image", "a.iso", 5)
+    _bring(tour, oms, begun["address"])
+    assert "a.iso" in tour.call("isoservices.list_images")
+    assert {"name": "a.iso", "size_kb": 0, "machines": []} in tour.call("isoservices.describe_images")
+    inside = "http://127.0.0.1:1/x"
+    for refused in (
+        tour.refused("isoservices.fetch_image", "b.iso", inside, "0" * 64),
+        tour.refused("kvmservices.fetch_file_based_image", "b.img", "raw", inside, "0" * 64),
+    ):
+        assert refused.error["data"]["reason"] == "not_fetched"
+    none = tour.refused("isoservices.copy_image", "none.iso", NAME)
+    assert none.error["data"]["reason"] == "not_there"
+    away = tour.refused("isoservices.copy_image", "none.iso", "no-such-host")
+    assert away.error["data"]["reason"] == "host_unavailable"
+    assert tour.call("isoservices.delete_image", "a.iso") == 0
+
+
+def _bring(tour: Tour, oms: Stack, address: str) -> None:
+    headers = {"Authorization": f"Bearer {tour.sessid}", "Content-Length": "5"}
+    assert uploads.request(oms, "PUT", address, headers, [b"12345"]).body["state"] == "done"

@@ -57,6 +57,8 @@ ANY_TEXT: dict[tuple[str, str], Says] = {
     ("kvmservices.deploy_template_for_vm", "template_settings_dictionary"): is_refused,
     ("kvmservices.create_template_from_vm", "vm_settings_dictionary"): is_refused,
     ("kvmservices.create_snapshot", "description"): is_error("FuncManError"),  # it has no disk
+    ("isoservices.fetch_image", "url"): is_error("FuncManError"),
+    ("kvmservices.fetch_file_based_image", "url"): is_error("FuncManError"),
     # Any text is "yes" there; the machine of the call's example is there already.
     ("kvmservices.create_vm_from_iso", "noapic_on_off"): is_error("FuncManError"),
     ("kvmservices.create_vm_from_iso", "noacpi_on_off"): is_error("FuncManError"),
@@ -69,6 +71,15 @@ LEGAL = {
     },
     ("funcservices.list_signed", "optional_tag_name"): ["v m1", "a:b"],
     ("kvmservices.create_file_based_image", "diskimage_format"): [""],
+    **{
+        (method, "sha256"): [""]
+        for method in (
+            "isoservices.upload_image",
+            "isoservices.fetch_image",
+            "kvmservices.upload_file_based_image",
+            "kvmservices.fetch_file_based_image",
+        )
+    },
     ("taskservices.list_tasks", "state"): [""],
     ("taskservices.list_tasks", "server_hostname"): [""],
 }

@@ -12,7 +12,9 @@ import pytest
 from oms.server.edge import protocol
 from tests.security.served import Served
 from tests.security.wire import HOST, Connection, request, soon, written
+from tests.server.carriers import CONTENT, begin, ends, uploading_host
 from tests.server.rig import Seed
+from tests.server.streams import Stream
 
 KB, MB = 1024, 1024 * 1024
 CHUNKED = request("POST", "/", b"", {"transfer-encoding": "chunked"})
@@ -212,3 +214,32 @@ def test_a_caller_who_does_not_read_is_hung_up_on(hasty: Served) -> None:
         while caller.reply() is not None:
             answered += 1
         assert answered < 400
+
+
+def test_bulk_may_take_its_time_where_somebody_is_known_and_nowhere_else(hasty: Served) -> None:
+    """An upload of hours is no attack; without a session, not one second of it is waited for."""
+    host = hasty.do(uploading_host(hasty.oms))
+    operator = hasty.do(hasty.oms.as_operator())
+    job = hasty.do(begin(operator))
+    head = {"authorization": f"Bearer {operator.sessid}", "content-length": str(len(CONTENT))}
+
+    async def take() -> Stream:
+        return host.takes(job)
+
+    taking = hasty.do(take())
+    with hasty.connect() as caller:
+        caller.send(request("PUT", f"/transfers/{job}", headers=head))
+        for piece in (CONTENT[:1000], CONTENT[1000:2000], CONTENT[2000:]):
+            time.sleep(0.7)
+            caller.send(piece)
+        hasty.do(taking.done())
+        assert taking.answer == CONTENT
+        hasty.do(ends(host, job))
+        reply = caller.reply()
+        assert reply is not None
+        assert reply.json["state"] == "done"
+    with hasty.connect() as caller:
+        reply = caller.send(request("PUT", f"/transfers/{job}", headers={"content-length": "300000"})).reply()
+        assert reply is not None
+        assert reply.status == 401
+        assert caller.ended()

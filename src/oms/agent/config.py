@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from oms.agent.host.lvm import Mapper
+from oms.agent.transfer.web import Fetching
 from oms.bus import enrolment
 from oms.bus.pinning import plain
 from oms.contract.types import DiskFormat
@@ -35,6 +36,10 @@ class AgentConfig(msgspec.Struct, frozen=True):
     `storage/templates`. Only what lies here is deleted with a machine."""
     image_format: DiskFormat = "qcow2"
     """The format of new disk images for which nobody says another."""
+    fetch_private: bool = False
+    """Whether files are fetched also from addresses inside the own network; this host's own services are there."""
+    fetch_largest_gb: Annotated[int, msgspec.Meta(ge=1)] = 64
+    """The largest file that is fetched from the web, in GB (1024 MB)."""
     libvirt_uri: str = "qemu:///system"
     domain_type: Literal["auto", "kvm", "qemu"] = "auto"
     """How machines are run; `auto` tries whether the processor really can."""
@@ -56,6 +61,11 @@ class AgentConfig(msgspec.Struct, frozen=True):
     reconnect_delay: Annotated[float, msgspec.Meta(gt=0)] = 5
     """The first wait after a lost connection is a random part of this."""
     log_format: Literal["console", "json"] = "json"
+
+    @property
+    def fetching(self) -> Fetching:
+        """What is fetched from the web."""
+        return Fetching(self.fetch_private, self.fetch_largest_gb * 1024**3)
 
     @property
     def home(self) -> Path:

@@ -9,6 +9,8 @@ from oms.agent.errands import Errands
 from oms.agent.guests import Machines
 from oms.agent.host.lvm import Lvm
 from oms.agent.leases import Leases
+from oms.agent.transfer.part import Bringer
+from oms.agent.transfer.web import Fetching
 from oms.contract.types import DiskFormat
 
 
@@ -92,3 +94,6 @@ class Host:
     offer: Offer = Offer()
     lvm: Lvm = field(default_factory=Lvm)
     errands: Errands = field(default_factory=Errands)
+    relay: Bringer | None = None
+    """Where bytes come from that callers and other hosts bring through OMS."""
+    fetching: Fetching = field(default_factory=Fetching)

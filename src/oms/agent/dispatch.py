@@ -6,7 +6,7 @@ Changes are handed to the jobs and answered as soon as they are written down.
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, NoReturn
 
 from oms import __version__
@@ -19,10 +19,11 @@ from oms.bus.call import Request
 from oms.bus.wire import RequestHandler
 from oms.contract.errors import FuncMethodTimeoutError, NotSupported
 from oms.contract.handlers import Handlers
-from oms.contract.internal import INTERNAL, AskJobs, CancelJob, Hello, HostFacts, Welcome
+from oms.contract.internal import INTERNAL, AskJobs, CancelJob, Hello, HostFacts, SendFile, Welcome
 from oms.contract.operation import HostOperation
 
 READS_AT_ONCE = 32
+Send = Callable[[SendFile], Awaitable[int]]
 LONGEST_READ_SECONDS = 300.0
 """Of a read that came without a deadline."""
 
@@ -35,10 +36,12 @@ def build(
     clocks: ServerClocks,
     facts: Callable[[], HostFacts],
     on_greeted: Callable[[Hello], None] = lambda _hello: None,
+    send: Send | None = None,
 ) -> RequestHandler:
-    """The function for `AgentWire.serve`. `facts` are told when greeted, and `on_greeted` hears of that."""
+    """The function for `AgentWire.serve`. `facts` are told when greeted, and `on_greeted` hears of that; `send`
+    begins to bring a file to another host's job."""
     operations = {kind.facts.wire: kind for kind in (*handlers, *INTERNAL)}
-    desk = _Desk(handlers, jobs, surroundings, clocks)
+    desk = _Desk(handlers, jobs, surroundings, clocks, send)
 
     async def run(request: Request, op: HostOperation[Any]) -> Any:
         if isinstance(op, Hello):
@@ -55,9 +58,14 @@ class _Desk:
     """Everything after the greeting."""
 
     def __init__(
-        self, handlers: Handlers[Host], jobs: Jobs, surroundings: Surroundings, clocks: ServerClocks
+        self,
+        handlers: Handlers[Host],
+        jobs: Jobs,
+        surroundings: Surroundings,
+        clocks: ServerClocks,
+        send: Send | None,
     ) -> None:
-        self._handlers, self._jobs = handlers, jobs
+        self._handlers, self._jobs, self._send = handlers, jobs, send
         self._clocks = clocks
         self._surroundings = surroundings
         self._reads = asyncio.Semaphore(READS_AT_ONCE)
@@ -71,6 +79,8 @@ class _Desk:
                 return await self._jobs.ask(op.ids)
             case CancelJob():
                 return await self._jobs.cancel(op.id)
+            case SendFile() if self._send is not None:
+                return await self._send(op)
             case _:
                 return await self._read(request, op)
 

@@ -2,13 +2,14 @@
 
 from oms.agent.context import Host
 from oms.agent.images import handlers as images
+from oms.agent.iso import handlers as iso
 from oms.agent.kvm import description, devices, install, power, snapshots
 from oms.agent.kvm import handlers as kvm
 from oms.agent.lvm import handlers as lvm
 from oms.agent.templates import handlers as templates
 from oms.contract.handlers import Handlers
 
-ROOMS = (images, install, kvm, description, power, snapshots, devices, lvm, templates)
+ROOMS = (images, install, kvm, description, power, snapshots, devices, iso, lvm, templates)
 
 handlers: Handlers[Host] = Handlers()
 for room in ROOMS:

@@ -55,6 +55,10 @@ class Leases:
         lease = self._leases.get(name)
         return lease.holders[0] if lease and lease.holders else ""
 
+    def held(self, front: str) -> int:
+        """How many things whose names begin so are held."""
+        return sum(bool(lease.holders) for name, lease in self._leases.items() if name.startswith(front))
+
     @asynccontextmanager
     async def hold(
         self, job: Holder, *, alone: Collection[str] = (), shared: Collection[str] = ()

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import fcntl
+import functools
 import random
 import signal
 from collections.abc import Coroutine, Iterator
@@ -30,6 +31,8 @@ from oms.agent.jobs import Jobs
 from oms.agent.journal import Journal, JournalError
 from oms.agent.leases import Leases
 from oms.agent.libvirtd import Hypervisor
+from oms.agent.transfer import sending
+from oms.agent.transfer.relay import Relay
 from oms.bus.call import defect
 from oms.bus.nats.agent import NatsAgentWire
 from oms.bus.nats.client import Credentials
@@ -153,9 +156,13 @@ class Agent:
         )
         errands = Errands()
         parts.push_async_callback(errands.close)
+        relay = Relay(self._config, self._identity, self._now)
+        parts.callback(relay.close)
 
         def surroundings(job: Job) -> Host:
-            return Host(storage, hypervisor.machines, job, leases, offer, lvm, errands)
+            return Host(
+                storage, hypervisor.machines, job, leases, offer, lvm, errands, relay, self._config.fetching
+            )
 
         self._jobs = Jobs(
             journal, handlers, surroundings, clocks=self._clocks, events=self._events, lane=facts.target
@@ -170,6 +177,7 @@ class Agent:
             clocks=self._clocks,
             facts=facts.now,
             on_greeted=self._greeted,
+            send=functools.partial(sending.send, relay, storage),
         )
 
     @staticmethod

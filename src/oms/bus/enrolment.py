@@ -195,7 +195,7 @@ def sign_renewal(key: bytes, certificate: str, csr: str, now: datetime) -> Renew
     """The agent's request for its next certificate, vouched for by the key of the present one."""
     seconds = int(now.timestamp())
     message = _proof(read_certificate(certificate), csr, seconds)
-    return RenewRequest(certificate, csr, seconds, _sign(_private(key), message))
+    return RenewRequest(certificate, csr, seconds, sign(key, message))
 
 
 def verify_renewal(certificate: x509.Certificate, request: RenewRequest, now: datetime) -> None:
@@ -203,15 +203,17 @@ def verify_renewal(certificate: x509.Certificate, request: RenewRequest, now: da
 
     Who issued the certificate, and whether it was removed since, are the caller's questions.
     """
-    if abs(int(now.timestamp()) - request.time) > FRESH.total_seconds():
+    check_fresh(request.time, now)
+    verify(certificate, request.signature, _proof(certificate, request.csr, request.time))
+
+
+def check_fresh(seconds: int, now: datetime) -> None:
+    """Whether something that a host has signed was signed just now; else `Refusal`."""
+    if abs(int(now.timestamp()) - seconds) > FRESH.total_seconds():
         raise Refusal(
-            f"The renewal is dated more than {FRESH.seconds // 60} minutes from the server's time, {now:%F %T %Z}:"
-            " set the host's clock."
+            f"What was signed is dated more than {FRESH.seconds // 60} minutes from the server's time, "
+            f"{now:%F %T %Z}: set the host's clock."
         )
-    try:
-        _verify(certificate.public_key(), request.signature, _proof(certificate, request.csr, request.time))
-    except (InvalidSignature, *UNREADABLE) as error:
-        raise Refusal("The renewal is not signed by the key of the host's present certificate.") from error
 
 
 def may_renew(not_after: datetime, now: datetime, grace: timedelta = GRACE) -> bool:
@@ -234,14 +236,23 @@ def _proof(certificate: x509.Certificate, csr: str, seconds: int) -> bytes:
     return _PROOF + bytes.fromhex(fingerprint(certificate)) + digest + seconds.to_bytes(8, "big")
 
 
-def _sign(key: PrivateKey, message: bytes) -> bytes:
-    match key:
+def sign(key: bytes, message: bytes) -> bytes:
+    """A signature by a private key in PEM."""
+    match private := _private(key):
         case ec.EllipticCurvePrivateKey():
-            return key.sign(message, ec.ECDSA(hashes.SHA256()))
+            return private.sign(message, ec.ECDSA(hashes.SHA256()))
         case rsa.RSAPrivateKey():
-            return key.sign(message, padding.PKCS1v15(), hashes.SHA256())
+            return private.sign(message, padding.PKCS1v15(), hashes.SHA256())
         case _:
-            return key.sign(message)
+            return private.sign(message)
+
+
+def verify(certificate: x509.Certificate, signature: bytes, message: bytes) -> None:
+    """Whether the key of the certificate made the signature; else `Refusal`."""
+    try:
+        _verify(certificate.public_key(), signature, message)
+    except (InvalidSignature, *UNREADABLE) as error:
+        raise Refusal("What was sent is not signed by the key of the host's present certificate.") from error
 
 
 def _verify(key: object, signature: bytes, message: bytes) -> None:

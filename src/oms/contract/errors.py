@@ -19,6 +19,7 @@
         │   ├── NoSpace                       the host's disk has not enough room, or ran out of it
         │   ├── NoMemory                      the host has not enough memory for a machine now
         │   ├── Unusable                      an image or package that is damaged, unsafe, or of another kind
+        │   ├── NotFetched                    a file could not be had from where it was to come
         │   ├── HostUnavailable               the host is not connected, or not signed here
         │   ├── HostBusy                      too many calls wait for that host
         │   ├── HypervisorUnavailable         the host is there, its hypervisor is not
@@ -186,6 +187,12 @@ class Unusable(FuncManError):
     """A file (an image, a package) is damaged, not safe to use, or not of the kind it should be."""
 
     reason = "unusable"
+
+
+class NotFetched(FuncManError):
+    """A file could not be had from where it was to come: the address is refused, or does not give it."""
+
+    reason = "not_fetched"
 
 
 class HostUnavailable(FuncManError):

@@ -73,4 +73,17 @@ class CancelJob(HostOperation[JobState], frozen=True):
     id: str
 
 
-INTERNAL: tuple[type[Any], ...] = (Hello, AskJobs, CancelJob)
+@operation(SERVICE, Permission.ADMIN, timeout=10)
+class SendFile(HostOperation[int], frozen=True):
+    """Bring another host's job a file from here, from an offset on; answers the file's size once it has begun.
+
+    `kind` says which directory it is in: `iso`. After its end follows its SHA-256 (32 bytes).
+    """
+
+    job: str
+    kind: str
+    name: str
+    offset: int
+
+
+INTERNAL: tuple[type[Any], ...] = (Hello, AskJobs, CancelJob, SendFile)

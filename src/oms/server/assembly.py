@@ -7,6 +7,7 @@ from pathlib import Path
 
 import structlog
 
+from oms.bus import transfer
 from oms.bus.call import Caller
 from oms.bus.wire import ServerWire
 from oms.contract.errors import OmsError
@@ -17,6 +18,7 @@ from oms.server.config import ServerConfig, address
 from oms.server.desk import House
 from oms.server.edge.http import Edge
 from oms.server.edge.pages import pages
+from oms.server.edge.transfers import Door
 from oms.server.enrol import Enrolment, Signer
 from oms.server.fleet import Fleet
 from oms.server.jobs import Jobs
@@ -26,6 +28,7 @@ from oms.server.rules.guessing import Guesses
 from oms.server.services import table
 from oms.server.sessions import Sessions
 from oms.server.store import Store, jobs, meta, now, sessions
+from oms.server.transfers import Transfers
 
 log = structlog.get_logger("oms.server")
 JOBS_KEPT_SECONDS = 90 * 86_400
@@ -66,7 +69,8 @@ async def assembled(
     pipeline = Pipeline(house, table(), reads, audit)
     tasks = [asyncio.create_task(work.watch()), asyncio.create_task(_tidy(store, config))]
     try:
-        yield Edge(pipeline, pages(enrolment, pem), frozenset(config.own_names()), config.qooxdoo)
+        streams = {transfer.PATH: Door(Transfers(house), audit)}
+        yield Edge(pipeline, pages(enrolment, pem), frozenset(config.own_names()), config.qooxdoo, streams)
     finally:
         for task in tasks:
             task.cancel()

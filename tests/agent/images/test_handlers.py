@@ -14,6 +14,7 @@ from oms.contract.errors import AlreadyThere, InUse, NoSpace, NotThere, Unusable
 from oms.contract.kvm import images as api
 from oms.contract.types import DiskFormat
 from tests import small_disk
+from tests.agent.transfer.parts import Brings, Script, gives
 from tests.hosts import kvm_job
 from tests.hosts.kvm_job import Crash, RehearsedJob
 
@@ -227,3 +228,46 @@ async def test_tables_that_do_not_fit_each_other_are_found(images: Path, tmp_pat
     (images / "a.img").write_bytes(image)
     with pytest.raises(Unusable, match="can be read"):
         await adopt(api.AdoptFileBasedImage("a.img", "qcow2"), host(images))
+
+
+# --- images that are brought ---
+
+
+def relayed(images: Path, content: bytes, job: RehearsedJob | None = None) -> Any:
+    return host(images, job, relay=Brings(Script(gives(content, piece=100_000))))
+
+
+async def test_an_image_that_is_brought_is_checked_and_its_format_recorded(images: Path, tmp_path: Path) -> None:
+    await qemu_img.create(tmp_path / "whole", "qcow2", 10 * MIB)
+    await qemu_img.create(tmp_path / "top", "qcow2", MIB, backing=(Path("/etc/hostname"), "raw"))
+    whole, top = (tmp_path / "whole").read_bytes(), (tmp_path / "top").read_bytes()
+    op = api.UploadFileBasedImage("a.img", "qcow2", len(whole))
+    await handlers.upload_file_based_image(op, relayed(images, whole))
+    assert catalogue.format_of(images / "a.img") == "qcow2"
+    for content, disk_format, why in (
+        (top, "qcow2", "stands upon another file"),
+        (whole, "raw", "but a qcow2 image: say so"),
+        (whole[:100_000], "qcow2", "does not lie in the file"),
+        (bytes(MIB), "qcow2", "not in the format"),
+    ):
+        bad = api.UploadFileBasedImage("b.img", disk_format, len(content))  # type: ignore[arg-type]
+        with pytest.raises(Unusable, match=why):
+            await handlers.upload_file_based_image(bad, relayed(images, content))
+    raw = api.UploadFileBasedImage("raw.img", "raw", MIB)
+    await handlers.upload_file_based_image(raw, relayed(images, bytes(MIB)))
+    described = await describe(api.DescribeFileBasedImages(), host(images))
+    assert [(image.name, image.format) for image in described] == [("a.img", "qcow2"), ("raw.img", "raw")]
+    assert not list((images / files.STAGING).iterdir())
+
+
+async def test_bringing_may_be_broken_off_anywhere(images: Path) -> None:
+    for point in range(1, 30):
+        op, job = api.UploadFileBasedImage(f"{point}.img", "raw", MIB), RehearsedJob(break_at=point)
+        try:
+            await handlers.upload_file_based_image(op, relayed(images, bytes(MIB), job))
+        except Crash:
+            await handlers.upload_file_based_image(op, relayed(images, bytes(MIB), RehearsedJob(job.records)))
+        else:
+            break
+        assert catalogue.format_of(images / f"{point}.img") == "raw"
+    assert point > 8

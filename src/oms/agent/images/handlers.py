@@ -4,15 +4,20 @@ A changing method may be broken off by a crash at any point and is then called a
 """
 
 import asyncio
+from pathlib import Path
 
 from oms.agent import placing, shelf
-from oms.agent.context import Host
+from oms.agent.context import Host, Job
 from oms.agent.guests import Machine
 from oms.agent.host import files, qemu_img, space
 from oms.agent.images import catalogue, foreign, look, use
+from oms.agent.transfer import arrival
+from oms.agent.transfer.arrival import Kind
 from oms.contract.errors import AlreadyThere, InUse
 from oms.contract.handlers import Handlers
+from oms.contract.incoming import Received, Upload
 from oms.contract.kvm import images as api
+from oms.contract.types import DiskFormat
 
 handlers: Handlers[Host] = Handlers()
 MIB = 1024 * 1024
@@ -88,6 +93,30 @@ async def adopt_file_based_image(op: api.AdoptFileBasedImage, host: Host) -> int
         await foreign.check(images / name, op.diskimage_format)
         await catalogue.adopt(images / name, file, op.diskimage_format)
     return 0
+
+
+@handlers.handles(api.UploadFileBasedImage)
+async def upload_file_based_image(op: api.UploadFileBasedImage, host: Host) -> Upload:
+    """Answered once there is a place for it; the job ends when it is whole and was looked at."""
+    return await arrival.upload(
+        host, _kind(host, op.diskimage_format), op.diskimage_name, op.size_bytes, op.sha256
+    )
+
+
+@handlers.handles(api.FetchFileBasedImage)
+async def fetch_file_based_image(op: api.FetchFileBasedImage, host: Host) -> Received:
+    """From the web."""
+    return await arrival.fetch(host, _kind(host, op.diskimage_format), op.diskimage_name, op.url, op.sha256)
+
+
+def _kind(host: Host, disk_format: DiskFormat) -> Kind:
+    async def check(path: Path) -> None:
+        await foreign.check(path, disk_format)
+
+    async def place(job: Job, staged: Path, path: Path) -> None:
+        await catalogue.take_in(job, staged, path, disk_format)
+
+    return Kind(host.storage.images, NOUN, "image", check, place)
 
 
 def lease(name: str) -> str:

@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from oms.contract.errors import AlreadyThere, InUse, NoSpace, NotThere, Unusable
+from oms.contract.errors import AlreadyThere, InUse, NoSpace, NotFetched, NotThere, Unusable
+from oms.contract.incoming import OptionalSha256, Received, SizeBytes, Upload, Url
 from oms.contract.kvm import SERVICE
 from oms.contract.operation import HostOperation, Permission, operation
 from oms.contract.types import DiskFormat, FileName
@@ -105,3 +106,43 @@ class AdoptFileBasedImage(HostOperation[int], frozen=True):
 
     diskimage_name: FileName
     diskimage_format: DiskFormat
+
+
+@operation(
+    SERVICE,
+    Permission.OPERATOR,
+    timeout=30,
+    changes=True,
+    target="diskimage_name",
+    raises=(AlreadyThere, NoSpace, Unusable),
+)
+class UploadFileBasedImage(HostOperation[Upload], frozen=True):
+    """Begin to bring a disk image; answers at once where its bytes are to be PUT.
+
+    All is as with `isoservices.upload_image`; what has come is checked as with `adopt_file_based_image`.
+    """
+
+    diskimage_name: FileName
+    diskimage_format: DiskFormat
+    size_bytes: SizeBytes
+    sha256: OptionalSha256 = ""
+
+
+@operation(
+    SERVICE,
+    Permission.ADMIN,
+    timeout=60,
+    changes=True,
+    target="diskimage_name",
+    raises=(AlreadyThere, NoSpace, NotFetched, Unusable),
+)
+class FetchFileBasedImage(HostOperation[Received], frozen=True):
+    """Have the host fetch a disk image from the web; answers its size and checksum.
+
+    All is as with `isoservices.fetch_image`; what has come is checked as with `adopt_file_based_image`.
+    """
+
+    diskimage_name: FileName
+    diskimage_format: DiskFormat
+    url: Url
+    sha256: OptionalSha256 = ""

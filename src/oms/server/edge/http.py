@@ -8,7 +8,7 @@ import asyncio
 import functools
 import ipaddress
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -68,6 +68,15 @@ class Reply(msgspec.Struct, frozen=True):
 
 
 Page = Callable[[Ask], Awaitable[Reply]]
+
+
+class Stream(Protocol):
+    """What answers requests with bodies of any length."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send, *, foreign: bool) -> Answered | None:
+        """One request; what is to be answered, or None where nothing is (any more)."""
+
+
 _FULL = PermissionDenied(
     "The answers of this batch are longer than 1 MiB already, so this call was not made: make it by itself."
 )
@@ -85,27 +94,37 @@ class Edge:
     """The ASGI application. `names` are the host names it answers to, besides any literal address."""
 
     def __init__(
-        self, pipeline: Pipeline, pages: Mapping[str, Page], names: frozenset[str], extras: Qooxdoo
+        self,
+        pipeline: Pipeline,
+        pages: Mapping[str, Page],
+        names: frozenset[str],
+        extras: Qooxdoo,
+        streams: Mapping[str, Stream],
     ) -> None:
+        """`streams` are by the beginning of their addresses."""
         self._pipeline, self._pages, self._names, self._extras = pipeline, pages, names, extras
+        self._streams = streams
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI: one request."""
         if scope["type"] != "http":
             return
         try:
-            status, headers, body = await self._answer(scope, receive)
+            answered = await self._answer(scope, receive, send)
         except TooLarge:
-            status, headers, body = LONG_BODY
+            answered = LONG_BODY
         except Gone:
             return
         except Exception as bug:  # noqa: BLE001 - the edge of the server
-            status, headers, body = 500, _TEXT, defect(bug, scope["path"][:200]).message.encode()
+            answered = 500, _TEXT, defect(bug, scope["path"][:200]).message.encode()
+        if answered is None:
+            return
+        status, headers, body = answered
         length = (b"content-length", b"%d" % len(body))
         await send({"type": "http.response.start", "status": status, "headers": [length, *headers]})
         await send({"type": "http.response.body", "body": body})
 
-    async def _answer(self, scope: Scope, receive: Receive) -> Answered:
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> Answered | None:
         if len(scope["raw_path"]) + len(scope["query_string"]) > LONGEST_URL_BYTES:
             return LONG_URL
         host, foreign, size = _origin(scope["headers"])
@@ -117,6 +136,8 @@ class Edge:
         verb, path = scope["method"], scope["path"]
         if path == "/":
             return await self._calls(verb, scope, receive, address, foreign)
+        if stream := next((stream for front, stream in self._streams.items() if path.startswith(front)), None):
+            return await stream(scope, receive, send, foreign=foreign)
         page = self._pages.get(path)
         if page is None:
             return 404, _TEXT, b"There is nothing here."

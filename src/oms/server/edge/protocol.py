@@ -6,6 +6,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from oms.bus import transfer
 from oms.server.edge.http import (
     LONG_HEADERS,
     LONG_URL,
@@ -21,6 +22,8 @@ LONGEST_LOOSE_BYTES = 28 * 1024
 headers and the request line, and nobody needs as much for what stands between chunks or behind them."""
 HEAD_SECONDS = 10
 BODY_SECONDS = 30
+BULK = transfer.PATH.encode()
+"""Addresses whose bodies take as long as they take: who answers there sees when one stalls."""
 UNREAD_SECONDS = 60
 """How long an answer may wait for its caller to read on."""
 
@@ -88,7 +91,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._loose_bytes = 0 if self._moved else self._loose_bytes + len(data)
         if self._loose_bytes > LONGEST_LOOSE_BYTES:
             self._refuse_head(LONG_HEADERS)
-        elif self._in_body:
+        elif self._in_body and not self.url.startswith(BULK):
             self._expect(BODY_SECONDS, SLOW_BODY)
         elif self._in_head or not self._moved:
             self._expect(HEAD_SECONDS, SLOW_HEAD)

@@ -1,0 +1,1 @@
+"""ISO images of this host."""

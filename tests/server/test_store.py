@@ -145,3 +145,12 @@ async def test_many_writers_and_readers_at_once_see_only_what_is_whole(store: St
     count = sum(sum(each) for each in moved)
     assert 80 < count < 160
     assert await store.read(sides) == (-count, count)
+
+
+async def test_what_was_overwritten_is_in_no_file_any_more(store: Store, tmp_path: Path) -> None:
+    secret = "a password in an operation" * 400  # more than a page, so that pages are let go of
+    await store.write(lambda tx: meta.put(tx, "op", secret))
+    await store.write(lambda tx: meta.put(tx, "op", ""))
+    assert secret[:26].encode() in b"".join(file.read_bytes() for file in tmp_path.glob("oms.db*"))
+    await store.scrub()
+    assert secret[:26].encode() not in b"".join(file.read_bytes() for file in tmp_path.glob("oms.db*"))

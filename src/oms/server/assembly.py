@@ -95,6 +95,7 @@ async def _tidy(store: Store, config: ServerConfig) -> None:
                     jobs.forget(tx, now() - JOBS_KEPT_SECONDS),
                 )
             )
+            await store.scrub()
         except OmsError as failure:
             log.warning("not tidied", failure=failure.message)
         await asyncio.sleep(TIDY_EVERY_SECONDS)

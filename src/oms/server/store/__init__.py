@@ -71,6 +71,20 @@ class Store:
         except SQLAlchemyError as failure:
             raise _named(failure) from failure
 
+    async def scrub(self) -> None:
+        """Take what was overwritten out of the files as well: a job's operation may have held a password. While a
+        question is being asked it is left for the next time. Raises DatabaseConnectionError."""
+        await asyncio.get_running_loop().run_in_executor(self._readers, self._scrub)
+
+    def _scrub(self) -> None:
+        if self._engine.dialect.name != "sqlite":
+            return  # PostgreSQL's log is its own, and its server's to keep
+        try:
+            with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        except SQLAlchemyError as failure:
+            raise _named(failure) from failure
+
     def close(self) -> None:
         """Let the threads end and the connections go."""
         self._writer.close()
@@ -103,9 +117,12 @@ def _engine(url: str) -> Engine:
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
-    """FULL, not NORMAL: what was answered as done must survive the power going off."""
+    """FULL, not NORMAL: what was answered as done must survive the power going off. What is deleted is
+    overwritten."""
     connection.isolation_level = None  # transactions are begun by us, or the driver begins them too late
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=5000"):
+    for pragma in (
+        "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=5000", "secure_delete=ON",
+    ):  # fmt: skip
         connection.execute(f"PRAGMA {pragma}")
 
 

@@ -37,7 +37,6 @@ NO_NAMES = [
         "a\0b",
         "vm\0",
         "a" * 300,
-        "",
         " ",
     ),
     *(" vm1", "vm1 ", "\tvm1", "v m1", "vm\u202e1", "vm\u200b1", "vm\u20281", "\ufeffvm1", ".", "..", "...", "/"),
@@ -71,4 +70,4 @@ NO_NAMES = [
     *("json:{}", "nbd://127.0.0.1:1/x", "http://169.254.169.254/", "file:///etc/passwd", "fat:/etc", "a:b"),
     *("\x1b[2J", "\x07", "\x7f", "vm\u0085", "caf\u00e9", "\u0130", "\u212a", "\U0001f4a3", "e\u0301"),
 ]
-"""None of these is anybody's name, number, id, path or address."""
+"""No name, number, id, path or address of anybody. Nothing at all may be one, where one may be left out."""

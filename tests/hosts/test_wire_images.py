@@ -327,46 +327,61 @@ def test_what_only_the_host_reaches_is_not_fetched(oms: Stack, caller: Caller, u
     assert left_in(oms.iso) == set()
 
 
-def test_an_image_is_fetched_where_the_setting_allows_it(
-    libvirtd: PrivateLibvirtd, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+@pytest.fixture(scope="module")
+def small(libvirtd: PrivateLibvirtd, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stack, Path]]:
+    """A host with little room for disk images, which may fetch from inside."""
+    if reason := small_disk.why_not():
+        pytest.skip(reason)
+    folder = tmp_path_factory.mktemp("oms")
     with (
-        Stack(tmp_path_factory.mktemp("oms"), libvirtd.uri, fetch_private="true") as oms,
-        contextlib.closing(oms.caller()) as caller,
-        serving(CONTENT) as web,
+        small_disk.mounted(folder, 64) as disk,
+        Stack(folder, libvirtd.uri, images=str(disk), fetch_private="true") as oms,
     ):
+        yield oms, disk
+
+
+def test_an_image_is_fetched_where_the_setting_allows_it(small: tuple[Stack, Path]) -> None:
+    oms, _ = small
+    with contextlib.closing(oms.caller()) as caller, serving(CONTENT) as web:
         url = web.url.replace("mirror.example", "127.0.0.1")
         web.cut_after = [1_000_000]
         assert caller.iso("fetch_image", "a.iso", url, SHA256) == {"size_bytes": len(CONTENT), "sha256": SHA256}
         assert (oms.iso / "a.iso").read_bytes() == CONTENT
-        assert caller.kvm("fetch_file_based_image", "a.img", "raw", url, SHA256)["sha256"] == SHA256
+        assert caller.kvm("fetch_file_based_image", "f.img", "raw", url, SHA256)["sha256"] == SHA256
         assert caller.kvm("describe_file_based_images")[0]["format"] == "raw"
+        caller.kvm("delete_file_based_image", "f.img")
 
 
-@pytest.mark.skipif(small_disk.why_not() is not None, reason=str(small_disk.why_not()))
-def test_a_disk_that_fills_up_in_the_midst_is_named_and_all_is_as_it_was(
-    libvirtd: PrivateLibvirtd, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    folder = tmp_path_factory.mktemp("oms")
-    with small_disk.mounted(folder, 64) as disk:
-        (disk / "before.img").write_bytes(b"before")
-        with Stack(folder, libvirtd.uri, images=str(disk)) as oms, contextlib.closing(oms.caller()) as caller:
-            content = CONTENT * 10
-            answer = caller.kvm("upload_file_based_image", "a.img", "raw", len(content))
-            ready(oms, caller, answer["address"])
-            uploads.bring(oms, caller, answer["address"], content, cut=5_000_000)
-            at = ready(oms, caller, answer["address"], 1)
-            small_disk.fill(disk)
-            brought = uploads.bring(oms, caller, answer["address"], content, at)
-            assert brought.status in (0, 409, 503)
-            task = caller.task("wait_task", answer["job"], 30)
-            assert task["state"] == "failed"
-            assert "room" in task["error"]["message"] or "left to give" in task["error"]["message"]
-            (disk / "filler").unlink()
-            assert caller.kvm("list_file_based_images") == ["before.img"]
-            assert left_in(disk) == {"before.img"}
-            answer = caller.kvm("upload_file_based_image", "a.img", "raw", len(content))
-            assert uploads.bring(oms, caller, answer["address"], content).body["state"] == "done"
+def test_a_disk_that_fills_up_in_the_midst_is_named_and_all_is_as_it_was(small: tuple[Stack, Path]) -> None:
+    oms, disk = small
+    (disk / "before.img").write_bytes(b"before")
+    content = CONTENT * 10
+    with contextlib.closing(oms.caller()) as caller:
+        answer = caller.kvm("upload_file_based_image", "a.img", "raw", len(content))
+        ready(oms, caller, answer["address"])
+        uploads.bring(oms, caller, answer["address"], content, cut=5_000_000)
+        at = ready(oms, caller, answer["address"], 1)
+        small_disk.fill(disk)
+        assert uploads.bring(oms, caller, answer["address"], content, at).status in (0, 409, 503)
+        task = caller.task("wait_task", answer["job"], 30)
+        assert task["state"] == "failed"
+        assert "room" in task["error"]["message"] or "left to give" in task["error"]["message"]
+        (disk / "filler").unlink()
+        assert caller.kvm("list_file_based_images") == ["before.img"]
+        assert left_in(disk) == {"before.img"}
+        answer = caller.kvm("upload_file_based_image", "a.img", "raw", len(content))
+        assert uploads.bring(oms, caller, answer["address"], content).body["state"] == "done"
+
+
+def test_what_no_job_goes_on_with_is_swept_when_the_agent_begins(oms: Stack, caller: Caller) -> None:
+    for directory in (oms.images, oms.iso, oms.templates):
+        (directory / ".staging/left").mkdir(parents=True)
+        (directory / ".staging/left/half").write_text("half")
+    oms.kill("agent")
+    oms.start("agent")
+    oms.wait_for_host(caller)
+    for directory in (oms.images, oms.iso, oms.templates):
+        assert list((directory / ".staging").iterdir()) == []
 
 
 def wait(true: Callable[[], object], seconds: float = 20) -> None:

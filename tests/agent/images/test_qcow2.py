@@ -87,7 +87,7 @@ def judged(image: bytes) -> int:
     ],
     ids=str,
 )  # fmt: skip
-@pytest.mark.parametrize("size", ["512", "100M", "3G"])
+@pytest.mark.parametrize("size", ["512", "100M"])
 def test_what_qemu_img_makes_is_taken(tmp_path: Path, options: list[str], size: str) -> None:
     if size == "30G" and options == ["preallocation=metadata"]:
         pytest.skip("takes too long")

@@ -1,6 +1,7 @@
 """`oms up` as a person has it in a terminal, on loopback and with data of its own."""
 
 import contextlib
+import glob
 import http.client
 import os
 import re
@@ -105,8 +106,8 @@ class Up:
         found: dict[int, str] = {}
         waiting = [self.process.pid]
         while waiting:
-            for task in Path(f"/proc/{waiting.pop()}/task").iterdir():
-                for child in map(int, (task / "children").read_text().split()):
+            for child in children(waiting.pop()):
+                with contextlib.suppress(OSError):  # it has just ended
                     found[child] = Path(f"/proc/{child}/cmdline").read_text().replace("\0", " ")
                     waiting.append(child)
         return found
@@ -115,6 +116,15 @@ class Up:
         """The processes, one unless it was just started again, that are the `signer`, `server` and so on."""
         word = f"-m oms {part} " if part != "nats-server" else f"{part} "
         return [pid for pid, line in self.family().items() if word in line]
+
+
+def children(pid: int) -> list[int]:
+    """Of all threads of a process; of those that end meanwhile, none."""
+    found: list[int] = []
+    for task in glob.glob(f"/proc/{pid}/task/*/children"):  # noqa: PTH207 - it passes over what is gone
+        with contextlib.suppress(OSError):
+            found += map(int, Path(task).read_text().split())
+    return found
 
 
 def alive(pid: int) -> bool:

@@ -83,6 +83,25 @@ def test_a_second_one_on_the_same_data_is_refused_and_the_first_goes_on(up: Up, 
     up.log_in(password)
 
 
+def test_users_are_added_and_let_in_again_while_it_serves(up: Up) -> None:
+    at = ("--data", up.data)
+    added = oms("admin", "add-user", "anna", "--role", "operator", *at)
+    assert added.code == 0
+    shown = added.out.strip().rpartition(" ")[2]
+    anna = up.log_in(shown, "anna")
+    ran = oms("admin", "add-user", "anna", *at)
+    assert (ran.code, ran.last) == (
+        1,
+        "oms admin: There is a user anna already: reset-password gives a new password.",
+    )
+    ran = oms("admin", "reset-password", "anna", "--password", *at, stdin="anna's own choice\n")
+    assert (ran.code, ran.out) == (0, "anna has a new password, and no session any more.\n")
+    with pytest.raises(CallFailed, match="AuthError"):
+        anna.func("list_signed")
+    anna.log_in("anna", "anna's own choice").func("list_signed")
+    assert oms("admin", "reset-password", "bert", *at).last == "oms admin: There is no user bert."
+
+
 @pytest.mark.parametrize("part", PARTS)
 def test_a_part_that_dies_is_started_again(up: Up, password: str, part: str) -> None:
     (before,) = up.pids(part)
@@ -93,17 +112,6 @@ def test_a_part_that_dies_is_started_again(up: Up, password: str, part: str) -> 
         return up.answers() and [host["status"] for host in up.log_in(password).func("list_signed")] == [1]
 
     until(at_work, up.text)
-
-
-def test_the_bus_of_a_server_that_died_ends_with_the_next_one(place: Path) -> None:
-    with Up(place / "bus") as up:
-        (bus,), (server,) = up.pids("nats-server"), up.pids("server")
-        os.kill(server, signal.SIGKILL)
-        until(lambda: up.pids("server") not in ([], [server]))
-        until(up.answers)
-        assert alive(bus)
-        assert up.end() == 0
-        assert not alive(bus)
 
 
 def test_nobody_else_can_look_into_what_it_keeps(up: Up) -> None:
@@ -133,23 +141,6 @@ def test_ctrl_c_ends_all_of_it_and_the_next_start_knows_its_users(place: Path) -
         assert second.end(signal.SIGTERM) == 0
 
 
-def test_what_a_killed_one_leaves_behind_ends_and_is_in_nobodys_way(place: Path) -> None:
-    with Up(place / "killed") as first:
-        family = first.family()
-        first.end(signal.SIGKILL)
-        with Up(place / "killed", again=first) as second:
-            assert second.shown("This machine") == first.shown("This machine")
-            until(lambda: not any(map(alive, family)))
-
-
-def test_this_machine_finds_its_oms_at_other_addresses_too(place: Path) -> None:
-    with Up(place / "moved") as first:
-        name = first.shown("This machine")
-    with Up(place / "moved", OMS_AGENT_RECONNECT_DELAY="0.1") as second:
-        assert second.bus_port != first.bus_port
-        assert second.shown("This machine") == name
-
-
 # --- a password of one's own
 
 
@@ -163,28 +154,6 @@ def test_a_password_from_the_environment_is_the_first_users_and_no_childs_busine
             assert given not in line
             assert given.encode() not in Path(f"/proc/{pid}/environ").read_bytes()
         assert given.encode() not in Path(f"/proc/{up.process.pid}/cmdline").read_bytes()
-    with Up(place / "given", again=up, OMS_ADMIN_PASSWORD="another password") as again:
-        again.log_in(given)
-
-
-def test_users_are_added_and_let_in_again_while_it_serves(place: Path) -> None:
-    with Up(place / "users", OMS_ADMIN_PASSWORD="a first password") as up:
-        at = ("--data", up.data)
-        added = oms("admin", "add-user", "anna", "--role", "operator", *at)
-        assert added.code == 0
-        shown = added.out.strip().rpartition(" ")[2]
-        anna = up.log_in(shown, "anna")
-        ran = oms("admin", "add-user", "anna", *at)
-        assert (ran.code, ran.last) == (
-            1,
-            "oms admin: There is a user anna already: reset-password gives a new password.",
-        )
-        ran = oms("admin", "reset-password", "anna", "--password", *at, stdin="anna's own choice\n")
-        assert (ran.code, ran.out) == (0, "anna has a new password, and no session any more.\n")
-        with pytest.raises(CallFailed, match="AuthError"):
-            anna.func("list_signed")
-        anna.log_in("anna", "anna's own choice").func("list_signed")
-        assert oms("admin", "reset-password", "bert", *at).last == "oms admin: There is no user bert."
 
 
 # --- without root

@@ -40,7 +40,8 @@ class Signed:
 
 async def signed_host(oms: Oms, name: str, **does: Any) -> Signed:
     key = enrolment.make_key()
-    await oms.enrol(name, key)
+    reply = await oms.enrol(name, key)
+    assert reply.json.get("state") == "waiting", reply
     await (await oms.as_admin()).ask("funcservices.sign_requests", 0, [name])
     answer = (await oms.enrol(name, key)).json
     double = HostDouble(oms.bus, answer["host_id"], name, does.get("does", {}))

@@ -173,6 +173,25 @@ async def running(oms: Oms, host: Signed) -> str:
     return job
 
 
+async def test_few_bring_at_once_and_hosts_that_wait_are_not_counted(
+    oms: Oms, host: Signed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(door, "AT_ONCE", 1)
+    operator = await oms.as_operator()
+    one, other = await begin(operator), await begin(operator, name="b.iso")
+    taking, waiting = host.takes(one), host.takes(other)
+    bringing = put(operator, one, CONTENT)
+    assert (await taking.done()).answer == CONTENT
+    refused = await put(operator, other, CONTENT).done()
+    assert (refused.status, "As many transfers" in refused.json["error"]["message"]) == (503, True)
+    await ends(host, one)
+    assert (await bringing.done()).status == 200
+    passing = put(operator, other, CONTENT)
+    assert (await waiting.done()).answer == CONTENT
+    await ends(host, other)
+    assert (await passing.done()).status == 200
+
+
 # --- who may ---
 
 

@@ -36,7 +36,7 @@ SESSION_LOOKED_AT_SECONDS = 15.0
 STATUSES = {"AuthError": 401, "NoSuchTask": 404}
 """By an error's kind; 409 for all others."""
 AT_ONCE = 64
-"""Requests with bulk, so that calls keep their share of the machine."""
+"""Requests that bring bulk, so that calls keep their share of the machine. Hosts that wait for some are many."""
 _JSON = [(b"content-type", b"application/json"), *ALWAYS]
 _BYTES = [(b"content-type", b"application/octet-stream"), *ALWAYS]
 Headers = dict[str, str]
@@ -65,9 +65,6 @@ class Door:
         """One request; what is to be answered, or None where nothing is (any more)."""
         if foreign:
             return _refused(403, "Another site's page may bring nothing here.")
-        if self._busy >= AT_ONCE:
-            return _refused(503, "As many transfers are under way as may: try again in a moment.")
-        self._busy += 1
         try:
             return await self._answer(scope, receive, send)
         except Gone:
@@ -76,8 +73,6 @@ class Door:
             return _refused(400, refusal.reason)
         except OmsError as error:
             return _refused(STATUSES.get(type(error).__name__, 409), error.message, type(error))
-        finally:
-            self._busy -= 1
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> Answered | None:
         headers = {name.decode(): value.decode("latin-1") for name, value in scope["headers"]}
@@ -141,6 +136,17 @@ class Door:
             self._log.write(Line(time=audit.moment(), address=address, method="PUT /transfers", **line))
 
     async def _fill(
+        self, job: Job, span: Span, receive: Receive, still: Callable[[], Awaitable[None]]
+    ) -> Answered:
+        if self._busy >= AT_ONCE:
+            return _refused(503, "As many transfers are under way as may: try again in a moment.")
+        self._busy += 1
+        try:
+            return await self._passed_on(job, span, receive, still)
+        finally:
+            self._busy -= 1
+
+    async def _passed_on(
         self, job: Job, span: Span, receive: Receive, still: Callable[[], Awaitable[None]]
     ) -> Answered:
         """Pass on what is brought, as far as the host takes it; how the job stands then."""

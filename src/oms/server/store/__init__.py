@@ -28,6 +28,7 @@ from oms.server.store.writer import Writer
 
 T = TypeVar("T")
 log = structlog.get_logger("oms.store")
+BUSY_MS = 5000
 
 _KINDS: dict[str, type[ApplicationError]] = {
     "SELECT": DatabaseSelectError,
@@ -73,15 +74,20 @@ class Store:
 
     async def scrub(self) -> None:
         """Take what was overwritten out of the files as well: a job's operation may have held a password. While a
-        question is being asked it is left for the next time. Raises DatabaseConnectionError."""
-        await asyncio.get_running_loop().run_in_executor(self._readers, self._scrub)
+        question is being asked it is left for the next time. Raises DatabaseConnectionError.
+
+        Not beside a write: one that has begun to read would find the log gone from under it, and be refused.
+        """
+        await self._writer.between(self._scrub)
 
     def _scrub(self) -> None:
         if self._engine.dialect.name != "sqlite":
             return  # PostgreSQL's log is its own, and its server's to keep
         try:
             with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+                connection.exec_driver_sql("PRAGMA busy_timeout=0").close()  # writes wait behind this
                 connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+                connection.exec_driver_sql(f"PRAGMA busy_timeout={BUSY_MS}").fetchall()
         except SQLAlchemyError as failure:
             raise _named(failure) from failure
 
@@ -121,7 +127,7 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
     overwritten."""
     connection.isolation_level = None  # transactions are begun by us, or the driver begins them too late
     for pragma in (
-        "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=5000", "secure_delete=ON",
+        "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={BUSY_MS}", "secure_delete=ON",
     ):  # fmt: skip
         connection.execute(f"PRAGMA {pragma}")
 

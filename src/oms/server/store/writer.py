@@ -50,6 +50,10 @@ class Writer:
         answer: T = await asyncio.wrap_future(ticket.answer)
         return answer
 
+    async def between(self, work: Callable[[], None]) -> None:
+        """Run what must not meet a write, in its turn."""
+        await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
     def close(self) -> None:
         """Let the thread end its work and then itself."""
         self._thread.shutdown()

@@ -1,5 +1,6 @@
 """`make bench`, or `python -m bench [part ...]`. Needs root and wrk. A missed goal is said and is no failure."""
 
+import shutil
 import sys
 from collections.abc import Callable
 
@@ -16,8 +17,8 @@ PARTS: dict[str, Callable[[Setting], None]] = {
     "start": machines.start,
     "jobs": jobs.jobs,
     "audit": costs.audit,
-    "memory": costs.memory,
     "templates": templates.templates,
+    "memory": costs.memory,
 }
 
 
@@ -26,7 +27,7 @@ def main() -> None:
     wanted = sys.argv[1:] or list(PARTS)
     if unknown := [part for part in wanted if part not in PARTS]:
         sys.exit(f"bench: there is no part {unknown[0]!r}; there are: {', '.join(PARTS)}")
-    if reason := why_not():
+    if reason := why_not() or (None if shutil.which("wrk") else "needs wrk (scripts/bootstrap test installs it)"):
         sys.exit(f"bench: {reason}")
     with prepared() as setting:
         print(machine.described(setting.directory, setting.bare))

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 PAIRS = 7
+CROWDED = 2.0
+"""Processes that want a CPU, for each that there is: with more, figures scatter, and twice as many are taken."""
 HEAD = f"{'':48} {'ratio':>6}  {'lowest to highest':18} {'goal':8} {'verdict':12} {'ours / theirs':28} load"
 
 
@@ -39,7 +41,8 @@ class Pairs:
 def pairs(ours: Callable[[], float], theirs: Callable[[], float], count: int = PAIRS) -> Pairs:
     """Both in turn, each first as often as the other: what else the machine does falls on both alike."""
     found = Pairs([], [])
-    for number in range(count):
+    crowded = os.getloadavg()[0] > CROWDED * (os.cpu_count() or 1)
+    for number in range(count * 2 + 1 if crowded else count):
         first = [(found.ours, ours), (found.theirs, theirs)]
         for figures, measure in first if number % 2 == 0 else reversed(first):
             figures.append(measure())

@@ -4,7 +4,9 @@ last on its connection, and an answer leaves in one write."""
 import asyncio
 from typing import Any
 
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.utils import get_remote_addr
 
 from oms.bus import transfer
 from oms.server.edge.http import (
@@ -68,7 +70,11 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: Any) -> None:
         """A caller is there: the first head must come in time."""
-        super().connection_made(OneWrite(transport))  # type: ignore[arg-type]
+        # uvicorn's own asks the kernel for our address as well, which costs more than all the rest here.
+        self.connections.add(self)
+        self.transport = OneWrite(transport)  # type: ignore[assignment]
+        self.flow = FlowControl(self.transport)
+        self.client, self.scheme = get_remote_addr(transport), "https"
         self.url = b""
         self._loose_bytes = 0
         self._moved = False  # whether the bytes that came last ended a head or brought a piece of a body

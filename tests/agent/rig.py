@@ -106,6 +106,10 @@ class Workshop:
                 return await self._undone(op.thing, host.job)
             case "aside":
                 await self._stand_aside(op.thing, host.job)
+            case "much":
+                await host.job.record("much", "x" * 100_000)
+            case "records":
+                return await self._record_twice(op.thing, host.job)
             case "hypervisor" | "recorded" | "unknown":
                 await self._use_hypervisor(op.how, host.job)
         await self._run(op.how or op.thing, op.thing, host.job)
@@ -139,6 +143,13 @@ class Workshop:
         for percent in range(0, 100, 10):
             job.progress(percent)
             await asyncio.sleep(0.01)
+
+    async def _record_twice(self, thing: str, job: Job) -> str:
+        """Once before it acts, and a lot after that."""
+        await job.record("first", True)
+        await self._run("records", thing, job)
+        await job.record("second", "x" * 100_000)
+        return "both"
 
     async def _use_hypervisor(self, how: str, job: Job) -> None:
         """Which may be away: before anything has happened, or, but for `hypervisor`, perhaps after that."""
@@ -256,6 +267,16 @@ class Agent:
         return lambda: any(
             topic == "job" and (told.id, told.state) == (job, state) for _, topic, told in self.told
         )
+
+    async def room(self, *, enough: bool) -> None:
+        """Let the journal have all the room it wants, or no page more than it has."""
+
+        def limit() -> None:
+            database = self.journal._database
+            pages = 1_000_000 if enough else database.execute("PRAGMA page_count").fetchone()[0]
+            database.execute(f"PRAGMA max_page_count = {pages}").fetchone()
+
+        await self.journal._do(limit)
 
     async def done(self, op: HostOperation[Any]) -> JobState:
         return await self.ended((await self.send(op)).id)

@@ -636,7 +636,7 @@ async def test_when_a_job_should_end_is_told_from_its_pace(path: Path) -> None:
         assert (await it.ended(job)).left == 0
 
 
-# --- a hypervisor that goes away
+# --- what a job needs goes away
 
 
 @pytest.fixture
@@ -668,7 +668,7 @@ async def test_a_job_that_may_have_acted_waits_for_its_hypervisor_and_says_so(pa
         it.workshop.hypervisor_is_away = False
         state = await it.ended(job)
         assert msgspec.json.decode(state.result) == "worked on a, knew recorded"
-        assert "went on when it was back" in state.notes["hypervisor"]
+        assert "went on" in state.notes["hypervisor"]
         assert it.workshop.begun == it.workshop.resumed == ["recorded"]
 
 
@@ -738,3 +738,30 @@ async def test_a_job_that_waits_for_its_hypervisor_can_be_asked_to_be_undone(pat
         assert (state.state, set(state.notes)) == ("running", {"hypervisor", "cancel"})
         it.workshop.hypervisor_is_away = False
         assert (await it.ended(job)).state == "done"  # this one cannot
+
+
+async def test_a_job_that_may_have_acted_waits_for_room_in_the_journal(path: Path, soon: None) -> None:
+    async with agent(path) as it:
+        it.workshop.gate("a")
+        job = (await it.send(Work("a", "records"))).id
+        await until(lambda: it.workshop.begun)
+        await it.room(enough=False)
+        it.workshop.gate("a").set()
+        await until(lambda: len(it.workshop.resumed) > 2)
+        state = await it.state(job)
+        assert (state.state, state.error) == ("running", None)
+        assert "goes on by itself" in state.notes["journal"]
+        assert (await it.done(Work("b"))).state == "done"
+        await it.room(enough=True)
+        state = await it.ended(job)
+        assert (state.state, state.result) == ("done", '"both"')
+        assert "went on" in state.notes["journal"]
+
+
+async def test_a_job_that_cannot_write_down_what_it_will_do_has_failed(path: Path, soon: None) -> None:
+    async with agent(path) as it:
+        await it.room(enough=False)
+        failure = error(await it.done(Work("a", "much")))
+        assert isinstance(failure, FuncManError)
+        assert failure.data == {"cause": "journal"}
+        assert it.workshop.begun == []

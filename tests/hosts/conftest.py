@@ -14,6 +14,7 @@ from tests.hosts.guest_image import GuestImage
 from tests.hosts.guest_image import guest_image as built_image
 from tests.hosts.guests import Guest, domain_xml
 from tests.hosts.libvirtd import PrivateLibvirtd, why_not
+from tests.hosts.ordeal import Ordeal, left_behind, prepared
 
 
 class MakeDomain(Protocol):
@@ -42,7 +43,7 @@ class MakeDomain(Protocol):
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Whatever asks for a real libvirtd carries the mark, so that `-m "not hosts"` leaves all of it out."""
     for item in items:
-        if {"libvirtd", "make_libvirtd"} & set(getattr(item, "fixturenames", ())):
+        if {"libvirtd", "make_libvirtd", "ordeal"} & set(getattr(item, "fixturenames", ())):
             item.add_marker("hosts")
 
 
@@ -113,3 +114,12 @@ def make_domain(libvirtd: PrivateLibvirtd, guest_image: GuestImage, tmp_path: Pa
             return guest
 
         yield make
+
+
+@pytest.fixture(scope="session")
+def ordeal(real_parts: None) -> Iterator[Ordeal]:
+    """The OMS that trouble is tried on."""
+    with tempfile.TemporaryDirectory(prefix="oms-faults-") as name:
+        with prepared(Path(name)) as it:
+            yield it
+        assert left_behind(Path(name)) == []

@@ -59,7 +59,9 @@ class Evidence:
     """All that is known when everything has come to rest.
 
     `effects` is by machine a text of S (started), X (stopped), U (undefined) and ? (nobody watched for a while).
-    `machines` is by name state and memory of the next start in KB, by libvirt; `listed` is what OMS says of them.
+    `machines` is by name state and memory of the next start in KB, by libvirt; `listed` is what OMS says of them;
+    `processes` how many there are of each; `held` those that nothing could be done to any more. `killed` says how
+    often each part was.
     """
 
     calls: list[Call]
@@ -70,9 +72,28 @@ class Evidence:
     before: dict[str, int]
     machines: dict[str, tuple[bool, int]]
     listed: dict[str, dict[str, Any]]
+    processes: dict[str, int]
+    held: dict[str, str]
     disks: dict[str, str]
     files: set[str]
-    killed_agents: int = 0
+    killed: dict[str, int]
+
+    def told(self, kind: Told) -> list[Call]:
+        """The calls that were answered so."""
+        return [call for call in self.calls if call.told == kind]
+
+
+def ask(caller: Caller, call: Call) -> None:
+    """Make a call, and note what is told."""
+    params = [part for part in (call.machine, call.settings) if part]
+    with contextlib.suppress(*NO_ANSWER):
+        answer = caller.raw("kvmservices", call.method, caller.sessid, 0, NAME, *params)
+        call.error = answer["error"] or {}
+        if not call.error:
+            call.told, call.result = "done", answer["result"]["result"]["result"]
+        else:
+            call.told = "unknown" if call.error["name"] == "FuncMethodTimeoutError" else "error"
+    call.ended = time.time()
 
 
 class Client(threading.Thread):
@@ -87,8 +108,12 @@ class Client(threading.Thread):
         self._random = random.Random(f"{seed}/{user}")
 
     def run(self) -> None:
-        while not self.end.wait(self._random.uniform(0.01, 0.15)):
-            self._ask(*self._choose())
+        pause = 0.0
+        while not self.end.wait(pause + self._random.uniform(0.01, 0.15)):
+            call = Call(self.user, *self._choose(), time.time())
+            self.calls.append(call)
+            ask(self._caller, call)
+            pause = 0.1 if call.told == "silence" else 0.0
         self._caller.close()
 
     def _choose(self) -> tuple[str, str, dict[str, str]]:
@@ -99,25 +124,24 @@ class Client(threading.Thread):
         memory = {"memory": str(self._random.randint(32, 48))} if method == "update_vm_settings" else {}
         return method, self._random.choice(every), memory
 
-    def _ask(self, method: str, machine: str, settings: dict[str, str]) -> None:
-        call = Call(self.user, method, machine, settings, time.time())
-        self.calls.append(call)
-        params = [part for part in (machine, settings) if part]
-        try:
-            answer = self._caller.raw("kvmservices", method, self._caller.sessid, 0, NAME, *params)
-        except NO_ANSWER:
-            self.end.wait(0.1)
-        else:
-            _note(call, answer)
-        call.ended = time.time()
 
+class Question(threading.Thread):
+    """One call, made beside those of the clients."""
 
-def _note(call: Call, answer: dict[str, Any]) -> None:
-    if answer["error"] is None:
-        call.told, call.result = "done", answer["result"]["result"]["result"]
-        return
-    call.error = answer["error"]
-    call.told = "unknown" if call.error["name"] == "FuncMethodTimeoutError" else "error"
+    def __init__(self, caller: Caller, call: Call) -> None:
+        super().__init__(name=call.method)
+        self._caller, self._call = caller, call
+        self.start()
+
+    def run(self) -> None:
+        ask(self._caller, self._call)
+        self._caller.close()
+
+    def answer(self, seconds: float = 60) -> Call:
+        """The call, once it was answered."""
+        self.join(seconds)
+        assert not self.is_alive(), f"no answer to {self._call}"
+        return self._call
 
 
 class Watcher:
@@ -196,12 +220,15 @@ def until(true: Callable[[], Any], otherwise: str, seconds: float = 10) -> None:
 
 def table(path: Path, name: str, since: float) -> list[dict[str, Any]]:
     """The rows of a database's table that were made since then."""
-    with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
+    with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10)) as database:
         database.row_factory = sqlite3.Row
         return [dict(row) for row in database.execute(f"SELECT * FROM {name} WHERE created >= ?", (since,))]
 
 
 def audit_lines(oms: Stack, since: str) -> list[dict[str, Any]]:
-    """The lines of OMS's audit log from that moment on."""
-    text = (oms.directory / "server" / "audit.log").read_text()
-    return [line for line in map(json.loads, text.splitlines()) if line["time"] >= since]
+    """The lines of OMS's audit log from that moment on; not those that a full disk has torn."""
+    lines = []
+    for text in (oms.directory / "server" / "audit.log").read_text().splitlines():
+        with contextlib.suppress(json.JSONDecodeError):
+            lines.append(json.loads(text))
+    return [line for line in lines if line["time"] >= since]

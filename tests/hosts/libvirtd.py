@@ -12,7 +12,7 @@ import subprocess
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -30,7 +30,8 @@ unix_sock_rw_perms = "0700"
 auth_unix_ro = "none"
 auth_unix_rw = "none"
 host_uuid = "{host_uuid}"
-log_outputs = "3:stderr"
+log_outputs = "{level}:stderr"
+log_filters = "{filters}"
 """
 
 # Guests run as root without relabelling, so they may read files wherever a test puts them. No cgroups: two
@@ -69,8 +70,10 @@ class PrivateLibvirtd:
     life. `close` ends everything. As a context manager it starts on the way in and closes on the way out.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, log_filters: str = "") -> None:
+        """`log_filters`: what is logged besides warnings, as in libvirtd.conf."""
         self.root = root.resolve()
+        self._log_filters = log_filters
         self.socket = self.root / "run/libvirt/libvirt-sock"
         if len(os.fsencode(self.socket)) > SOCKET_PATH_LIMIT:
             raise ValueError(f"{self.socket} is longer than a socket's path may be ({SOCKET_PATH_LIMIT} bytes)")
@@ -121,12 +124,14 @@ class PrivateLibvirtd:
         be told to go on."""
         assert self.pid is not None
         assert self._daemon is not None
+        both = (self.pid, self._daemon.pid)
         os.kill(self.pid, signal.SIGSTOP)
         try:
             yield
         finally:
-            for pid in (self.pid, self._daemon.pid):
-                os.kill(pid, signal.SIGCONT)
+            for pid in both:
+                with suppress(ProcessLookupError):  # it was killed meanwhile
+                    os.kill(pid, signal.SIGCONT)
 
     def close(self) -> None:
         """End the daemon, its guests, and the enclosure. Files stay: they are the test's to look at."""
@@ -136,6 +141,10 @@ class PrivateLibvirtd:
         if self._daemon is not None:
             self._daemon.wait(10)
             self._daemon = None
+
+    def processes(self) -> dict[int, list[str]]:
+        """The daemon, its guests and helpers: the words of each, by its process id as this side sees it."""
+        return self._enclosure.processes() if self._enclosure is not None else {}
 
     def connect(self) -> libvirt.virConnect:
         """A connection of the caller's own."""
@@ -158,7 +167,11 @@ class PrivateLibvirtd:
         etc = self.root / "etc"
         etc.mkdir(parents=True, exist_ok=True)
         # One host each, as far as migration is concerned: libvirt refuses to migrate a guest to its own host.
-        (etc / "libvirtd.conf").write_text(DAEMON_CONF.format(host_uuid=uuid.uuid4()))
+        (etc / "libvirtd.conf").write_text(
+            DAEMON_CONF.format(
+                host_uuid=uuid.uuid4(), level=1 if self._log_filters else 3, filters=self._log_filters
+            )
+        )
         (etc / "qemu.conf").write_text(QEMU_CONF)
 
     def _wait_until_it_answers(self, seconds: float = 30.0) -> None:
@@ -184,5 +197,6 @@ class PrivateLibvirtd:
         if (pid := self.pid) is None or self._daemon is None:
             raise RuntimeError("this libvirtd is not running")
         os.kill(pid, how)
+        os.kill(self._daemon.pid, signal.SIGCONT)  # its parent stands still where it does
         self._daemon.wait(20)
         self._daemon = None

@@ -79,8 +79,8 @@ class Caller:
     def func(self, method: str, *params: Any) -> Any:
         return self.call("funcservices", method, self.sessid, 0, *params)
 
-    def kvm(self, method: str, *params: Any, cache_timeout: int = 0) -> Any:
-        return self.call("kvmservices", method, self.sessid, cache_timeout, NAME, *params)
+    def kvm(self, method: str, *params: Any, cache_timeout: int = 0, host: str = NAME) -> Any:
+        return self.call("kvmservices", method, self.sessid, cache_timeout, host, *params)
 
     def iso(self, method: str, *params: Any, host: str = NAME) -> Any:
         return self.call("isoservices", method, self.sessid, 0, host, *params)
@@ -97,11 +97,14 @@ class Caller:
 class Stack:
     """The processes. `with Stack(directory, libvirt_uri) as oms:` has a signed, connected host called node1."""
 
+    server_program: tuple[str, ...] = ("-m", "oms")
+
     def __init__(
         self, directory: Path, libvirt_uri: str, *, under: Sequence[str] = (), **agent_settings: str
     ) -> None:
         """`under`: the beginning of a command under which the processes run, as `strace`."""
         self.directory, self._under = directory, under
+        self._others: dict[str, dict[str, str]] = {}
         self.port, self.bus_port = free_port(), free_port()
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self._logs = directory / "logs"
@@ -154,41 +157,27 @@ class Stack:
 
     def start(self, name: str) -> subprocess.Popen[bytes]:
         """Start a process that is not running."""
+        program = self.server_program if name == "server" else ("-m", "oms")
         with (self._logs / f"{name}.log").open("ab") as log:
             self.processes[name] = subprocess.Popen(
-                [*self._under, sys.executable, "-m", "oms", *self._arguments(name)],
-                env=self._environment | self._of_another_host(name),
+                [*self._under, sys.executable, *program, *self._arguments(name)],
+                env=self._environment | self._others.get(name, {}),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
             )
         return self.processes[name]
 
-    def _of_another_host(self, name: str) -> dict[str, str]:
-        """What the agent of a host that joined later is told besides."""
-        if name in ("signer", "server", "agent"):
-            return {}
-        home = self.directory / name
-        return {
-            "OMS_AGENT_NAME": name,
-            "OMS_AGENT_DATA": str(home),
-            "OMS_AGENT_AUTHORIZED_KEYS": str(home / "authorized_keys"),
-        }
-
-    def join(self, name: str) -> Path:
+    def join(self, name: str, **agent_settings: str) -> Path:
         """Another host, on this machine too, signed and connected; its process has its name. Its storage."""
+        home = self.directory / name
+        settings = {"name": name, "data": str(home), "authorized_keys": str(home / "authorized_keys")}
+        self._others[name] = {
+            f"OMS_AGENT_{setting.upper()}": value for setting, value in (settings | agent_settings).items()
+        }
         self.start(name)
-        with contextlib.closing(self.caller()) as caller:
-            self._until(lambda: {"name": name} in caller.func("list_requests"), f"{name} does not ask")
-            caller.func("sign_requests", [name])
-            self._until(lambda: self._lists(caller, name), f"{name} does not answer")
-        return self.directory / name / "storage"
-
-    def _lists(self, caller: Caller, host: str) -> bool:
-        with contextlib.suppress(CallFailed):
-            caller.call("isoservices", "list_images", caller.sessid, 0, host)
-            return True
-        return False
+        self.sign_in(name)
+        return home / "storage"
 
     def _arguments(self, name: str) -> list[str]:
         if name == "signer":
@@ -203,7 +192,7 @@ class Stack:
         return ["agent", "--server", f"https://127.0.0.1:{self.port}", "--ca-sha256", sha256]
 
     def pid(self, name: str) -> int:
-        """The process id of signer, server, agent or nats."""
+        """The process id of signer, server, agent (or a further host's name) or nats."""
         if name == "nats":
             return int((self.directory / "server" / "bus" / "nats.pid").read_text())
         return self.processes[name].pid
@@ -213,6 +202,17 @@ class Stack:
         os.kill(self.pid(name), number)
         if number == signal.SIGKILL and name in self.processes:
             self.processes[name].wait()
+
+    @contextlib.contextmanager
+    def hung(self, name: str) -> Iterator[None]:
+        """The process does nothing meanwhile."""
+        pid = self.pid(name)
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            with contextlib.suppress(ProcessLookupError):  # it was replaced meanwhile
+                os.kill(pid, signal.SIGCONT)
 
     def caller(self, timeout: float = 90) -> Caller:
         """A client of its own, logged in."""
@@ -232,19 +232,19 @@ class Stack:
             else:
                 return
 
-    def sign_in(self) -> None:
+    def sign_in(self, name: str = NAME) -> None:
         """Sign the agent's request, and wait until it is connected and can be asked."""
         with contextlib.closing(self.caller()) as caller:
-            self._until(lambda: {"name": NAME} in caller.func("list_requests"), "the agent does not ask")
-            caller.func("sign_requests", [NAME])
-            self.wait_for_host(caller)
+            self._until(lambda: {"name": name} in caller.func("list_requests"), "the agent does not ask")
+            caller.func("sign_requests", [name])
+            self.wait_for_host(caller, name=name)
 
-    def wait_for_host(self, caller: Caller, seconds: float = START_S) -> None:
+    def wait_for_host(self, caller: Caller, seconds: float = START_S, name: str = NAME) -> None:
         """Until the host answers."""
 
         def answers() -> bool:
             try:
-                caller.kvm("list_vms_status")
+                caller.kvm("list_vms_status", host=name)
             except (CallFailed, *NO_ANSWER):
                 return False
             return True
@@ -255,7 +255,8 @@ class Stack:
         end = time.monotonic() + seconds
         while not true():
             if time.monotonic() > end:
-                raise RuntimeError(f"{otherwise}: {self.log('agent')} {self.log('server')}")
+                ended = {name: code for name, it in self.processes.items() if (code := it.poll()) is not None}
+                raise RuntimeError(f"{otherwise} (ended: {ended}): {self.log('agent')} {self.log('server')}")
             time.sleep(0.05)
 
     def log(self, name: str, most: int = 4000) -> str:
@@ -284,8 +285,8 @@ class Stack:
 
     def close(self) -> None:
         """End everything, by pid."""
-        first = ("server", "signer")
-        for name in (*(name for name in self.processes if name not in first), *first):
+        last = ("server", "signer")
+        for name in (*(name for name in self.processes if name not in last), *last):
             process = self.processes.get(name)
             if process is not None and process.poll() is None:
                 with contextlib.suppress(ProcessLookupError):
@@ -299,3 +300,9 @@ class Stack:
         with contextlib.suppress(OSError, ValueError):
             os.kill(self.pid("nats"), signal.SIGCONT)
             os.kill(self.pid("nats"), signal.SIGTERM)
+
+
+class HastyStack(Stack):
+    """With a server that lets callers wait for seconds where OMS does so for a minute."""
+
+    server_program = (str(Path(__file__).with_name("hasty.py")),)

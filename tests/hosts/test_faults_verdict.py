@@ -39,8 +39,11 @@ def honest() -> Evidence:
         before={"m": 40, "d": 40},
         machines={"m": (False, 44 * 1024)},
         listed={"m": {"state": "shutdown"}},
+        processes={},
+        held={},
         disks={"d": "d.img"},
         files=set(),
+        killed={"server": 1},
     )
 
 
@@ -103,6 +106,27 @@ def lie_no_audit(evidence: Evidence) -> None:
 def lie_defect(evidence: Evidence) -> None:
     refused(evidence, 0)
     evidence.calls[0].error["data"] = {"reference": "1234"}
+
+
+def lie_silence(evidence: Evidence) -> None:
+    evidence.calls[0].told, evidence.killed = "silence", {}
+
+
+def lie_no_audit_of_what_was_written(evidence: Evidence) -> None:
+    refused(evidence, 0)
+    evidence.calls[0].error["data"] = {"cause": "audit"}
+
+
+def lie_orphan(evidence: Evidence) -> None:
+    evidence.processes = {"m": 1}
+
+
+def lie_two_processes(evidence: Evidence) -> None:
+    evidence.machines["m"], evidence.processes = (True, 44 * 1024), {"m": 2}
+
+
+def lie_held(evidence: Evidence) -> None:
+    evidence.held = {"m": "it is locked"}
 
 
 def lie_nobody_asked(evidence: Evidence) -> None:
@@ -183,7 +207,9 @@ LIES = {
     lie_oms_forgot: "both_records", lie_twice: "effects", lie_never: "effects", lie_order: "effects",
     lie_after_a_gap: "effects", lie_runs: "repeats", lie_side_by_side: "turns", lie_memory: "settings",
     lie_still_there: "settings", lie_list: "lists", lie_shorter_list: "lists", lie_partial_list: "lists",
-    lie_disk: "files", lie_staging: "files",
+    lie_disk: "files", lie_staging: "files", lie_silence: "answers",
+    lie_no_audit_of_what_was_written: "answers", lie_orphan: "processes", lie_two_processes: "processes",
+    lie_held: "held",
 }  # fmt: skip
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from oms.agent.guests import Change
 from oms.agent.guests.libvirt import LibvirtMachines
-from oms.agent.guests.libvirt.line import QUIET_SECONDS
+from oms.agent.guests.libvirt.connections import QUIET_SECONDS
 from oms.agent.kvm.handlers import list_vms_status
 from oms.contract import kvm
 from oms.contract.errors import HypervisorUnavailable

@@ -16,23 +16,26 @@ Row = dict[str, Any]
 
 def findings(evidence: Evidence) -> list[str]:
     """All that is not as it should be."""
-    rules = (answers, owners, both_records, turns, repeats, effects, settings, lists, files)
+    rules = (answers, owners, both_records, turns, repeats, effects, settings, lists, processes, files, held)
     return [f"{rule.__name__}: {finding}" for rule in rules for finding in rule(evidence)]
 
 
 def answers(evidence: Evidence) -> Iterator[str]:
-    """Each answer to a change is what its job came to, and no older than the question."""
+    """Each call is answered; to a change with what its job came to, and no older than the question."""
     rows = {row["id"]: row for row in evidence.rows}
     for call in evidence.calls:
-        if "reference" in call.error.get("data", {}):
+        data = call.error.get("data", {})
+        if "reference" in data:
             yield f"a defect was answered to {call}"
         if call.told == "silence":
+            if not evidence.killed.get("server"):
+                yield f"nothing was answered to {call}"
             continue
         lines = list(_lines_of(call, evidence))
-        if len(lines) != 1:
+        if len(lines) != (written := data.get("cause") != "audit"):
             yield f"{len(lines)} lines in the audit log for {call}"
         elif call.method in CHANGES:
-            yield from _answer(call, rows.get(lines[0].get("job", "")))
+            yield from _answer(call, rows.get(lines[0].get("job", "") if written else data.get("job", "")))
 
 
 def _answer(call: Call, job: Row | None) -> Iterator[str]:
@@ -92,8 +95,8 @@ def turns(evidence: Evidence) -> Iterator[str]:
 def repeats(evidence: Evidence) -> Iterator[str]:
     """A job is begun again only because its agent was killed."""
     for entry in evidence.entries:
-        if entry["runs"] > 1 + evidence.killed_agents:
-            yield f"begun {entry['runs']} times, agents killed {evidence.killed_agents}: {_shown(entry)}"
+        if entry["runs"] > 1 + (killed := evidence.killed.get("agent", 0)):
+            yield f"begun {entry['runs']} times, agents killed {killed}: {_shown(entry)}"
 
 
 def effects(evidence: Evidence) -> Iterator[str]:
@@ -128,6 +131,20 @@ def lists(evidence: Evidence) -> Iterator[str]:
     for call in evidence.calls:
         if call.method not in CHANGES and call.told == "done" and not lasting <= call.result.keys():
             yield f"a list without {lasting - call.result.keys()}: {call}"
+
+
+def processes(evidence: Evidence) -> Iterator[str]:
+    """A machine that runs has one process, any other none."""
+    for machine in evidence.before.keys() | evidence.processes.keys():
+        runs, _ = evidence.machines.get(machine, (False, 0))
+        if (found := evidence.processes.get(machine, 0)) != runs:
+            yield f"{machine} has {found} processes; libvirt says that it runs: {runs}"
+
+
+def held(evidence: Evidence) -> Iterator[str]:
+    """When all is over, everything that is there can be changed again."""
+    for machine, why in evidence.held.items():
+        yield f"nothing can be done to {machine}: {why}"
 
 
 def files(evidence: Evidence) -> Iterator[str]:

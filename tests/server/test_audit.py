@@ -14,6 +14,7 @@ from oms.contract.kvm import StopVm, UpdateVmSettings
 from oms.server import audit
 from oms.server.audit import Audit, Line
 from oms.server.sessions import digest
+from oms.server.store import jobs
 from tests.server.rig import PASSWORD, Oms, Seed, answering, eventually
 
 SECRET = "marker-7c1e-secret"
@@ -161,16 +162,26 @@ async def test_a_call_that_ends_with_the_server_says_so(oms: Oms) -> None:
     assert oms.audited()[-1]["outcome"] == "broken off"
 
 
-async def test_what_cannot_be_written_down_is_not_answered(seed: Seed, folder: Path) -> None:
+async def test_what_cannot_be_written_down_is_not_answered_and_never_called_undone(
+    seed: Seed, folder: Path
+) -> None:
     async with Oms(seed, folder) as oms:
-        viewer = await oms.as_viewer()
+        operator = await oms.as_operator()
+        await oms.sign_in_host("h1", {StopVm: answering(0)})
         await oms.stop()
         (oms.config.home / "audit.log").unlink()
         (oms.config.home / "audit.log").symlink_to("/dev/full")
         await oms.start()
-        error = await viewer.error("funcservices.list_signed", 0)
+        error = await operator.error("funcservices.list_signed", 0)
         assert (error.name, error.data) == ("FuncManError", {"cause": "audit"})
+        assert "Nothing was changed" in error.message
+        error = await operator.error("kvmservices.stop_vm", 0, "h2", "vm1")  # there is no such host
+        assert (error.name, error.data) == ("FuncManError", {"cause": "audit"})
+        error = await operator.error("kvmservices.stop_vm", 0, "h1", "vm1")
+        assert error.name == "FuncMethodTimeoutError"
         assert "may have been done" in error.message
+        (job,) = await oms.store.read(lambda tx: jobs.newest(tx, "", "", 9))
+        assert (error.data, job.state) == ({"cause": "audit", "job": job.id}, "done")
 
 
 def test_the_file_is_for_its_owner_alone(tmp_path: Path) -> None:

@@ -15,10 +15,10 @@ from oms.contract.types import DiskFormat
 
 
 class Job(Protocol):
-    """The job that a changing operation runs as. A crash, or HypervisorUnavailable that the handler lets pass, may
-    break it off at any point; the same handler is then called again with `resumed` set and all that was recorded,
-    to finish the job or to undo it. Not after HypervisorUnavailable where nothing was recorded and its outcome is
-    not unknown: then nothing has happened, and the job has failed."""
+    """The job that a changing operation runs as. It may be broken off at any point, by a crash, by a hypervisor
+    that went away (HypervisorUnavailable), by a journal that cannot be written (what `record` raises); the same
+    handler is then called again with `resumed` set and all that was recorded, to finish the job or to undo it.
+    Where nothing was recorded before and no outcome is unknown, those errors are its end: nothing has happened."""
 
     id: str
     resumed: bool
@@ -27,7 +27,8 @@ class Job(Protocol):
         """What an earlier run of this job recorded under the key, or None."""
 
     async def record(self, key: str, value: Any) -> None:
-        """Write a JSON value down; it is on disk when this returns."""
+        """Write a JSON value down; it is on disk when this returns. Raises FuncManError where it cannot be: let it
+        pass."""
 
     def progress(self, percent: float) -> None:
         """Tell how far the job is, 0 to 100; when it should end is told from how steps followed each other."""

@@ -17,7 +17,7 @@ import structlog
 from oms.agent.clock import ServerClocks
 from oms.agent.context import Host, Job
 from oms.agent.journal import Entry, Journal, JournalError
-from oms.agent.run import Outcome, Unfinished, failed
+from oms.agent.run import JOURNAL, Outcome, Unfinished, failed
 from oms.bus.call import defect, encode
 from oms.contract.errors import HypervisorUnavailable, JobExpired, JobInterrupted, OmsError
 from oms.contract.handlers import Handlers
@@ -27,8 +27,7 @@ MOST_RUNNING = 8
 MOST_RUNS = 10
 """A job in which the agent itself broke so often is not tried again."""
 AGAIN_SECONDS = 1.0
-"""Between two tries: to write to a journal that could not be written, to go on with a job in whose midst the
-hypervisor went away."""
+"""Between two tries: to write to a journal that could not be written, to go on with a job that was broken off."""
 
 Surroundings = Callable[[Job], Host]
 """The host as a handler sees it, for one job."""
@@ -185,8 +184,7 @@ class Lanes:
         return not self._is_full() and job.entry.lane not in self._busy
 
     def _is_full(self) -> bool:
-        """Those that wait for their hypervisor, or aside, do not count: they must not hold up what need not
-        wait."""
+        """Those that were broken off, or wait aside, do not count: they must not hold up what need not wait."""
         begun = sum(job.entry.state == "running" for job in self._arriving)
         return begun + len(self._running) - len(self._resting) >= MOST_RUNNING
 
@@ -242,19 +240,16 @@ class Lanes:
         return outcome
 
     async def _tried(self, job: Unfinished, handler: Callable[..., Any]) -> Outcome | None:
-        """How it ended; None where the hypervisor went away in its midst."""
+        """How it ended; None where it was broken off in its midst. To say "failed" of what may have been done
+        would be a guess: it is finished or undone later, as after a crash of the agent."""
         try:
             return Outcome("done", result=encode(await handler(job.op, self._surroundings(job))).decode())
-        except HypervisorUnavailable as away:
-            if not job.may_have_acted and away.data.get("outcome") != "unknown":
-                return failed(away)
-            # To say "failed" of what may have been done would be a guess: it is finished or undone later, as after
-            # a crash of the agent.
-            if job.break_off():
-                log.warning("a job waits for its hypervisor", id=job.id, verb=job.entry.verb, why=away.message)
-            return None
         except OmsError as error:
-            return failed(error)
+            if not (by := _broken_off_by(error, job)):
+                return failed(error)
+            if job.break_off(by):
+                log.warning("a job waits", id=job.id, verb=job.entry.verb, waits_for=by, why=error.message)
+            return None
         except Exception as bug:  # noqa: BLE001 - a handler's bug ends its job, not the agent
             return failed(defect(bug, job.entry.verb))
 
@@ -307,6 +302,13 @@ class Lanes:
         kind = entry.error.kind if entry.error else ""
         log.info("job ended", id=job.id, verb=entry.verb, state=entry.state, error=kind)
         self._on_ended(job)
+
+
+def _broken_off_by(error: OmsError, job: Unfinished) -> str:
+    """What was away when the job needed it, if it may have acted before; "" where an error is its end."""
+    if isinstance(error, HypervisorUnavailable):
+        return "hypervisor" if job.may_have_acted or error.data.get("outcome") == "unknown" else ""
+    return JOURNAL if job.may_have_acted and error.data.get("cause") == JOURNAL else ""
 
 
 def _expired(error: JournalError | None = None) -> JobExpired:

@@ -21,10 +21,10 @@ LARGEST_RECORD_BYTES = 1024 * 1024
 LARGEST_RESULT_BYTES = 1024 * 1024
 ANSWERED, CANCELLED = ".answered", ".cancelled"
 """Records of the job itself; a handler's own do not begin with a dot."""
-HYPERVISOR = "hypervisor"
-GONE = "it went away while the job ran: the job goes on by itself when it is back"
-WAS_GONE = "it went away while the job ran: the job went on when it was back"
-"""A note of the job itself, while it waits and when it has ended."""
+JOURNAL = "journal"
+BROKEN_OFF = {"hypervisor": "it went away while the job ran", JOURNAL: "it could not be written while the job ran"}
+GOES_ON, WENT_ON = ": the job goes on by itself when that is over", ": the job went on when that was over"
+"""Notes of the job itself, by what broke it off: while it waits, and when it has ended."""
 UNDONE = "The job was cancelled while it ran, and undone: nothing was changed."
 
 
@@ -91,7 +91,7 @@ class Unfinished:
         return self._records.get(key)
 
     async def record(self, key: str, value: Any) -> None:
-        """See Job. Raises FuncManError where it cannot be written: do not go on then, but undo."""
+        """See Job."""
         text = encode(value).decode()
         if len(text) > LARGEST_RECORD_BYTES:
             raise ValueError(f"a record of a job holds {LARGEST_RECORD_BYTES} bytes at most, {key!r} {len(text)}")
@@ -100,7 +100,7 @@ class Unfinished:
         except JournalError as error:
             raise FuncManError(
                 f"The host cannot write down what it does ({error}), so it does not go on: make room there first.",
-                cause="journal",
+                cause=JOURNAL,
             ) from error
         self._records[key] = msgspec.json.decode(text)
 
@@ -168,12 +168,13 @@ class Unfinished:
         if self._breakable is not None:
             self._breakable.cancel()
 
-    def break_off(self) -> bool:
-        """Its hypervisor went away in its midst, and it waits for it to go on; answers whether that is news."""
+    def break_off(self, by: str) -> bool:
+        """What is needed to go on is away, and the job waits for it; answers whether that is news."""
         self.resumed = True
-        if self.entry.notes.get(HYPERVISOR) == GONE:
+        note = BROKEN_OFF[by] + GOES_ON
+        if self.entry.notes.get(by) == note:
             return False
-        self.change(notes={**self.entry.notes, HYPERVISOR: GONE})
+        self.change(notes={**self.entry.notes, by: note})
         self._tell(self)
         return True
 
@@ -195,8 +196,8 @@ class Unfinished:
         """The entry for the journal."""
         if len(outcome.result) > LARGEST_RESULT_BYTES:
             outcome = failed(FuncManError("It was done, but the host's answer is too large to be carried."))
-        if self.entry.notes.get(HYPERVISOR) == GONE:
-            self.change(notes={**self.entry.notes, HYPERVISOR: WAS_GONE})
+        for by in BROKEN_OFF.keys() & self.entry.notes.keys():
+            self.change(notes={**self.entry.notes, by: BROKEN_OFF[by] + WENT_ON})
         progress = 100 if outcome.state == "done" else self.entry.progress
         self._left_seconds = 0.0
         return msgspec.structs.replace(

@@ -90,8 +90,7 @@ class Audit:
 def _unwritable(why: str | None) -> FuncManError:
     log.error("audit not written", failure=why)
     return FuncManError(
-        "OMS cannot write down who asked what, and answers nothing without that. What was asked may have been "
-        "done. Make room on OMS's disk.",
+        "OMS cannot write down who asked what, and answers nothing without that: make room on OMS's disk.",
         cause="audit",
     )
 

@@ -21,6 +21,9 @@ from oms.server.audit import Audit, Line
 from oms.server.desk import Desk, House, Table
 from oms.server.reads import Reads
 
+PERHAPS_DONE = ("ok", "defect", "broken off", FuncMethodTimeoutError.wire_name)
+"""Outcomes of an audit line after which something may have been changed."""
+
 
 class Call(msgspec.Struct, frozen=True):
     """A call as it came in, on any dialect. `foreign`: a browser says that another site's page made it."""
@@ -69,7 +72,13 @@ class Pipeline:
             trace.line["outcome"] = "defect"
             raise
         finally:
-            self._log.write(trace.written(round((time.perf_counter() - began) * 1000, 3)))
+            self._write(trace, round((time.perf_counter() - began) * 1000, 3))
+
+    def _write(self, trace: "_Trace", milliseconds: float) -> None:
+        try:
+            self._log.write(trace.written(milliseconds))
+        except FuncManError as unwritable:
+            raise trace.unwritten(unwritable) from unwritable
 
     async def _answer(self, call: Call, trace: "_Trace") -> Answer:
         kind = decode.find(call.service, call.method)
@@ -147,3 +156,11 @@ class _Trace:
             params = audit.printable(op.__struct_fields__, op)
             self.line["host"] = self._decoded.host
         return Line(time=audit.moment(), params=params, milliseconds=milliseconds, **self.line)
+
+    def unwritten(self, why: FuncManError) -> OmsError:
+        """What is answered where the line cannot be written: whether the call did anything, not how it ended."""
+        changes = self._decoded is not None and self._decoded.op.facts.changes
+        if not changes or self.line.get("outcome", "ok") not in PERHAPS_DONE:
+            return FuncManError(f"{why.message} Nothing was changed.", **why.data)
+        job = {"job": self.line["job"]} if "job" in self.line else {}
+        return FuncMethodTimeoutError(f"{why.message} What was asked may have been done.", **why.data, **job)

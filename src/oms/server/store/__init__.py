@@ -5,6 +5,7 @@ transaction and returns values. `Store` runs them.
 """
 
 import asyncio
+import functools
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -44,7 +45,7 @@ class Store:
     def __init__(self, url: str) -> None:
         """`url` is SQLAlchemy's. Raises DatabaseConnectionError where it is none."""
         self._engine = _engine(url)
-        self._writer = Writer(self._engine, self.transaction, _named)
+        self._writer = Writer(self._engine, self.transaction, functools.partial(_named, reached=True))
         self._readers = ThreadPoolExecutor(2, thread_name_prefix="store-read")
 
     def migrate(self) -> None:
@@ -66,11 +67,12 @@ class Store:
 
     def transaction(self, work: Callable[[Connection], T]) -> T:
         """The same without a loop, for the command line: blocks."""
+        connection = None
         try:
             with self._engine.begin() as connection:
                 return work(connection)
         except SQLAlchemyError as failure:
-            raise _named(failure) from failure
+            raise _named(failure, reached=connection is not None) from failure
 
     async def scrub(self) -> None:
         """Take what was overwritten out of the files as well: a job's operation may have held a password. While a
@@ -98,11 +100,13 @@ class Store:
         self._engine.dispose()
 
 
-def _named(failure: SQLAlchemyError) -> ApplicationError:
+def _named(failure: SQLAlchemyError, *, reached: bool = False) -> ApplicationError:
     """The document's error for a failure of the database; its own words go to the log only."""
     log.error("database", failure=str(failure.__cause__ or failure).splitlines()[0][:500])
-    if isinstance(failure, DBAPIError) and failure.statement and not failure.connection_invalidated:
-        kind = _KINDS.get(failure.statement.split(None, 1)[0].upper(), DatabaseSelectError)
+    if isinstance(failure, DBAPIError) and reached and not failure.connection_invalidated:
+        # Without a statement it is the end of the transaction that was refused, as on a full disk.
+        verb = failure.statement.split(None, 1)[0].upper() if failure.statement else "UPDATE"
+        kind = _KINDS.get(verb, DatabaseSelectError)
         return kind("OMS's database refused, and nothing was changed. The log says why; try again later.")
     return DatabaseConnectionError("OMS's database cannot be reached; nothing was changed. Try again later.")
 

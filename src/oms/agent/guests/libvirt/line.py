@@ -1,7 +1,7 @@
-"""A line to libvirtd: one connection, kept up, and the few threads that may use it at a time.
+"""A line to libvirtd: a few connections, kept up, and the threads that may use one each at a time.
 
 libvirtd may be killed, restarted, or hang. A line notices (a closed socket at once, silence by keep-alive within
-`QUIET_SECONDS`), fails what is asked meanwhile at once, and comes back by itself. libvirt's own errors become the
+seconds), fails what is asked meanwhile at once, and comes back by itself. libvirt's own errors become the
 contract's here, by their codes; nothing outside this package sees one.
 """
 
@@ -15,16 +15,13 @@ from typing import Any, TypeVar
 import libvirt
 import structlog
 
+from oms.agent.guests.libvirt.connections import Connections, Farewell, Parted
 from oms.agent.guests.threads import Lane, TooLate
 from oms.contract.errors import FuncManError, HypervisorUnavailable, NoSuchMachine, OmsError
 
 T = TypeVar("T")
 log = structlog.get_logger("oms.agent.guests")
 
-KEEPALIVE_SECONDS = 2
-KEEPALIVE_COUNT = 3
-QUIET_SECONDS = KEEPALIVE_SECONDS * (KEEPALIVE_COUNT + 1)
-"""After so long without a sign of life a connection is given up."""
 RETRY_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0)
 """Between attempts to connect; the last for all that follow. A local socket that nobody serves costs nothing."""
 PATIENCE_SECONDS = 0.25
@@ -38,10 +35,10 @@ ASK_AGAIN = "start libvirtd there, or wait until it is back, and ask again"
 
 
 class Line:
-    """One connection with `width` threads. libvirtd serves 5 calls of a connection at a time: stay below.
+    """`width` threads and as many connections.
 
-    `greet` is called in a thread with each new connection before anybody else may use it, and answers what to do
-    in parting; `on_up` is called in the event loop after that.
+    `greet` is called in a thread with one of the new connections before anybody else may use it, and answers what
+    to do in parting; `on_up` is called in the event loop after that.
     """
 
     def __init__(
@@ -50,16 +47,15 @@ class Line:
         name: str,
         width: int,
         *,
-        greet: Callable[[Any], Callable[[], None]] | None = None,
+        greet: Callable[[Any], list[Farewell]] | None = None,
         on_up: Callable[[], None] = lambda: None,
     ) -> None:
-        self._uri = uri
+        self._uri, self._width = uri, width
         self._lane = Lane(f"libvirt-{name}", width)
         self._door = Lane(f"libvirt-{name}-door", 1)  # opening may hang as long as libvirtd does
         self._greet = greet
         self._on_up = on_up
-        self._connection: Any = None
-        self._part: Callable[[], None] = lambda: None
+        self._connections: Connections | None = None
         self._up = asyncio.Event()
         self._lost = asyncio.Event()
         self._wanted = asyncio.Event()
@@ -87,9 +83,10 @@ class Line:
         on."""
         if not await self.wait_up(PATIENCE_SECONDS):
             raise HypervisorUnavailable(AWAY + ASK_AGAIN)
-        connection = self._connection
+        connections = self._connections
+        assert connections is not None
         try:
-            return await self._lane.run(lambda: _translated(connection, call, changes=False), seconds)
+            return await self._lane.run(lambda: _translated(connections, call, changes=False), seconds)
         except TooLate:
             raise HypervisorUnavailable(
                 f"libvirtd on this host did not answer within {seconds:g} s; try again"
@@ -100,16 +97,17 @@ class Line:
         a limit it takes as long as it takes, or as the connection stands."""
         if not await self.wait_up(PATIENCE_SECONDS):
             raise HypervisorUnavailable(AWAY + NOTHING_DONE, outcome="nothing")
-        connection = self._connection
+        connections = self._connections
+        assert connections is not None
         try:
-            return await self._lane.run(lambda: _translated(connection, call, changes=True), seconds)
+            return await self._lane.run(lambda: _translated(connections, call, changes=True), seconds)
         except TooLate as late:
             outcome, words = ("unknown", NOT_KNOWN) if late.begun else ("nothing", NOTHING_DONE)
             message = f"libvirtd on this host did not answer within {seconds:g} s; {words}"
             raise HypervisorUnavailable(message, outcome=outcome) from None
 
     async def close(self) -> None:
-        """Let go of the connection; a call in flight is not waited for."""
+        """Let go of the connections; a call in flight is not waited for."""
         if self._keeper is not None:
             self._keeper.cancel()
             await asyncio.wait([self._keeper])
@@ -141,11 +139,11 @@ class Line:
             with contextlib.suppress(RuntimeError):  # the loop has ended: nobody keeps this line any more
                 loop.call_soon_threadsafe(self._mark_lost, lost)
 
+        opening = functools.partial(Connections, self._uri, self._width, greet=self._greet, tell_lost=tell_lost)
         try:
-            opened = await self._door.run(functools.partial(_open, self._uri, self._greet, tell_lost), None)
+            self._connections = await self._door.run(opening, None)
         except libvirt.libvirtError:
             return False
-        self._connection, self._part = opened
         if lost.is_set():
             self._hang_up()
             return False
@@ -166,13 +164,10 @@ class Line:
 
     def _hang_up(self) -> None:
         self._up.clear()
-        if self._connection is None:
-            return
-        # Not waited for: it asks libvirtd once more. And never closed by force: libvirt would free what a call
-        # that still hangs on this connection uses. The last who lets go of it closes it.
-        self._connection = None
-        threading.Thread(target=self._part, name="libvirt-parting", daemon=True).start()
-        self._part = lambda: None
+        if self._connections is not None:
+            # Not waited for: it asks libvirtd once more.
+            threading.Thread(target=self._connections.part, name="libvirt-parting", daemon=True).start()
+            self._connections = None
 
 
 @functools.cache
@@ -197,31 +192,17 @@ def _say_nothing(*_: Any) -> None:
     """libvirt's library prints every error by itself; each is raised as well, and that suffices."""
 
 
-def _open(
-    uri: str, greet: Callable[[Any], Callable[[], None]] | None, tell_lost: Callable[..., None]
-) -> tuple[Any, Callable[[], None]]:
-    """A new connection, and what to do in parting from it."""
-    connection = libvirt.open(uri)
-    steps = [connection.unregisterCloseCallback]
-
-    def part() -> None:
-        for step in steps:
-            with contextlib.suppress(libvirt.libvirtError):  # the other end has gone first, and took it along
-                step()
-        steps.clear()
-
+def _translated(connections: Connections, call: Callable[[Any], T], *, changes: bool) -> T:
     try:
-        connection.setKeepAlive(KEEPALIVE_SECONDS, KEEPALIVE_COUNT)
-        connection.registerCloseCallback(tell_lost, None)
-        if greet is not None:
-            steps.insert(0, greet(connection))
-    except BaseException:
-        part()
-        raise
-    return connection, part
+        with connections.one() as connection:
+            return _made(connection, call, changes=changes)
+    except Parted:
+        if changes:
+            raise HypervisorUnavailable(AWAY + NOTHING_DONE, outcome="nothing") from None
+        raise HypervisorUnavailable(AWAY + ASK_AGAIN) from None
 
 
-def _translated(connection: Any, call: Callable[[Any], T], *, changes: bool) -> T:
+def _made(connection: Any, call: Callable[[Any], T], *, changes: bool) -> T:
     try:
         return call(connection)
     except libvirt.libvirtError as error:

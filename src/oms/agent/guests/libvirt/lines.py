@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from oms.agent.guests import Progress
 from oms.agent.guests.libvirt import calls
+from oms.agent.guests.libvirt.connections import Farewell
 from oms.agent.guests.libvirt.line import Line
 from oms.contract.errors import FuncManError, HypervisorUnavailable
 
@@ -30,7 +31,7 @@ class Lines:
         ask_seconds: float,
         measure_seconds: float,
         change_seconds: float,
-        greet: Callable[[Any], Callable[[], None]],
+        greet: Callable[[Any], list[Farewell]],
         on_up: Callable[[], None],
     ) -> None:
         """`greet` and `on_up` are those of the line for questions, see Line."""

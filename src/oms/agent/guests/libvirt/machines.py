@@ -28,6 +28,7 @@ from oms.agent.guests import (
 )
 from oms.agent.guests.joined import Joined
 from oms.agent.guests.libvirt import calls, power
+from oms.agent.guests.libvirt.connections import Farewell
 from oms.agent.guests.libvirt.copies import LibvirtCopies
 from oms.agent.guests.libvirt.devices import LibvirtDevices
 from oms.agent.guests.libvirt.ends import Ends
@@ -251,16 +252,11 @@ class LibvirtMachines(LibvirtSnapshots, LibvirtCopies, LibvirtDevices):
             for machine in running
         }
 
-    def _listen(self, connection: Any) -> Callable[[], None]:
+    def _listen(self, connection: Any) -> list[Farewell]:
         """In a thread: have libvirt tell what happens to machines."""
         part_from_ends = self._ends.listen(connection)
         number = connection.domainEventRegisterAny(None, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, self._hear, None)
-
-        def part() -> None:
-            connection.domainEventDeregisterAny(number)
-            part_from_ends()
-
-        return part
+        return [lambda: connection.domainEventDeregisterAny(number), part_from_ends]
 
     def _hear(self, _connection: Any, domain: Any, event: int, _detail: int, _: object) -> None:
         """In libvirt's thread: pass it on."""

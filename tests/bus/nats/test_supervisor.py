@@ -174,7 +174,19 @@ async def test_a_stale_process_number_kills_nobody(make: Make, config: BusConfig
     await bystander.wait()
 
 
-async def test_two_oms_do_not_share_a_folder(make: Make) -> None:
+async def test_one_oms_waits_in_a_folder_until_the_other_has_ended(make: Make) -> None:
+    first, second = make(), make()
+    await first.start()
+    starting = asyncio.create_task(second.start())
+    await asyncio.sleep(0.3)
+    assert not starting.done()
+    await first.stop(keep=True)
+    await asyncio.wait_for(starting, 5)
+    assert second.adopted
+
+
+async def test_two_oms_do_not_share_a_folder(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("oms.bus.nats.supervisor._PARTING_S", 0.3)
     first, second = make(), make()
     await first.start()
     with pytest.raises(SupervisorError, match="another OMS runs the bus"):

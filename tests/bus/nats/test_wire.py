@@ -90,14 +90,16 @@ async def test_sizes_up_to_4_mb_pass_and_larger_ones_are_named(rig: Rig) -> None
     assert await oms.request(H1, "take", bytes(30), 5) == b"30"
 
 
-async def test_sixteen_answers_of_4_mb_at_once(rig: Rig) -> None:
+async def test_twelve_answers_of_4_mb_at_once(rig: Rig) -> None:
     async def give(_verb: str, _payload: bytes) -> bytes:
         return bytes(MAX_PAYLOAD_BYTES)
 
     oms = await rig.oms()
     await rig.agent(H1, give)
-    answers = await asyncio.gather(*(oms.request(H1, "give", b"", 20) for _ in range(16)))
-    assert [len(answer) for answer in answers] == [MAX_PAYLOAD_BYTES] * 16
+    answers = await asyncio.gather(
+        *(oms.request(H1, "give", b"", 20) for _ in range(12))
+    )  # the bus holds 64 MB for a slow reader
+    assert [len(answer) for answer in answers] == [MAX_PAYLOAD_BYTES] * 12
 
 
 async def test_a_handler_that_breaks_gives_no_answer_at_once(rig: Rig) -> None:

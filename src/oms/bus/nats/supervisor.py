@@ -30,6 +30,8 @@ OLDEST_VERSION = (2, 14, 3)
 
 _READY_S = 10.0
 _END_S = 10.0
+_PARTING_S = 15.0
+"""For another OMS in the same folder to end: one that was killed has parts that are just noticing it."""
 _FIRST_DELAY_S = 0.1
 _LONGEST_DELAY_S = 5.0
 _STEADY_S = 60.0
@@ -113,7 +115,7 @@ class Supervisor:
         self._binary = find_binary(self._setting)
         version = await asyncio.to_thread(check_version, self._binary)
         self._dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._take_lock()
+        await self._take_lock()
         try:
             await self._adopt()
             if self._process is None:
@@ -147,16 +149,22 @@ class Supervisor:
             log.error("nats-server is killed because it hangs", pid=self.pid)
             self._process.signal(signal.SIGKILL)
 
-    def _take_lock(self) -> None:
+    async def _take_lock(self) -> None:
         self._lock = os.open(self._dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        end = time.monotonic() + _PARTING_S
+        while not self._locked():
+            if time.monotonic() > end:
+                os.close(self._lock)
+                self._lock = -1
+                raise SupervisorError(f"another OMS runs the bus in {self._dir}: end it, or use another folder")
+            await asyncio.sleep(0.1)
+
+    def _locked(self) -> bool:
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            os.close(self._lock)
-            self._lock = -1
-            raise SupervisorError(
-                f"another OMS runs the bus in {self._dir}: end it, or use another folder"
-            ) from None
+            return False
+        return True
 
     async def _adopt(self) -> None:
         running = self._find_running()

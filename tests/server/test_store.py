@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import threading
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -154,3 +155,17 @@ async def test_what_was_overwritten_is_in_no_file_any_more(store: Store, tmp_pat
     assert secret[:26].encode() in b"".join(file.read_bytes() for file in tmp_path.glob("oms.db*"))
     await store.scrub()
     assert secret[:26].encode() not in b"".join(file.read_bytes() for file in tmp_path.glob("oms.db*"))
+
+
+async def test_writes_of_two_processes_wait_for_each_other(store: Store, tmp_path: Path) -> None:
+    other = Store(f"sqlite:///{tmp_path / 'oms.db'}")
+
+    def count(tx: Connection) -> None:
+        seen = int(meta.get(tx, "count") or "0")
+        time.sleep(0.002)  # long enough that the other one is in its midst as well
+        meta.put(tx, "count", str(seen + 1))
+
+    writes = [which.write(count) for which in (store, other) for _ in range(20)]
+    await asyncio.gather(*writes)
+    assert await store.read(lambda tx: meta.get(tx, "count")) == "40"
+    other.close()

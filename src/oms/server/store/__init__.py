@@ -45,7 +45,8 @@ class Store:
     def __init__(self, url: str) -> None:
         """`url` is SQLAlchemy's. Raises DatabaseConnectionError where it is none."""
         self._engine = _engine(url)
-        self._writer = Writer(self._engine, self.transaction, functools.partial(_named, reached=True))
+        self._writing = self._engine.execution_options(begins_to_write=True)
+        self._writer = Writer(self._writing, self.transaction, functools.partial(_named, reached=True))
         self._readers = ThreadPoolExecutor(2, thread_name_prefix="store-read")
 
     def migrate(self) -> None:
@@ -55,7 +56,8 @@ class Store:
 
     async def read(self, question: Callable[[Connection], T]) -> T:
         """The answer of a function that only reads. Raises DatabaseSelectError, DatabaseConnectionError."""
-        return await asyncio.get_running_loop().run_in_executor(self._readers, self.transaction, question)
+        ask = functools.partial(self._in_transaction, self._engine, question)
+        return await asyncio.get_running_loop().run_in_executor(self._readers, ask)
 
     async def write(self, change: Callable[[Connection], T]) -> T:
         """Run a function in a transaction that is committed to disk, or not at all. It may be run twice, the first
@@ -66,10 +68,13 @@ class Store:
         return await self._writer.run(change)
 
     def transaction(self, work: Callable[[Connection], T]) -> T:
-        """The same without a loop, for the command line: blocks."""
+        """`write` without a loop, for the command line: blocks."""
+        return self._in_transaction(self._writing, work)
+
+    def _in_transaction(self, engine: Engine, work: Callable[[Connection], T]) -> T:
         connection = None
         try:
-            with self._engine.begin() as connection:
+            with engine.begin() as connection:
                 return work(connection)
         except SQLAlchemyError as failure:
             raise _named(failure, reached=connection is not None) from failure
@@ -137,7 +142,10 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN")
+    """Who will write says so at once and waits for its turn: after it has read, SQLite would not let it wait for
+    another process that wrote meanwhile, but refuse it."""
+    writes = connection.get_execution_options().get("begins_to_write", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
 def now() -> float:

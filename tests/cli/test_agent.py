@@ -101,7 +101,8 @@ def test_what_keeps_a_host_out_ends_it_with_a_sentence(command: list[str], up: U
 def test_ctrl_c_ends_one_that_waits_to_be_signed(
     command: list[str], code: int, up: Up, admin: Caller, tmp_path: Path
 ) -> None:
-    with Process(*command, *words(up, tmp_path), "--name", "h3") as waiting:
-        until(lambda: {"name": "h3"} in admin.func("list_requests"))
+    name = "-".join(command)  # one that no other process asks for
+    with Process(*command, *words(up, tmp_path), "--name", name) as waiting:
+        until(lambda: {"name": name} in admin.func("list_requests"))
         assert waiting.end(signal.SIGINT).code == code
-    admin.func("remove_requests", ["h3"])
+    admin.func("remove_requests", [name])

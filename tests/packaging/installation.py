@@ -74,7 +74,7 @@ class Installation:
 
     def inside(self, *words: str) -> list[str]:
         """The words of a command that sees the installation."""
-        return ["nsenter", f"--mount=/proc/{self._corner.pid}/ns/mnt", f"--wd={ROOT}", *words]
+        return ["nsenter", f"--mount=/proc/{self._corner.pid}/ns/mnt", "--wd=/", *words]
 
     def run(self, *words: str, user: str = "root", stdin: str = "") -> str:
         """What a command says; it must succeed."""

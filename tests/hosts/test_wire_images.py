@@ -15,6 +15,7 @@ import libvirt
 import pytest
 
 from tests import small_disk
+from tests.agent.templates.packages import small_template
 from tests.agent.transfer.web_server import serving
 from tests.hosts import uploads, wire
 from tests.hosts.kvm_machines import disk_xml, emptied, small_xml
@@ -290,6 +291,24 @@ def test_an_image_is_copied_to_another_host(oms: Stack, caller: Caller, second: 
     assert left_in(second) == set()
 
 
+def test_a_template_is_copied_and_one_that_is_a_directory_is_not(oms: Stack, caller: Caller, second: Path) -> None:
+    there = small_template(oms.templates, "packed")
+    got = caller.kvm("copy_template", "packed", NAME, host="node2")
+    assert got == {"size_bytes": there.stat().st_size, "sha256": hashlib.sha256(there.read_bytes()).hexdigest()}
+    assert caller.kvm("list_templates", host="node2") == ["packed"]
+    assert left_in(second.parent / "templates") == {"packed.ova"}
+    (oms.templates / "spread").mkdir()
+    (oms.templates / "spread/a.ovf").touch()
+    with pytest.raises(CallFailed, match=r"There is no template in one archive 'spread\.ova'") as refused:
+        caller.kvm("copy_template", "spread", NAME, host="node2")
+    assert refused.value.error["data"]["reason"] == "not_there"
+    (oms.templates / "broken.ova").write_bytes(there.read_bytes()[:20_000])
+    with pytest.raises(CallFailed, match=r"Template 'broken' is refused") as broken:
+        caller.kvm("copy_template", "broken", NAME, host="node2")
+    assert broken.value.error["data"]["reason"] == "unusable"
+    assert left_in(second.parent / "templates") == {"packed.ova"}
+
+
 def test_a_copy_goes_on_after_either_agent_was_killed(oms: Stack, caller: Caller, second: Path) -> None:
     large = CONTENT * 40
     (oms.iso / "large.iso").write_bytes(large)
@@ -350,6 +369,19 @@ def test_an_image_is_fetched_where_the_setting_allows_it(small: tuple[Stack, Pat
         assert caller.kvm("fetch_file_based_image", "f.img", "raw", url, SHA256)["sha256"] == SHA256
         assert caller.kvm("describe_file_based_images")[0]["format"] == "raw"
         caller.kvm("delete_file_based_image", "f.img")
+
+
+def test_a_template_is_fetched_and_what_is_none_is_not_kept(small: tuple[Stack, Path], tmp_path: Path) -> None:
+    oms, _ = small
+    content = small_template(tmp_path, "t").read_bytes()
+    with contextlib.closing(oms.caller()) as caller, serving(content) as web, serving(CONTENT) as other:
+        url, wrong = (one.url.replace("mirror.example", "127.0.0.1") for one in (web, other))
+        sha256 = hashlib.sha256(content).hexdigest()
+        assert caller.kvm("fetch_template", "t", url, sha256) == {"size_bytes": len(content), "sha256": sha256}
+        with pytest.raises(CallFailed, match="Template 'u' is refused"):
+            caller.kvm("fetch_template", "u", wrong, SHA256)
+        assert caller.kvm("list_templates") == ["t"]
+        assert left_in(oms.templates) == {"t.ova"}
 
 
 def test_a_disk_that_fills_up_in_the_midst_is_named_and_all_is_as_it_was(small: tuple[Stack, Path]) -> None:

@@ -2,6 +2,7 @@
 killed."""
 
 import contextlib
+import hashlib
 import json
 import subprocess
 import time
@@ -14,6 +15,7 @@ import libvirt
 import pytest
 
 from tests.agent.templates.packages import MIB, appliance, header, image, member, ova, packed, small_template
+from tests.hosts import uploads
 from tests.hosts.kvm_machines import emptied, small_xml
 from tests.hosts.libvirtd import PrivateLibvirtd
 from tests.hosts.stack import Caller, CallFailed, Stack
@@ -93,6 +95,31 @@ def test_a_hostile_package_is_refused_by_its_members_name_and_nothing_is_made(
         assert "Traceback" not in json.dumps(failure.value.error)
     assert files_of(oms) == before
     assert virt.listAllDomains(0) == []
+
+
+def test_a_template_is_brought_in_parts_and_deployed(
+    oms: Stack, caller: Caller, virt: libvirt.virConnect, tmp_path: Path
+) -> None:
+    """And what is none goes as it came, whoever brings it."""
+    content = small_template(tmp_path, "brought").read_bytes()
+    begun = caller.kvm("upload_template", "brought", len(content), hashlib.sha256(content).hexdigest())
+    uploads.bring(oms, caller, begun["address"], content, last=9_999)
+    assert "brought" not in caller.kvm("list_templates")
+    assert uploads.bring(oms, caller, begun["address"], content, 10_000).body["state"] == "done"
+    assert "brought" in caller.kvm("list_templates")
+    assert caller.kvm("deploy_template_for_vm", "brought", "vm1", {}) == {}
+    assert caller.kvm("delete_vm", "vm1") == 0
+    with pytest.raises(CallFailed) as taken:
+        caller.kvm("upload_template", "brought", len(content))
+    assert taken.value.error["data"]["reason"] == "already_there"
+    before = files_of(oms)
+    hostile = member(b"a.ovf") + member(b"../../evil", b"x") + bytes(1024)
+    begun = caller.kvm("upload_template", "hostile2", len(hostile))
+    refused = uploads.bring(oms, caller, begun["address"], hostile)
+    assert refused.status == 409
+    assert "'../../evil'" in refused.body["error"]["message"]
+    assert files_of(oms) == before
+    assert caller.kvm("delete_template", "brought") == 0
 
 
 @pytest.mark.parametrize(

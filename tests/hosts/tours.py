@@ -63,9 +63,13 @@ def snapshots(tour: Tour, virt: libvirt.virConnect, images: Path) -> None:
     assert not (images / "kept.qcow2").exists()
 
 
-def templates(tour: Tour, directory: Path) -> None:
-    """What is packed in `directory` becomes a machine."""
-    small_template(directory, "templeit")
+def templates(tour: Tour, oms: Stack) -> None:
+    """What is packed becomes a machine; the package is brought as it would be from elsewhere."""
+    directory = oms.templates
+    content = small_template(directory, "templeit").read_bytes()
+    (directory / "templeit.ova").unlink()
+    begun = tour.call("kvmservices.upload_template", "templeit", len(content))
+    _bring(tour, oms, begun["address"], content)
     assert tour.call("kvmservices.list_templates") == ["templeit"]
     settings = tour.call("kvmservices.parse_template_for_vm", "templeit", "test_vm_1")
     assert (settings["memory"], settings["min_memory"], settings["vm_name"]) == ("64", "48", "test_vm_1")
@@ -159,15 +163,16 @@ def iso_images(tour: Tour, oms: Stack) -> None:
     for refused in (
         tour.refused("isoservices.fetch_image", "b.iso", inside, "0" * 64),
         tour.refused("kvmservices.fetch_file_based_image", "b.img", "raw", inside, "0" * 64),
+        tour.refused("kvmservices.fetch_template", "b", inside, "0" * 64),
     ):
         assert refused.error["data"]["reason"] == "not_fetched"
-    none = tour.refused("isoservices.copy_image", "none.iso", NAME)
-    assert none.error["data"]["reason"] == "not_there"
+    for method, name in (("isoservices.copy_image", "none.iso"), ("kvmservices.copy_template", "none")):
+        assert tour.refused(method, name, NAME).error["data"]["reason"] == "not_there"
     away = tour.refused("isoservices.copy_image", "none.iso", "no-such-host")
     assert away.error["data"]["reason"] == "host_unavailable"
     assert tour.call("isoservices.delete_image", "a.iso") == 0
 
 
-def _bring(tour: Tour, oms: Stack, address: str) -> None:
-    headers = {"Authorization": f"Bearer {tour.sessid}", "Content-Length": "5"}
-    assert uploads.request(oms, "PUT", address, headers, [b"12345"]).body["state"] == "done"
+def _bring(tour: Tour, oms: Stack, address: str, content: bytes = b"12345") -> None:
+    headers = {"Authorization": f"Bearer {tour.sessid}", "Content-Length": str(len(content))}
+    assert uploads.request(oms, "PUT", address, headers, [content]).body["state"] == "done"

@@ -56,6 +56,7 @@ ANY_TEXT: dict[tuple[str, str], Says] = {
     ("kvmservices.create_snapshot", "description"): is_error("FuncManError"),  # it has no disk
     ("isoservices.fetch_image", "url"): is_error("FuncManError"),
     ("kvmservices.fetch_file_based_image", "url"): is_error("FuncManError"),
+    ("kvmservices.fetch_template", "url"): is_error("FuncManError"),
     # Any text is "yes" there; the machine of the call's example is there already.
     ("kvmservices.create_vm_from_iso", "noapic_on_off"): is_error("FuncManError"),
     ("kvmservices.create_vm_from_iso", "noacpi_on_off"): is_error("FuncManError"),

@@ -6,10 +6,11 @@ from oms.agent.iso import handlers as iso
 from oms.agent.kvm import description, devices, install, power, snapshots
 from oms.agent.kvm import handlers as kvm
 from oms.agent.lvm import handlers as lvm
+from oms.agent.templates import arriving
 from oms.agent.templates import handlers as templates
 from oms.contract.handlers import Handlers
 
-ROOMS = (images, install, kvm, description, power, snapshots, devices, iso, lvm, templates)
+ROOMS = (images, install, kvm, description, power, snapshots, devices, iso, lvm, templates, arriving)
 
 handlers: Handlers[Host] = Handlers()
 for room in ROOMS:

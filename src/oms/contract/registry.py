@@ -4,13 +4,14 @@ from types import ModuleType
 from typing import Any
 
 from oms.contract import auth, func, iso, kvm, lvm, task
-from oms.contract.kvm import description, devices, images, install, power, snapshots, templates
+from oms.contract.kvm import arrivals, description, devices, images, install, power, snapshots, templates
 from oms.contract.operation import Operation, Service
 
 Methods = dict[str, type[Operation[Any]]]
 
 MODULES: tuple[ModuleType, ...] = (
-    auth, func, kvm, description, devices, images, install, power, snapshots, templates, iso, lvm, task,
+    auth, func, kvm, description, devices, images, install, power, snapshots, templates, arrivals,
+    iso, lvm, task,
 )  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from oms.bus.enrolment import Refusal
 from oms.contract import iso
 from oms.contract.errors import AuthError, FuncManError, NoSuchTask
 from oms.contract.internal import SendFile
-from oms.contract.kvm import images
+from oms.contract.kvm import arrivals, images
 from oms.contract.operation import HostOperation, Operation, Permission
 from oms.contract.registry import BY_WIRE
 from oms.server.desk import House
@@ -26,10 +26,15 @@ from oms.server.store.hosts import Host
 from oms.server.store.jobs import ENDED, Job
 from oms.server.store.sessions import Session
 
-UPLOADS: tuple[type[Operation[Any]], ...] = (iso.UploadImage, images.UploadFileBasedImage)
+UPLOADS: tuple[type[Operation[Any]], ...] = (
+    iso.UploadImage,
+    images.UploadFileBasedImage,
+    arrivals.UploadTemplate,
+)
 """Whoever may call these brings their bytes."""
 COPIES: dict[type[Operation[Any]], Callable[[Any], tuple[str, str, str]]] = {
-    iso.CopyImage: lambda op: (op.from_hostname, "iso", op.image_name)
+    iso.CopyImage: lambda op: (op.from_hostname, "iso", op.image_name),
+    arrivals.CopyTemplate: lambda op: (op.from_hostname, "template", op.template_name),
 }
 """From which host, out of which directory, which file."""
 LOOK_SECONDS = 0.25

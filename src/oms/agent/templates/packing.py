@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import hashlib
 import io
-import os
 import tarfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -30,7 +29,7 @@ from oms.agent.kvm import block_devices
 from oms.agent.kvm.conditions import present
 from oms.agent.templates import manifest, ovf_writing, package, packing_settings, preparing
 from oms.agent.templates.packing_settings import Choice, Source
-from oms.contract.errors import AlreadyThere, HypervisorUnavailable, OmsError
+from oms.contract.errors import HypervisorUnavailable, OmsError
 
 COPIED, CONVERTED, PACKED = 30.0, 85.0, 98.0
 """Percents at which the steps end; the first only where the machine is on."""
@@ -78,7 +77,7 @@ async def pack(order: Order, host: Host, machines: Machines) -> None:
                 await held.enter_async_context(host.leases.hold(host.job, alone=(lease,), shared=shared))
                 if host.job.resumed and machine.live is not None:
                     await machines.end_copy(machine.uuid, _copies(files.staging_of(templates, host.job.id)))
-                _refuse_taken(order.template, host, target)
+                preparing.refuse_taken(host.job, target)
                 staging = await held.enter_async_context(placing.building(templates, host.job))
                 if not placing.is_placed(host.job, target):
                     work = _built(order, host, machines, disks, staging)
@@ -201,12 +200,6 @@ def _member(archive: io.BufferedIOBase, name: str, size: int) -> None:
 def _fill(archive: io.BufferedIOBase) -> None:
     """To the end of the last block."""
     archive.write(bytes(-archive.tell() % BLOCK))
-
-
-def _refuse_taken(template: str, host: Host, target: Path) -> None:
-    placing.refuse_taken(host.job, target)
-    if os.path.lexists(host.storage.templates / template):
-        raise AlreadyThere(f"There is a template {template!r} already: choose another name", template=template)
 
 
 def _lease(disk: Source, host: Host) -> str:

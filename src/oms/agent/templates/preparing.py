@@ -6,26 +6,38 @@ uses one finds it unpacked, or unpacks it, and looks again: the package may be a
 
 import asyncio
 import contextlib
+import os
 from collections.abc import AsyncIterator, Collection
 from pathlib import Path
 from typing import Final
 
 from oms.agent import placing
-from oms.agent.context import Host
+from oms.agent.context import Host, Job
 from oms.agent.errands import Errand
 from oms.agent.host import files, space
 from oms.agent.host.stoppable import Progress
 from oms.agent.leases import Holder
 from oms.agent.templates import package, unpacking
 from oms.agent.templates.package import Package
+from oms.contract.errors import AlreadyThere
 
+LEASE: Final = "template"
 READERS_WAIT_SECONDS: Final = 8.0
 """So long a read waits for what it set going: mostly, a damaged package is refused when it is looked at."""
 
 
 def lease(name: str) -> str:
     """The name under which a template is held."""
-    return f"template/{name}"
+    return f"{LEASE}/{name}"
+
+
+def refuse_taken(job: Job, target: Path) -> None:
+    """See that an archive's name is no template's, in whichever form, or was given by this job already. Raises
+    AlreadyThere."""
+    placing.refuse_taken(job, target)
+    name = target.name.removesuffix(package.ARCHIVE)
+    if os.path.lexists(target.parent / name):
+        raise AlreadyThere(f"There is a template {name!r} already: choose another name", template=name)
 
 
 @contextlib.asynccontextmanager

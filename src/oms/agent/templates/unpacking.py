@@ -65,6 +65,13 @@ async def unpack(opened: Package, templates: Path, staging: Path, progress: Prog
     await in_thread(lambda _go_on: _settle(made, place_of(templates, opened)))
 
 
+async def compare(opened: Package) -> None:
+    """See that each disk is the one whose digest stands in the manifest, where there is one. Raises BadPackage."""
+    for disk in opened.appliance.disks if opened.digests else ():
+        if disk.file is not None:
+            await in_thread(functools.partial(_compare, disk, opened.parts[disk.file.name], opened))
+
+
 async def _disk(disk: PackedDisk, opened: Package, target: Path, told: Progress) -> None:
     if disk.file is None:
         await qemu_img.create(target, "qcow2", disk.capacity_bytes)

@@ -29,13 +29,16 @@ PartAt = Callable[[int, str], Part]
 
 class Kind(msgspec.Struct, frozen=True):
     """One kind of files. `noun` as in "ISO image", `lease` as in "iso"; `check` looks at a file that has come
-    whole, and `place` gives it its name."""
+    whole, and `place` gives it its name. Callers leave the `ending` of its name out; `refuse_taken` sees early
+    that the name is free."""
 
     directory: Path
     noun: str
     lease: str
     check: Callable[[Path], Awaitable[None]]
     place: Callable[[Job, Path, Path], Awaitable[None]]
+    ending: str = ""
+    refuse_taken: Callable[[Job, Path], None] = placing.refuse_taken
 
 
 async def upload(host: Host, kind: Kind, name: str, size_bytes: int, sha256: str) -> Upload:
@@ -77,11 +80,11 @@ async def _arrive(
     *,
     begun: Callable[[], Awaitable[None]] | None = None,
 ) -> Received:
-    job, path = host.job, shelf.path_of(kind.directory, name)
+    job, path = host.job, shelf.path_of(kind.directory, f"{name}{kind.ending}")
     coming = f"incoming/{kind.lease}/{name}"
     _admit(host, coming, wanted)
     async with host.leases.hold(job, alone=(coming,)):
-        placing.refuse_taken(job, path)
+        kind.refuse_taken(job, path)
         async with placing.building(kind.directory, job, anew=False) as staging:
             if not placing.is_placed(job, path):
                 if not job.resumed:
@@ -89,11 +92,11 @@ async def _arrive(
                 if begun is not None:
                     await begun()
                 async with job.aside(), job.cancellable():
-                    received = await incoming.receive(job, staging / name, wanted, part_at)
-                    await kind.check(staging / name)
+                    received = await incoming.receive(job, staging / path.name, wanted, part_at)
+                    await kind.check(staging / path.name)
                 await job.record("whole", msgspec.to_builtins(received))
                 async with host.leases.hold(job, alone=(f"{kind.lease}/{name}",)):
-                    await kind.place(job, staging / name, path)
+                    await kind.place(job, staging / path.name, path)
     received = msgspec.convert(job.recall("whole"), Received)
     job.note("sha256", received.sha256)
     return received

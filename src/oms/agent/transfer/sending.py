@@ -1,16 +1,39 @@
 """A file of this host for another host's job: found by its kind and name, and nothing else can be asked for."""
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
 from oms.agent import placing, shelf
 from oms.agent.context import Storage
+from oms.agent.templates import package
 from oms.agent.transfer.relay import Relay
 from oms.contract.errors import NotSupported
 from oms.contract.internal import SendFile
 
 
+class Sent(msgspec.Struct, frozen=True):
+    """Where the files of a kind lie, what people call one, and the ending that its name has there."""
+
+    directory: Callable[[Storage], Path]
+    noun: str
+    ending: str = ""
+
+
+KINDS: Final = {
+    "iso": Sent(lambda storage: storage.iso, "ISO image"),
+    "template": Sent(lambda storage: storage.templates, "template in one archive", package.ARCHIVE),
+}
+"""Each kind of files that is sent, by the word for it between OMS and its agents."""
+
+
 async def send(relay: Relay, storage: Storage, op: SendFile) -> int:
     """Begin to send it; its size. Raises NotThere, NotSupported, HostBusy, FuncManError."""
-    if op.kind != "iso":
+    if (kind := KINDS.get(op.kind)) is None:
         raise NotSupported(f"This host's agent sends no files of the kind {op.kind!r}.")
-    file = shelf.find(storage.iso, op.name, "ISO image")
-    with placing.told(storage.iso):
+    directory = kind.directory(storage)
+    file = shelf.find(directory, f"{op.name}{kind.ending}", kind.noun)
+    with placing.told(directory):
         return await relay.send(file, op.job, op.offset)

@@ -19,7 +19,7 @@ from oms.contract.operation import Permission
 from oms.contract.registry import OPERATIONS
 from tests.agent.templates.packages import small_template
 from tests.contract.document import METHODS, Documented
-from tests.hosts import tours, wire
+from tests.hosts import container_tours, tours, wire
 from tests.hosts.conftest import MakeDomain
 from tests.hosts.guest_image import UP_MARKER
 from tests.hosts.install_cd import tiny_cd
@@ -78,6 +78,7 @@ def test_every_method_answers_in_every_way_of_writing(
     tours.disk_images(tour, oms)
     tours.iso_images(tour, oms)
     tours.templates(tour, oms)
+    container_tours.containers(tour)
     _tour_of_an_installation(tour, oms.iso / f"{ask.__name__}.iso")
     assert tour.call("kvmservices.delete_vm", "openfiler") == 0
     assert tour.call("kvmservices.list_vms") == []

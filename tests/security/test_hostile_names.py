@@ -57,6 +57,7 @@ ANY_TEXT: dict[tuple[str, str], Says] = {
     ("isoservices.fetch_image", "url"): is_error("FuncManError"),
     ("kvmservices.fetch_file_based_image", "url"): is_error("FuncManError"),
     ("kvmservices.fetch_template", "url"): is_error("FuncManError"),
+    ("ovzservices.update_vm_settings", "container_settings_dictionary"): is_error("FuncManError"),  # none is there
     # Any text is "yes" there; the machine of the call's example is there already.
     ("kvmservices.create_vm_from_iso", "noapic_on_off"): is_error("FuncManError"),
     ("kvmservices.create_vm_from_iso", "noacpi_on_off"): is_error("FuncManError"),
@@ -66,7 +67,8 @@ ANY_TEXT: dict[tuple[str, str], Says] = {
 
 def expected(kind: Kind, param: Param) -> Says | None:
     """What a method says to any text in the place of that parameter; None where it may be no such thing at all."""
-    return is_refused if dict in _inside(param.type) else ANY_TEXT.get((kind.facts.wire, param.name))
+    says = ANY_TEXT.get((kind.facts.wire, param.name))
+    return says or (is_refused if dict in _inside(param.type) else None)
 
 
 LEGAL = {("funcservices.list_signed", "optional_tag_name"): ["v m1", "a:b"]}

@@ -50,6 +50,17 @@ class AgentConfig(msgspec.Struct, frozen=True):
     block_devices: tuple[str, ...] = ()
     """Devices, besides logical volumes, that may become machines' disks, as in `/dev/sdb`: what is on them is
     lost."""
+    containers: Literal["auto", "lxc", "openvz", "never"] = "auto"
+    """What runs containers; `auto` takes OpenVZ where the kernel has it, else LXC where that is installed."""
+    lxc_path: Path = Path("/var/lib/lxc")
+    """Where LXC's containers are."""
+    container_ids: str = ""
+    """The ids on this host that new containers have instead of 0 and up, as in `100000:65536`; `none`: the host's
+    own, so that their root is root. By default what `/etc/subuid` and `/etc/subgid` give to root."""
+    container_bridge: str = ""
+    """The bridge that new containers are on; by default they are on none: the host routes to their addresses."""
+    container_stop_seconds: Seconds = 30
+    """How long a container has to shut down before it is killed."""
     device_mapper: Mapper = "auto"
     """`never`: the kernel has none, so logical volumes are kept, and have no devices."""
     lvm_devices: tuple[str, ...] = ()

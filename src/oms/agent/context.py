@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from oms.agent.errands import Errands
 from oms.agent.guests import Machines
+from oms.agent.guests.containers import Containers
 from oms.agent.host.lvm import Lvm
 from oms.agent.leases import Leases
 from oms.agent.transfer.part import Bringer
@@ -81,12 +82,17 @@ class Offer:
     """Of new disk images for which nobody has said another."""
     block_devices: tuple[str, ...] = ()
     """Paths of devices, besides logical volumes, that may be given to machines as they are."""
+    container_bridge: str = ""
+    """The bridge for containers whose network nobody has said; "": none, they are routed."""
+    container_stop_seconds: float = 30.0
+    """How long a container's init has to shut it down before it is killed; 0: it is not asked."""
 
 
 @dataclass(frozen=True)
 class Host:
-    """The host, as handlers see it. `machines` is None where no hypervisor for machines can run; `leases` are the
-    things that jobs hold besides the target that their operation names, `errands` what reads have set going."""
+    """The host, as handlers see it. `machines` is None where no hypervisor for machines can run, `containers`
+    where there can be none; `leases` are the things that jobs hold besides the target that their operation names,
+    `errands` what reads have set going."""
 
     storage: Storage
     machines: Machines | None
@@ -98,3 +104,4 @@ class Host:
     relay: Bringer | None = None
     """Where bytes come from that callers and other hosts bring through OMS."""
     fetching: Fetching = field(default_factory=Fetching)
+    containers: Containers | None = None

@@ -1,6 +1,6 @@
 """What this host is, told to OMS whenever it changes and, as a sign of life, at intervals.
 
-The number of machines follows the hypervisor's own events; libvirt is not asked by the clock.
+The number of guests follows the hypervisors' own events; they are not asked by the clock.
 """
 
 import asyncio
@@ -15,6 +15,7 @@ import structlog
 
 from oms import __version__
 from oms.agent.guests import Change, Machines
+from oms.agent.guests.containers import Containers
 from oms.contract.errors import OmsError
 from oms.contract.internal import HostFacts
 from oms.contract.operation import HostOperation
@@ -30,16 +31,22 @@ AGAIN_SECONDS = 10.0
 class Facts:
     """The facts of this host as they are now."""
 
-    def __init__(self, machines: Machines | None, tell: Callable[[HostFacts], None]) -> None:
-        """`machines` is None where no hypervisor can run; `tell` publishes."""
-        self._machines, self._tell = machines, tell
-        self._now = of_this_host(machines)
+    def __init__(
+        self,
+        machines: Machines | None,
+        tell: Callable[[HostFacts], None],
+        containers: Containers | None = None,
+    ) -> None:
+        """`machines` and `containers` are None where there can be none; `tell` publishes."""
+        self._machines, self._containers, self._tell = machines, containers, tell
+        self._now = of_this_host(machines, containers)
+        self._counts: dict[str, int] = {}
         self._names: dict[str, str] = {}
         self._changed = asyncio.Event()
         self._changed.set()
 
     def now(self) -> HostFacts:
-        """The facts; the number of machines as of the last change."""
+        """The facts; the number of guests as of the last change."""
         return self._now
 
     def target(self, op: HostOperation[object]) -> str:
@@ -49,7 +56,7 @@ class Facts:
 
     async def run(self) -> None:
         """Watch and tell, for ever."""
-        end = self._machines.on_change(self._hear) if self._machines else lambda: None
+        ends = [guests.on_change(self._hear) for guests in self._guests()]
         loop = asyncio.get_running_loop()
         alive_until = loop.time() + HEARTBEAT_SECONDS
         try:
@@ -59,43 +66,52 @@ class Facts:
                     alive_until = loop.time() + HEARTBEAT_SECONDS
                 await self._rest(alive_until)
         finally:
-            end()
+            for end in ends:
+                end()
 
     def _hear(self, _change: Change) -> None:
         self._changed.set()
 
     async def _looked(self) -> bool:
-        """Count the machines if something happened to them; answers whether the facts are others now."""
+        """Count the guests if something happened to them; answers whether the facts are others now."""
         before = self._now
-        if self._machines is not None and self._changed.is_set():
+        if self._changed.is_set():
             self._changed.clear()
-            await self._count(self._machines)
+            for guests in self._guests():
+                await self._count(guests)
+            self._now = msgspec.structs.replace(self._now, vmcount=sum(self._counts.values()))
         return self._now != before
 
-    async def _count(self, machines: Machines) -> None:
+    def _guests(self) -> list[Machines | Containers]:
+        return [guests for guests in (self._machines, self._containers) if guests is not None]
+
+    async def _count(self, guests: Machines | Containers) -> None:
         try:
-            states = await machines.states()
+            states = await guests.states()
         except OmsError as error:
-            log.warning("the machines cannot be counted", why=error.message)
+            log.warning("the guests cannot be counted", why=error.message)
             asyncio.get_running_loop().call_later(AGAIN_SECONDS, self._changed.set)
             return
-        self._names = {machine.uuid.lower(): machine.name for machine in states}
-        self._now = msgspec.structs.replace(self._now, vmcount=len(states))
+        if guests is self._machines:
+            self._names = {machine.key.lower(): machine.name for machine in states}
+        self._counts["machines" if guests is self._machines else "containers"] = len(states)
 
     async def _rest(self, until: float) -> None:
         """Until something has changed, or the time has come."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout_at(until):
-                await self._changed.wait() if self._machines else await asyncio.Event().wait()
+                await self._changed.wait() if self._guests() else await asyncio.Event().wait()
                 await asyncio.sleep(GATHER_SECONDS)
 
 
-def of_this_host(machines: Machines | None, proc: Path = Path("/proc")) -> HostFacts:
+def of_this_host(
+    machines: Machines | None, containers: Containers | None = None, proc: Path = Path("/proc")
+) -> HostFacts:
     """What is known without asking the hypervisor."""
     system = os.uname()
     return HostFacts(
         version=__version__,
-        hypervisors=("kvm",) if machines else (),
+        hypervisors=(*(("kvm",) if machines else ()), *(("openvz",) if containers else ())),
         kvm_domain_type=machines.capabilities.domain_type if machines else "",
         architecture=system.machine,
         distribution=_distribution(),

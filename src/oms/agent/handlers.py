@@ -6,11 +6,17 @@ from oms.agent.iso import handlers as iso
 from oms.agent.kvm import description, devices, install, power, snapshots
 from oms.agent.kvm import handlers as kvm
 from oms.agent.lvm import handlers as lvm
+from oms.agent.ovz import description as ovz_description
+from oms.agent.ovz import handlers as ovz
+from oms.agent.ovz import power as ovz_power
 from oms.agent.templates import arriving
 from oms.agent.templates import handlers as templates
 from oms.contract.handlers import Handlers
 
-ROOMS = (images, install, kvm, description, power, snapshots, devices, iso, lvm, templates, arriving)
+ROOMS = (
+    images, install, kvm, description, power, snapshots, devices, iso, lvm, templates, arriving,
+    ovz, ovz_description, ovz_power,
+)  # fmt: skip
 
 handlers: Handlers[Host] = Handlers()
 for room in ROOMS:

@@ -13,6 +13,7 @@ from typing import Any
 
 import structlog
 
+from oms.agent import containers as container_choice
 from oms.agent import dispatch, placing
 from oms.agent.clock import ServerClocks
 from oms.agent.config import AgentConfig
@@ -21,6 +22,8 @@ from oms.agent.enrol import Enrolment, wall_clock
 from oms.agent.errands import Errands
 from oms.agent.events import Events
 from oms.agent.facts import Facts
+from oms.agent.guests import Machines
+from oms.agent.guests.containers import Containers
 from oms.agent.handlers import handlers
 from oms.agent.host import authorized_keys, durable
 from oms.agent.host.authorized_keys import KeyRefused
@@ -133,10 +136,13 @@ class Agent:
             hypervisor = Hypervisor(self._config)
             parts.push_async_callback(hypervisor.close)
             await hypervisor.begin()
-            facts = Facts(hypervisor.machines, self._events.facts)
+            containers = await container_choice.found(self._config)
+            if containers is not None:
+                parts.push_async_callback(containers.close)
+            facts = Facts(hypervisor.machines, self._events.facts, containers)
             journal = await Journal.open(self._config.home / "journal.db")
             parts.push_async_callback(journal.close)
-            serve = await self._prepared(parts, journal, facts, hypervisor)
+            serve = await self._prepared(parts, journal, facts, hypervisor.machines, containers)
             self._while_in(parts, self._events.run(), facts.run())
             enrolment = Enrolment(self._config, self._identity, facts.now, self._now)
             while True:
@@ -144,7 +150,12 @@ class Agent:
                     await asyncio.sleep(self._config.rejoin_after)
 
     async def _prepared(
-        self, parts: contextlib.AsyncExitStack, journal: Journal, facts: Facts, hypervisor: Hypervisor
+        self,
+        parts: contextlib.AsyncExitStack,
+        journal: Journal,
+        facts: Facts,
+        machines: Machines | None,
+        containers: Containers | None,
     ) -> RequestHandler:
         """The jobs, those of the last run taken up again, and the function that answers requests."""
         lvm = Lvm(self._config.device_mapper, self._config.lvm_devices)
@@ -153,6 +164,8 @@ class Agent:
             bridge=self._config.bridge,
             disk_format=self._config.image_format,
             block_devices=self._config.block_devices,
+            container_bridge=self._config.container_bridge,
+            container_stop_seconds=self._config.container_stop_seconds,
         )
         errands = Errands()
         parts.push_async_callback(errands.close)
@@ -160,15 +173,17 @@ class Agent:
         parts.callback(relay.close)
 
         def surroundings(job: Job) -> Host:
-            return Host(
-                storage, hypervisor.machines, job, leases, offer, lvm, errands, relay, self._config.fetching
-            )
+            fetching = self._config.fetching
+            return Host(storage, machines, job, leases, offer, lvm, errands, relay, fetching, containers)
 
         self._jobs = Jobs(
             journal, handlers, surroundings, clocks=self._clocks, events=self._events, lane=facts.target
         )
         parts.push_async_callback(self._jobs.stop, 0)
-        await self._sweep(storage, {entry.id for entry, _ in await journal.unfinished()})
+        open_jobs = {entry.id for entry, _ in await journal.unfinished()}
+        await self._sweep(storage, open_jobs)
+        if containers is not None:
+            await containers.sweep(open_jobs)
         await self._jobs.recover()
         return dispatch.build(
             handlers,

@@ -11,7 +11,9 @@
     └── ApplicationError                origin 2: codes 1000 and up, never reused
         ├── FuncManError                1000  the host, or what runs on it, could not do it
         │   ├── NoSuchMachine                 no machine of that name
+        │   │   └── NoSuchContainer           no container of that id
         │   ├── MachineIsOff                  only a running machine can do that
+        │   │   └── ContainerIsOff            only a running container can do that
         │   ├── GuestDidNotReact              what runs in the machine was asked, and let the time pass
         │   ├── NotThere                      no image, volume, snapshot, device of that name
         │   ├── AlreadyThere                  the name is taken
@@ -141,10 +143,22 @@ class NoSuchMachine(FuncManError):
     reason = "no_such_machine"
 
 
+class NoSuchContainer(NoSuchMachine):
+    """The host has no container of that id."""
+
+    reason = "no_such_container"
+
+
 class MachineIsOff(FuncManError):
     """The machine is off, and only one that runs can do that; nothing was changed."""
 
     reason = "machine_is_off"
+
+
+class ContainerIsOff(MachineIsOff):
+    """The container is off, and only one that runs can do that; nothing was changed."""
+
+    reason = "container_is_off"
 
 
 class GuestDidNotReact(FuncManError):

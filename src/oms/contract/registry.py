@@ -3,14 +3,17 @@
 from types import ModuleType
 from typing import Any
 
-from oms.contract import auth, func, iso, kvm, lvm, task
+from oms.contract import auth, func, iso, kvm, lvm, ovz, task
 from oms.contract.kvm import arrivals, description, devices, images, install, power, snapshots, templates
 from oms.contract.operation import Operation, Service
+from oms.contract.ovz import description as ovz_description
+from oms.contract.ovz import power as ovz_power
 
 Methods = dict[str, type[Operation[Any]]]
 
 MODULES: tuple[ModuleType, ...] = (
     auth, func, kvm, description, devices, images, install, power, snapshots, templates, arrivals,
+    ovz, ovz_description, ovz_power,
     iso, lvm, task,
 )  # fmt: skip
 

@@ -58,6 +58,18 @@ VmName = Annotated[
 ]
 """A machine's name. Machines that were made elsewhere with a wilder name are addressed by their UUID."""
 
+_ContainerNumber = Annotated[int, Meta(ge=1, le=2**31 - 1)]
+_ContainerName = Annotated[str, Meta(pattern=r"\A(?:[A-Za-z0-9][A-Za-z0-9._+-]*)\Z", min_length=1, max_length=63)]
+ContainerId = Annotated[
+    _ContainerNumber | _ContainerName,
+    Meta(
+        description="a container's id: a whole number from 1 on, or the same as a text, or the name of one that "
+        "was made without OMS: letters, digits and . _ + -, first a letter or digit, at most 63",
+        examples=["129"],
+    ),
+]
+"""A container's id, as the document's clients write it: now a number, now digits."""
+
 FileName = Annotated[
     str,
     text(

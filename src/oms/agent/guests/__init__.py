@@ -1,25 +1,32 @@
-"""The port to the hypervisors: what the agent asks of virtual machines, whoever runs them.
+"""The port to the hypervisors: what the agent asks of guests, whoever runs them.
 
-Everything here is plain data and one Protocol. A hypervisor is one package beside this module that keeps it
-(`libvirt`), and says in `Capabilities` what it cannot do, so that handlers ask data and never a kind.
+Everything here is plain data and Protocols: `guests` has what every hypervisor has, this module virtual machines,
+`containers` those. A hypervisor is one package beside these that keeps its Protocol (`libvirt`, `lxc`), and says
+in its capabilities what it cannot do, so that handlers ask data and never a kind.
 
 A machine is named by its UUID everywhere but in `find`: names are given anew to other machines, UUIDs are not.
 """
 
-from collections.abc import Callable
 from typing import Literal, Protocol
 
 import msgspec
 
 from oms.agent.guests.copies import Copies
 from oms.agent.guests.devices import Devices
+from oms.agent.guests.guests import Capacity as Capacity
+from oms.agent.guests.guests import Change as Change
+from oms.agent.guests.guests import DiskUse as DiskUse
+from oms.agent.guests.guests import Guests as Guests
+from oms.agent.guests.guests import MemoryUse as MemoryUse
+from oms.agent.guests.guests import NetworkUse as NetworkUse
+from oms.agent.guests.guests import Progress as Progress
+from oms.agent.guests.guests import Stat as Stat
+from oms.agent.guests.guests import State as State
+from oms.agent.guests.guests import Use as Use
 from oms.agent.guests.parts import Definition as Definition
 from oms.agent.guests.parts import Disk as Disk
 from oms.agent.guests.parts import Nic as Nic
 from oms.agent.guests.snapshots import Snapshots
-
-State = Literal["running", "paused", "shutdown", "crashed"]
-"""`shutdown` is off, or so far in going off that there is no way back."""
 
 DomainType = Literal["kvm", "qemu"]
 """How machines are run: by the processor itself, or emulated."""
@@ -29,14 +36,8 @@ End = Literal["", "guest", "poweroff", "reboot", "destroyed", "crashed"]
 that this is the end, or by its guest in one way or the other, which nobody heard; `destroyed`: its power was taken
 away; `crashed`: its process died. "" where nothing is known."""
 
-Stat = Literal["cpu", "memory", "df", "network"]
-"""What `use` can measure of a running machine."""
-
 Asking = Literal["button", "agent"]
 """How a guest is asked to shut down: by its power button (ACPI), or through the agent in it."""
-
-Progress = Callable[[float], None]
-"""Told now and then how far a long change is, in percent."""
 
 
 class Capabilities(msgspec.Struct, frozen=True):
@@ -64,6 +65,11 @@ class MachineState(msgspec.Struct, frozen=True):
     cpu_time_ns: int
     """Since its start; 0 where it is off."""
 
+    @property
+    def key(self) -> str:
+        """Its UUID."""
+        return self.uuid
+
 
 class Machine(msgspec.Struct, frozen=True):
     """A machine in full. It has one definition at least."""
@@ -85,63 +91,8 @@ class Machine(msgspec.Struct, frozen=True):
     """Which of its runs this is: another number after each start, 0 while it is off."""
 
 
-class DiskUse(msgspec.Struct, frozen=True):
-    """KB on the host's disks, of what the machine sees."""
-
-    used_kb: int
-    size_kb: int
-
-
-class MemoryUse(msgspec.Struct, frozen=True):
-    """KB."""
-
-    used_kb: int
-    total_kb: int
-
-
-class NetworkUse(msgspec.Struct, frozen=True):
-    """The first interface: its name on the host's side, and the machine's address there or ""."""
-
-    name: str
-    address: str
-
-
-class Use(msgspec.Struct, frozen=True):
-    """What one running machine uses, as far as it was asked for and is known."""
-
-    cpu_percent: float | None = None
-    """Of all its CPUs, since about the last question; None at the first."""
-    memory: MemoryUse | None = None
-    disk: DiskUse | None = None
-    network: NetworkUse | None = None
-
-
-class Capacity(msgspec.Struct, frozen=True):
-    """What this host has for machines."""
-
-    cpus: int
-    max_vcpus: int
-    """The most that the hypervisor gives to one machine."""
-    available_memory_kb: int
-    """What a new machine could be given now without others being swapped out."""
-
-
-class Change(msgspec.Struct, frozen=True):
-    """Something happened to a machine, by whomever. The same may be told more than once, and late: ask again."""
-
-    uuid: str
-    name: str
-    what: Literal["defined", "removed", "started", "stopped", "crashed", "paused", "resumed", "anything"]
-    """`anything`, without uuid and name: changes were missed while the hypervisor was away."""
-
-
-class Machines(Snapshots, Copies, Devices, Protocol):
+class Machines(Guests[Machine], Snapshots, Copies, Devices, Protocol):
     """The virtual machines of this host.
-
-    Every method may raise `HypervisorUnavailable`, at once where the hypervisor is known to be away and after some
-    seconds where it hangs. The methods that change something say in it whether nothing was changed or whether that
-    is not known (`data.outcome`: "nothing" or "unknown"). Those that take a uuid raise `NoSuchMachine`. What the
-    hypervisor refuses is a `FuncManError` with its words.
 
     Methods with an `on_progress` take as long as they take. Cancelled, they take back what they began before that
     is told; where it was too late for that, they have done it and return.
@@ -154,19 +105,13 @@ class Machines(Snapshots, Copies, Devices, Protocol):
     async def states(self) -> list[MachineState]:
         """All machines, as they were at some moment after the call began."""
 
-    async def use(self, wanted: frozenset[Stat]) -> dict[str, Use]:
-        """What the running machines use, by uuid. One that does not answer may be missing."""
-
-    async def capacity(self) -> Capacity:
-        """What this host has for machines now."""
-
     async def emulator(self) -> str:
         """The program that runs machines here."""
 
     async def networks(self) -> frozenset[str]:
         """The names of the hypervisor's own networks that are active now."""
 
-    async def find(self, name: str) -> Machine:
+    async def find(self, name: str, /) -> Machine:
         """The machine of that name, or else of that uuid. Raises NoSuchMachine."""
 
     async def disk_sizes(self, machine: Machine) -> dict[str, int]:
@@ -175,26 +120,17 @@ class Machines(Snapshots, Copies, Devices, Protocol):
     async def all(self) -> list[Machine]:
         """All machines in full; slow where there are many."""
 
-    async def start(self, uuid: str) -> None:
+    async def start(self, uuid: str, /) -> None:
         """Start it, from its saved state where it has one. One that runs stays so."""
 
     async def start_once(self, uuid: str, xml: str) -> None:
         """Start it from another definition than the kept one, for this run alone. One that runs stays so."""
-
-    async def resume(self, uuid: str) -> None:
-        """Let a paused machine go on. One that runs stays so."""
-
-    async def stop(self, uuid: str) -> None:
-        """Take its power away. One that is off stays so."""
 
     async def ask_off(self, uuid: str, how: Asking) -> None:
         """Ask the guest to shut down. It does so in its own time, or does not."""
 
     async def reset(self, uuid: str) -> None:
         """Start a running machine anew at once, as by its reset button."""
-
-    async def pause(self, uuid: str) -> None:
-        """Have it stand still, its memory kept. One that is paused stays so."""
 
     async def save(self, uuid: str, on_progress: Progress) -> None:
         """Put what a running machine is doing on the host's disk, and end it; broken off, it goes on running."""
@@ -204,9 +140,6 @@ class Machines(Snapshots, Copies, Devices, Protocol):
 
     async def settle(self, uuid: str) -> None:
         """Wait until a long change that an earlier run of the agent began has come to its end, whichever."""
-
-    async def set_autostart(self, uuid: str, *, on: bool) -> None:
-        """Whether it starts with the host."""
 
     async def define(self, xml: str) -> str:
         """Make a machine from a definition in libvirt's XML, or put that in place of its present one; its uuid."""
@@ -222,9 +155,3 @@ class Machines(Snapshots, Copies, Devices, Protocol):
 
     async def set_live_memory(self, uuid: str, memory_kb: int) -> None:
         """Change the memory of a running machine; the guest follows in its own time."""
-
-    def on_change(self, callback: Callable[[Change], None]) -> Callable[[], None]:
-        """Call back in the event loop at each change. Answers the function that ends it."""
-
-    async def close(self) -> None:
-        """Let go of the hypervisor; machines are not touched."""

@@ -1,0 +1,1 @@
+"""Containers: the OpenVZService of this host."""

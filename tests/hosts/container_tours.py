@@ -1,0 +1,25 @@
+"""The stretches of the tour that are about containers."""
+
+from tests.hosts.wire import Tour
+
+
+def containers(tour: Tour) -> None:
+    """On a host that can have none: each call says so."""
+    for method, params in (
+        ("list_vms", ("cpu", "memory")),
+        ("list_vms_status", ()),
+        ("parse_system_min_max", ()),
+        ("parse_vm_settings", (129,)),
+        ("update_vm_settings", (129, {"vcpu": "2"})),
+        ("start_vm", ("129",)),
+        ("stop_vm", ("129",)),
+        ("delete_vm", (129,)),
+        ("describe_vm", (129,)),
+        ("reboot_vm", (129,)),
+        ("suspend_vm", (129,)),
+        ("resume_vm", (129,)),
+        ("set_autostart_vm", (129, True)),
+    ):
+        assert tour.refused(f"ovzservices.{method}", *params).error["data"]["reason"] == "not_supported"
+    assert tour.refused("ovzservices.start_vm", "../129").error["data"]["parameter"] == "container_id"
+    assert tour.refused("ovzservices.start_vm", 0).error["data"]["parameter"] == "container_id"

@@ -2,12 +2,14 @@
 
 import re
 import socket
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
 
 from oms.agent.host.lvm import Mapper
+from oms.agent.passage.passages import MB, Terms, ports, towards
 from oms.agent.transfer.web import Fetching
 from oms.bus import enrolment
 from oms.bus.pinning import plain
@@ -65,6 +67,12 @@ class AgentConfig(msgspec.Struct, frozen=True):
     """`never`: the kernel has none, so logical volumes are kept, and have no devices."""
     lvm_devices: tuple[str, ...] = ()
     """Nothing but these is looked at for volume groups; all by default."""
+    migration_address: str = ""
+    """The IP address at which other hosts bring machines here; by default the one from which OMS is reached."""
+    migration_ports: str = "49216-49279"
+    """The ports on which that is done, one for each machine on its way. A firewall lets other hosts through."""
+    migration_mb_per_second: Annotated[float, msgspec.Meta(ge=0)] = 0
+    """How many MB per second this host sends to others at most, all together; 0: as many as there can be."""
     authorized_keys: str = "/root/.ssh/authorized_keys"
     """Where OMS's key for consoles is put; empty: nowhere."""
     rejoin_after: Seconds = 120
@@ -77,6 +85,13 @@ class AgentConfig(msgspec.Struct, frozen=True):
     def fetching(self) -> Fetching:
         """What is fetched from the web."""
         return Fetching(self.fetch_private, self.fetch_largest_gb * 1024**3)
+
+    @property
+    def passages(self) -> Terms:
+        """How this host meets others."""
+        address, server = self.migration_address, self.server
+        per_second = self.migration_mb_per_second * MB
+        return Terms(lambda: address or towards(server), ports(self.migration_ports), per_second)
 
     @property
     def home(self) -> Path:
@@ -104,4 +119,10 @@ def checked(config: AgentConfig) -> AgentConfig:
     if config.ca_sha256 and not re.fullmatch(r"[0-9a-f]{64}", plain(config.ca_sha256)):
         raise SettingsError("ca_sha256 is 64 hexadecimal digits, as OMS printed them at its start.")
     config.host_name()
+    try:
+        _ = config.passages
+        if config.migration_address:
+            ip_address(config.migration_address)
+    except ValueError as error:
+        raise SettingsError(f"A setting for migration is not legal: {error}.") from error
     return config

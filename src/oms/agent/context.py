@@ -10,6 +10,7 @@ from oms.agent.guests import Machines
 from oms.agent.guests.containers import Containers
 from oms.agent.host.lvm import Lvm
 from oms.agent.leases import Leases
+from oms.agent.passage.passages import Passages
 from oms.agent.transfer.part import Bringer
 from oms.agent.transfer.web import Fetching
 from oms.contract.types import DiskFormat
@@ -105,3 +106,5 @@ class Host:
     """Where bytes come from that callers and other hosts bring through OMS."""
     fetching: Fetching = field(default_factory=Fetching)
     containers: Containers | None = None
+    passages: Passages | None = None
+    """The ways to other hosts."""

@@ -34,6 +34,8 @@ from oms.agent.jobs import Jobs
 from oms.agent.journal import Journal, JournalError
 from oms.agent.leases import Leases
 from oms.agent.libvirtd import Hypervisor
+from oms.agent.passage.matchmaker import OmsMatchmaker
+from oms.agent.passage.passages import Passages
 from oms.agent.transfer import sending
 from oms.agent.transfer.relay import Relay
 from oms.bus.call import defect
@@ -171,10 +173,22 @@ class Agent:
         parts.push_async_callback(errands.close)
         relay = Relay(self._config, self._identity, self._now)
         parts.callback(relay.close)
+        passages = Passages(self._config.passages, OmsMatchmaker(relay))
 
         def surroundings(job: Job) -> Host:
-            fetching = self._config.fetching
-            return Host(storage, machines, job, leases, offer, lvm, errands, relay, fetching, containers)
+            return Host(
+                storage,
+                machines,
+                job,
+                leases,
+                offer,
+                lvm,
+                errands,
+                relay,
+                self._config.fetching,
+                containers,
+                passages,
+            )
 
         self._jobs = Jobs(
             journal, handlers, surroundings, clocks=self._clocks, events=self._events, lane=facts.target

@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from oms.contract.errors import WireError
+from oms.contract.errors import NotThere, WireError
 from oms.contract.operation import HostOperation, Permission, Service, operation
 
 SERVICE = Service("agent", "Agent", "Between OMS and its agents.")
@@ -86,4 +86,24 @@ class SendFile(HostOperation[int], frozen=True):
     offset: int
 
 
-INTERNAL: tuple[type[Any], ...] = (Hello, AskJobs, CancelJob, SendFile)
+class Gate(msgspec.Struct, frozen=True):
+    """Where a job listens for another host: an IP address, a port, and the certificate (PEM) by which it is known
+    there, made for this one purpose."""
+
+    address: str
+    port: int
+    certificate: str
+
+
+@operation(SERVICE, Permission.ADMIN, timeout=5, raises=(NotThere,))
+class WhereGate(HostOperation[Gate], frozen=True):
+    """Where does this job of yours listen for the other host?"""
+
+    job: str
+
+
+INTERNAL: tuple[type[Any], ...] = (Hello, AskJobs, CancelJob, SendFile, WhereGate)
+"""All that OMS asks of its agents by itself."""
+
+JOBS: tuple[type[HostOperation[Any]], ...] = ()
+"""Those of them that are jobs: what one host does because another has a job that needs it."""

@@ -71,6 +71,8 @@ class Facts(msgspec.Struct, frozen=True):
     host_field: str
     target: str | None
     """The field that names the guest or thing which the operation changes, one at a time."""
+    lane: Service
+    """Whose guest or thing that is: the operation's own service, or the one it stands in for."""
     result: Any
     params: tuple[Param, ...]
     summary: str
@@ -131,6 +133,7 @@ def operation(
     varargs: bool = False,
     host_field: str = "server_hostname",
     target: str | None = None,
+    lane: Service | None = None,
 ) -> Callable[[O], O]:
     """State the facts of an operation. Refuses, at import, one without a description or a described field."""
 
@@ -154,6 +157,7 @@ def operation(
             varargs=varargs,
             host_field=host_field,
             target=target,
+            lane=lane or service,
             result=_result(cls),
             params=(*front, *fields),
             summary=document.partition("\n")[0],

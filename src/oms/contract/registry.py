@@ -3,7 +3,7 @@
 from types import ModuleType
 from typing import Any
 
-from oms.contract import auth, func, iso, kvm, lvm, ovz, task
+from oms.contract import auth, func, internal, iso, kvm, lvm, ovz, task
 from oms.contract.kvm import arrivals, description, devices, images, install, power, snapshots, templates
 from oms.contract.operation import Operation, Service
 from oms.contract.ovz import description as ovz_description
@@ -51,3 +51,6 @@ BY_NAME: dict[str, Methods] = {
 
 BY_WIRE: dict[str, type[Operation[Any]]] = {op.facts.wire: op for op in OPERATIONS}
 """`service.method`, by main names only."""
+
+OF_JOBS: dict[str, type[Operation[Any]]] = BY_WIRE | {op.facts.wire: op for op in internal.JOBS}
+"""The same with what is never called from outside, and yet is a job."""

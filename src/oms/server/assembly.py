@@ -7,7 +7,7 @@ from pathlib import Path
 
 import structlog
 
-from oms.bus import transfer
+from oms.bus import introduction, transfer
 from oms.bus.call import Caller
 from oms.bus.wire import ServerWire
 from oms.contract.errors import OmsError
@@ -16,12 +16,14 @@ from oms.server.ca.client import SignerClient
 from oms.server.ca.protocol import Trust
 from oms.server.config import ServerConfig, address
 from oms.server.desk import House
-from oms.server.edge.http import Edge
+from oms.server.edge.http import Edge, Stream
 from oms.server.edge.pages import pages
+from oms.server.edge.passages import PassageDoor
 from oms.server.edge.transfers import Door
 from oms.server.enrol import Enrolment, Signer
 from oms.server.fleet import Fleet
 from oms.server.jobs import Jobs
+from oms.server.matchmaker import Matchmaker
 from oms.server.pipeline import Pipeline
 from oms.server.reads import Reads
 from oms.server.rules.guessing import Guesses
@@ -69,7 +71,11 @@ async def assembled(
     pipeline = Pipeline(house, table(), reads, audit)
     tasks = [asyncio.create_task(work.watch()), asyncio.create_task(_tidy(store, config))]
     try:
-        streams = {transfer.PATH: Door(Transfers(house), audit)}
+        transfers = Transfers(house)
+        streams: dict[str, Stream] = {
+            transfer.PATH: Door(transfers, audit),
+            introduction.PATH: PassageDoor(Matchmaker(house), transfers),
+        }
         yield Edge(pipeline, pages(enrolment, pem), frozenset(config.own_names()), config.qooxdoo, streams)
     finally:
         for task in tasks:

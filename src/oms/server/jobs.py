@@ -36,7 +36,7 @@ from oms.contract.errors import (
 )
 from oms.contract.internal import AskJobs, CancelJob, JobState
 from oms.contract.operation import HostOperation
-from oms.contract.registry import BY_WIRE
+from oms.contract.registry import OF_JOBS
 from oms.server import told
 from oms.server.store import Store, jobs
 from oms.server.store.hosts import Host
@@ -69,12 +69,15 @@ class Jobs:
 
     # --- for callers
 
-    async def submit(self, op: HostOperation[Any], host: Host, owner: str) -> Job:
-        """Write the change down as a job and send it; the same change under way already is the answer instead.
+    async def submit(self, op: HostOperation[Any], host: Host, owner: str, *, job_id: str = "") -> Job:
+        """Write the change down as a job and send it; the same change under way already is the answer instead, or
+        the job of that id, where one is given.
 
         Raises HostBusy where nothing was written.
         """
-        job = _job(op, host, owner, self._caller.now())
+        job = _job(op, host, owner, self._caller.now(), job_id)
+        if job_id and (known := await self._store.read(lambda tx: jobs.by_id(tx, job_id))) is not None:
+            return known
         kept = await self._store.write(lambda tx: self._begin(tx, job))
         self._changed(host.id)
         if kept.id == job.id:
@@ -225,7 +228,7 @@ class Jobs:
                 job, JobExpired("The host did not get this in time: it was not begun and will not be.")
             )
         elif self._caller.now() < job.deadline and job.op:
-            await self._deliver(job, decode(job.op, BY_WIRE[job.method]), first=False)
+            await self._deliver(job, decode(job.op, OF_JOBS[job.method]), first=False)
 
     async def _fail(self, job: Job, error: OmsError) -> None:
         failure = _json(pack(error))
@@ -264,11 +267,11 @@ def _noted(tx: Connection, host_id: str, state: JobState) -> Job | None:
     return jobs.change(tx, job.id, **values) if values else None
 
 
-def _job(op: HostOperation[Any], host: Host, owner: str, moment: float) -> Job:
+def _job(op: HostOperation[Any], host: Host, owner: str, moment: float, job_id: str) -> Job:
     facts = op.facts
     wanted = encode(op)
     return Job(
-        id=secrets.token_hex(16),
+        id=job_id or secrets.token_hex(16),
         method=facts.wire,
         host_id=host.id,
         host=host.name,

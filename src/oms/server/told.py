@@ -5,7 +5,7 @@ from typing import Any
 from oms.bus.call import UNREADABLE, decode, encode, of_host
 from oms.contract.errors import FuncManError, JobCancelled, pack
 from oms.contract.internal import JobState
-from oms.contract.registry import BY_WIRE
+from oms.contract.registry import OF_JOBS
 from oms.server.store import now
 from oms.server.store.jobs import Job
 
@@ -47,14 +47,14 @@ def ended(job: Job, state: JobState) -> dict[str, Any]:
 def _result(job: Job, text: str) -> str:
     """What was understood of a result, as JSON; empty where it is none of the declared type."""
     try:
-        return _json(decode(text, BY_WIRE[job.method].facts.result))
+        return _json(decode(text, OF_JOBS[job.method].facts.result))
     except (KeyError, *UNREADABLE):
         return ""
 
 
 def _failure(job: Job, state: JobState, why: str, kind: type[FuncManError]) -> str:
     """The host's error as JSON, or ours where it gave none."""
-    raises = BY_WIRE[job.method].facts.raises if job.method in BY_WIRE else ()
+    raises = OF_JOBS[job.method].facts.raises if job.method in OF_JOBS else ()
     return _json(pack(of_host(state.error, raises) if state.error else kind(why)))
 
 

@@ -18,7 +18,7 @@ from oms.contract.errors import AuthError, FuncManError, NoSuchTask
 from oms.contract.internal import SendFile
 from oms.contract.kvm import arrivals, images
 from oms.contract.operation import HostOperation, Operation, Permission
-from oms.contract.registry import BY_WIRE
+from oms.contract.registry import OF_JOBS
 from oms.server.desk import House
 from oms.server.meeting import Meetings, Pipe
 from oms.server.store import hosts
@@ -66,7 +66,7 @@ class Transfers:
     async def upload(self, job_id: str, session: Session) -> Job:
         """The upload of that id that this user may bring bytes to. Raises NoSuchTask, AuthError, FuncManError."""
         job = await self._open(job_id)
-        kind = BY_WIRE[job.method]
+        kind = OF_JOBS[job.method]
         if kind not in UPLOADS:
             raise NoSuchTask(f"Job {job_id} is no upload.")
         if session.role < kind.facts.permission:
@@ -85,14 +85,14 @@ class Transfers:
     async def taken_by(self, job_id: str, host: Host) -> Job:
         """The job of that id, of that very host, which takes bytes. Raises NoSuchTask, FuncManError."""
         job = await self._open(job_id)
-        if job.host_id != host.id or not (BY_WIRE[job.method] in UPLOADS or BY_WIRE[job.method] in COPIES):
+        if job.host_id != host.id or not (OF_JOBS[job.method] in UPLOADS or OF_JOBS[job.method] in COPIES):
             raise NoSuchTask(f"There is no job {job_id} that takes bytes.")
         return job
 
     async def brought_by(self, job_id: str, host: Host) -> Job:
         """The job of that id to which that host was asked to bring a file. Raises NoSuchTask, FuncManError."""
         job = await self._open(job_id)
-        kind = BY_WIRE[job.method]
+        kind = OF_JOBS[job.method]
         if kind not in COPIES or COPIES[kind](_op(job))[0] != host.name:
             raise NoSuchTask(f"There is no job {job_id} that takes a file of {host.name}.")
         return job
@@ -112,7 +112,7 @@ class Transfers:
     async def begin(self, job: Job, offset: int) -> Pipe:
         """The host of a job waits for its bytes from there on. Raises what keeps the other host from sending."""
         pipe = await self.meetings.open(job.id, offset)
-        if source := COPIES.get(BY_WIRE[job.method]):
+        if source := COPIES.get(OF_JOBS[job.method]):
             name, kind, file = source(_op(job))
             try:
                 other = await self._house.fleet.host(name)
@@ -133,5 +133,5 @@ class Transfers:
 
 
 def _op(job: Job) -> HostOperation[Any]:
-    op: HostOperation[Any] = decode(job.op, BY_WIRE[job.method])
+    op: HostOperation[Any] = decode(job.op, OF_JOBS[job.method])
     return op

@@ -73,7 +73,7 @@ Page = Callable[[Ask], Awaitable[Reply]]
 class Stream(Protocol):
     """What answers requests with bodies of any length."""
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send, *, foreign: bool) -> Answered | None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send, /, *, foreign: bool) -> Answered | None:
         """One request; what is to be answered, or None where nothing is (any more)."""
 
 

@@ -1,0 +1,94 @@
+"""The side that comes: asks OMS where the other host listens, and opens streams to it."""
+
+import asyncio
+import socket
+import ssl
+from typing import Any, Protocol
+
+from oms.agent.passage import papers as proof
+from oms.agent.passage.papers import Papers
+from oms.agent.passage.stream import ARRIVED, IDENTIFY_SECONDS, PIECE_BYTES, Cut, Rate, Stream, watch
+from oms.bus.introduction import Introduced
+from oms.contract.errors import JobInterrupted, unpack
+from oms.contract.internal import Gate
+from oms.contract.operation import HostOperation
+
+
+class Matchmaker(Protocol):
+    """Whoever knows both hosts."""
+
+    async def introduce(self, job: str, op: HostOperation[Any]) -> Introduced:
+        """Have the other host of a job of ours do `op`, if it is not at that yet, and say where it listens. Raises
+        Cut where OMS cannot be asked now, and what OMS says against it."""
+
+    async def call_off(self, job: str) -> None:
+        """Have the other host give it up, as far as it still can. Raises as `introduce` does."""
+
+
+class Crossing:
+    """The way of one job to the host that takes what it brings."""
+
+    def __init__(
+        self, job: str, op: HostOperation[Any], papers: Papers, matchmaker: Matchmaker, rate: Rate
+    ) -> None:
+        self._job, self._op, self._papers = job, op, papers
+        self._matchmaker, self._rate = matchmaker, rate
+        self._streams: set[Stream] = set()
+        self._gate: Gate | None = None
+
+    async def find(self) -> Gate:
+        """Have OMS say where the other host listens. Raises Cut, what OMS says against it, and the error with
+        which the other host has refused or given up."""
+        self._gate = None
+        found = await self._matchmaker.introduce(self._job, self._op)
+        if found.error is not None:
+            raise unpack(found.error)
+        if found.gate is None:
+            if found.state in ("failed", "cancelled", "done"):
+                raise JobInterrupted(
+                    f"The other host's job {found.job} has ended ({found.state}): see what it left", job=found.job
+                )
+            raise Cut("The other host does not listen yet")
+        self._gate = found.gate
+        return found.gate
+
+    async def open(self, name: str) -> Stream:
+        """A new stream of that name, at whose other end the other host is known to be. Raises what `find` does."""
+        gate = self._gate or await self.find()
+        try:
+            async with asyncio.timeout(IDENTIFY_SECONDS):
+                stream = await self._opened(gate, name)
+        except (OSError, ssl.SSLError, asyncio.IncompleteReadError, ValueError) as error:
+            self._gate = None
+            raise Cut(
+                f"The other host cannot be reached at {gate.address} port {gate.port}"
+                f" ({str(error) or 'it does not answer'}): see that a firewall lets this host through, and its "
+                "setting migration_address"
+            ) from error
+        self._streams = {known for known in self._streams if not known.gone} | {stream}
+        return stream
+
+    async def call_off(self) -> None:
+        """Have the other host give it up, as far as it still can. Raises as `find` does."""
+        await self._matchmaker.call_off(self._job)
+
+    def close(self) -> None:
+        """Part from all streams."""
+        for stream in self._streams:
+            stream.close()
+
+    async def _opened(self, gate: Gate, name: str) -> Stream:
+        context = proof.context(self._papers, gate.certificate, listens=False)
+        reader, writer = await asyncio.open_connection(
+            gate.address, gate.port, ssl=context, limit=2 * PIECE_BYTES, flags=socket.AI_NUMERICHOST
+        )
+        try:
+            proof.check(writer.get_extra_info("ssl_object"), gate.certificate)
+            watch(writer.get_extra_info("socket"))
+            spelled = name.encode("ascii")
+            writer.write(bytes([len(spelled)]) + spelled)
+            await reader.readexactly(len(ARRIVED))
+        except BaseException:
+            writer.transport.abort()
+            raise
+        return Stream(reader, writer, self._rate)

@@ -85,6 +85,8 @@ MAY_CALL = {
     "lvmservices.list_lv": VIEWER,
     "lvmservices.create_lv": OPERATOR,
     "lvmservices.delete_lv": OPERATOR,
+    "statsservices.get_stats": VIEWER,
+    "statsservices.get_history": VIEWER,
     "taskservices.list_tasks": VIEWER,
     "taskservices.get_task": VIEWER,
     "taskservices.wait_task": VIEWER,

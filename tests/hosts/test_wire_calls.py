@@ -77,6 +77,7 @@ def test_every_method_answers_in_every_way_of_writing(
     _tour_of_volumes(tour, group)
     tours.disk_images(tour, oms)
     tours.iso_images(tour, oms)
+    tours.statistics(tour)
     tours.templates(tour, oms)
     container_tours.containers(tour)
     _tour_of_an_installation(tour, oms.iso / f"{ask.__name__}.iso")

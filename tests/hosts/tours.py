@@ -1,5 +1,6 @@
 """Stretches of the tour on which every method is called once at least in every way of writing a call."""
 
+import os
 from pathlib import Path
 
 import libvirt
@@ -151,6 +152,23 @@ def disk_images(tour: Tour, oms: Stack) -> None:
     begun = tour.call("kvmservices.upload_file_based_image", "a.img", "raw", 5)
     _bring(tour, oms, begun["address"])
     assert tour.call("kvmservices.delete_file_based_image", "a.img") == [0, "", ""]
+
+
+def statistics(tour: Tour) -> None:
+    """Of this very machine."""
+    told = tour.call("statsservices.get_stats")
+    assert list(told) == [
+        "cpu", "df", "kernel", "memory", "network", "uptime", "bandwidth", "osrelease", "swap", "iowait",
+    ]  # fmt: skip
+    assert told["kernel"] == os.uname().release
+    assert list(tour.call("statsservices.get_stats", "memory", "cpu_load")) == ["cpu", "memory"]
+    refused = tour.refused("statsservices.get_stats", "memory", "temperature").error
+    assert refused["data"]["parameter"] == "stats_argument"
+    assert "temperature" not in refused["message"] or "iowait" in refused["message"]
+    past = tour.call("statsservices.get_history", 60, "1s", "cpu", "load")
+    assert (past["step_seconds"], list(past["series"])) == (1, ["cpu", "load"])
+    assert len(past["series"]["cpu"]["average"]) == 60
+    assert tour.refused("statsservices.get_history", 0).error["data"]["parameter"] == "seconds"
 
 
 def iso_images(tour: Tour, oms: Stack) -> None:

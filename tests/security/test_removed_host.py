@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import msgspec
-import psutil  # type: ignore[import-untyped]
+import psutil
 import pytest
 
 from oms.agent.identity import Identity

@@ -73,6 +73,10 @@ class AgentConfig(msgspec.Struct, frozen=True):
     """The ports on which that is done, one for each machine on its way. A firewall lets other hosts through."""
     migration_mb_per_second: Annotated[float, msgspec.Meta(ge=0)] = 0
     """How many MB per second this host sends to others at most, all together; 0: as many as there can be."""
+    stats: Literal["host", "zabbix"] = "host"
+    """Where statistics of this host come from: what its agent measures, or its Zabbix agent."""
+    zabbix_agent: str = "127.0.0.1:10050"
+    """Where that Zabbix agent listens."""
     authorized_keys: str = "/root/.ssh/authorized_keys"
     """Where OMS's key for consoles is put; empty: nowhere."""
     rejoin_after: Seconds = 120
@@ -92,6 +96,16 @@ class AgentConfig(msgspec.Struct, frozen=True):
         address, server = self.migration_address, self.server
         per_second = self.migration_mb_per_second * MB
         return Terms(lambda: address or towards(server), ports(self.migration_ports), per_second)
+
+    @property
+    def zabbix_address(self) -> tuple[str, int]:
+        """Host and port of the Zabbix agent. Raises SettingsError."""
+        host, _, port = self.zabbix_agent.rpartition(":")
+        if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) <= 65535:
+            raise SettingsError(
+                f"zabbix_agent is {self.zabbix_agent!r}: legal is host:port, as in 127.0.0.1:10050."
+            )
+        return host.strip("[]"), int(port)
 
     @property
     def home(self) -> Path:
@@ -125,4 +139,5 @@ def checked(config: AgentConfig) -> AgentConfig:
             ip_address(config.migration_address)
     except ValueError as error:
         raise SettingsError(f"A setting for migration is not legal: {error}.") from error
+    _ = config.zabbix_address
     return config

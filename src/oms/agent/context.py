@@ -11,6 +11,9 @@ from oms.agent.guests.containers import Containers
 from oms.agent.host.lvm import Lvm
 from oms.agent.leases import Leases
 from oms.agent.passage.passages import Passages
+from oms.agent.stats.history import History
+from oms.agent.stats.sampler import Sampler
+from oms.agent.stats.zabbix import Zabbix
 from oms.agent.transfer.part import Bringer
 from oms.agent.transfer.web import Fetching
 from oms.contract.types import DiskFormat
@@ -90,6 +93,15 @@ class Offer:
 
 
 @dataclass(frozen=True)
+class Statistics:
+    """How this host is and was; where there is a Zabbix agent to be asked, how it is comes from that."""
+
+    sampler: Sampler
+    history: History
+    zabbix: Zabbix | None = None
+
+
+@dataclass(frozen=True)
 class Host:
     """The host, as handlers see it. `machines` is None where no hypervisor for machines can run, `containers`
     where there can be none; `leases` are the things that jobs hold besides the target that their operation names,
@@ -108,3 +120,4 @@ class Host:
     containers: Containers | None = None
     passages: Passages | None = None
     """The ways to other hosts."""
+    statistics: Statistics | None = None

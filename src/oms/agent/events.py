@@ -1,4 +1,5 @@
-"""What the agent tells of itself: how its jobs stand, and its facts. Best effort: whatever is lost is asked for.
+"""What the agent tells of itself: how its jobs stand, its facts, its host's figures. Best effort: whatever is lost
+is asked for, or told again soon.
 
 How a job ended is told at once. Progress is gathered first, so that a busy job makes few messages of many steps.
 """
@@ -10,7 +11,7 @@ import structlog
 
 from oms.bus.call import encode
 from oms.bus.wire import AgentWire, WireError
-from oms.contract.internal import HostFacts, JobState
+from oms.contract.internal import Figures, HostFacts, JobState
 
 log = structlog.get_logger("oms.agent")
 GATHER_SECONDS = 0.2
@@ -26,6 +27,7 @@ class Events:
         self._wire: AgentWire | None = None
         self._jobs: dict[str, JobState] = {}
         self._facts: HostFacts | None = None
+        self._figures: Figures | None = None
         self._something = asyncio.Event()
         self._urgent = asyncio.Event()
         self._telling = asyncio.Lock()
@@ -48,6 +50,11 @@ class Events:
         self._something.set()
         self._urgent.set()
 
+    def figures(self, figures: Figures) -> None:
+        """The host does this much; only the last word is told."""
+        self._figures = figures
+        self._something.set()
+
     async def run(self) -> None:
         """Publish for ever."""
         while True:
@@ -69,6 +76,7 @@ class Events:
         async with self._telling:
             jobs, self._jobs = self._jobs, {}
             facts, self._facts = self._facts, None
+            figures, self._figures = self._figures, None
             for state in jobs.values():
                 payload = encode(state)
                 if len(payload) <= LARGEST_EVENT_BYTES:
@@ -77,6 +85,8 @@ class Events:
                     await self._publish("job", encode(msgspec.structs.replace(state, notes={})))
             if facts is not None:
                 await self._publish("facts", encode(facts))
+            if figures is not None:
+                await self._publish("figures", encode(figures))
 
     async def _publish(self, topic: str, payload: bytes) -> None:
         if self._wire is None:

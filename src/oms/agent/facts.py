@@ -17,7 +17,7 @@ from oms import __version__
 from oms.agent.guests import Change, Machines
 from oms.agent.guests.containers import Containers
 from oms.contract.errors import OmsError
-from oms.contract.internal import HostFacts
+from oms.contract.internal import GuestFigures, HostFacts, Hypervisor
 from oms.contract.operation import HostOperation
 
 log = structlog.get_logger("oms.agent")
@@ -40,7 +40,7 @@ class Facts:
         """`machines` and `containers` are None where there can be none; `tell` publishes."""
         self._machines, self._containers, self._tell = machines, containers, tell
         self._now = of_this_host(machines, containers)
-        self._counts: dict[str, int] = {}
+        self._counts: dict[Hypervisor, GuestFigures] = {}
         self._names: dict[str, str] = {}
         self._changed = asyncio.Event()
         self._changed.set()
@@ -48,6 +48,10 @@ class Facts:
     def now(self) -> HostFacts:
         """The facts; the number of guests as of the last change."""
         return self._now
+
+    def guests(self) -> dict[Hypervisor, GuestFigures]:
+        """How many guests there are and run, as of the last change."""
+        return dict(self._counts)
 
     def target(self, op: HostOperation[object]) -> str:
         """What an operation changes, under one name: a machine may be called by its name or its UUID."""
@@ -79,7 +83,9 @@ class Facts:
             self._changed.clear()
             for guests in self._guests():
                 await self._count(guests)
-            self._now = msgspec.structs.replace(self._now, vmcount=sum(self._counts.values()))
+            self._now = msgspec.structs.replace(
+                self._now, vmcount=sum(counted.total for counted in self._counts.values())
+            )
         return self._now != before
 
     def _guests(self) -> list[Machines | Containers]:
@@ -92,9 +98,10 @@ class Facts:
             log.warning("the guests cannot be counted", why=error.message)
             asyncio.get_running_loop().call_later(AGAIN_SECONDS, self._changed.set)
             return
+        counted: Hypervisor = "kvm" if guests is self._machines else "openvz"
         if guests is self._machines:
             self._names = {machine.key.lower(): machine.name for machine in states}
-        self._counts["machines" if guests is self._machines else "containers"] = len(states)
+        self._counts[counted] = GuestFigures(len(states), sum(guest.state == "running" for guest in states))
 
     async def _rest(self, until: float) -> None:
         """Until something has changed, or the time has come."""
@@ -114,14 +121,14 @@ def of_this_host(
         hypervisors=(*(("kvm",) if machines else ()), *(("openvz",) if containers else ())),
         kvm_domain_type=machines.capabilities.domain_type if machines else "",
         architecture=system.machine,
-        distribution=_distribution(),
+        distribution=distribution(),
         kernel=system.release,
         cpus=os.cpu_count() or 0,
         memory_mb=_memory_mb(proc),
     )
 
 
-def _distribution() -> str:
+def distribution() -> str:
     """As in `Debian GNU/Linux 12`; the system's bare name where it does not say."""
     try:
         release = platform.freedesktop_os_release()

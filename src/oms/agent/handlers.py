@@ -10,13 +10,14 @@ from oms.agent.ovz import description as ovz_description
 from oms.agent.ovz import handlers as ovz
 from oms.agent.ovz import power as ovz_power
 from oms.agent.passage import handlers as passage
+from oms.agent.stats import handlers as stats
 from oms.agent.templates import arriving
 from oms.agent.templates import handlers as templates
 from oms.contract.handlers import Handlers
 
 ROOMS = (
     images, install, kvm, description, power, snapshots, devices, iso, lvm, templates, arriving,
-    ovz, ovz_description, ovz_power, passage,
+    ovz, ovz_description, ovz_power, passage, stats,
 )  # fmt: skip
 
 handlers: Handlers[Host] = Handlers()

@@ -34,6 +34,7 @@ from oms.agent.jobs import Jobs
 from oms.agent.journal import Journal, JournalError
 from oms.agent.leases import Leases
 from oms.agent.libvirtd import Hypervisor
+from oms.agent.measuring import measuring
 from oms.agent.passage.matchmaker import OmsMatchmaker
 from oms.agent.passage.passages import Passages
 from oms.agent.transfer import sending
@@ -169,6 +170,8 @@ class Agent:
             container_bridge=self._config.container_bridge,
             container_stop_seconds=self._config.container_stop_seconds,
         )
+        statistics = measuring(self._config, facts, self._events)
+        self._while_in(parts, statistics.sampler.run())
         errands = Errands()
         parts.push_async_callback(errands.close)
         relay = Relay(self._config, self._identity, self._now)
@@ -188,6 +191,7 @@ class Agent:
                 self._config.fetching,
                 containers,
                 passages,
+                statistics,
             )
 
         self._jobs = Jobs(

@@ -1,8 +1,9 @@
 """What OMS asks of a host's agent beside the public API: nobody can call these from outside."""
 
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import msgspec
+from msgspec import Meta
 
 from oms.contract.errors import NotThere, WireError
 from oms.contract.operation import HostOperation, Permission, Service, operation
@@ -22,6 +23,48 @@ class HostFacts(msgspec.Struct, frozen=True):
     cpus: int = 0
     memory_mb: int = 0
     vmcount: int = 0
+
+
+Hypervisor = Literal["kvm", "openvz"]
+Spent = Literal["user", "system", "iowait", "idle", "other"]
+Place = Annotated[str, Meta(max_length=256)]
+
+
+class FileSystemFigures(msgspec.Struct, frozen=True):
+    """A file system on the host's own disks. KB; `free_kb` is what may be used without being root."""
+
+    mount: Place
+    device: Place
+    size_kb: int
+    used_kb: int
+    free_kb: int
+
+
+class GuestFigures(msgspec.Struct, frozen=True):
+    """How many guests of a hypervisor there are, and run."""
+
+    total: int
+    running: int
+
+
+class Figures(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What an agent measured, told every few seconds unasked and kept nowhere. Counters are those since the host's
+    start; `cpu_seconds` are of all CPUs together, bytes those of `device`, which is the uplink."""
+
+    cpus: int = 0
+    cpu_seconds: dict[Spent, float] = {}
+    load: float = 0
+    uptime_seconds: float = 0
+    memory_kb: int = 0
+    memory_available_kb: int = 0
+    swap_kb: int = 0
+    swap_free_kb: int = 0
+    device: Place = ""
+    received_bytes: int = 0
+    sent_bytes: int = 0
+    bytes_per_second: int = 0
+    file_systems: Annotated[tuple[FileSystemFigures, ...], Meta(max_length=64)] = ()
+    guests: dict[Hypervisor, GuestFigures] = {}
 
 
 class JobState(msgspec.Struct, frozen=True, omit_defaults=True):

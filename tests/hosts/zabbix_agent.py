@@ -1,0 +1,56 @@
+"""Debian's zabbix-agent, started for a test on loopback with a configuration of its own."""
+
+import contextlib
+import random
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+PROGRAM = "zabbix_agentd"
+
+
+def why_not() -> str | None:
+    return None if shutil.which(PROGRAM) else "needs zabbix-agent (scripts/bootstrap test installs it)"
+
+
+@contextlib.contextmanager
+def zabbix_agent(directory: Path, *more: str) -> Iterator[int]:
+    """The port where it listens; `more` are lines of its configuration."""
+    port = _port()
+    lines = (
+        "ListenIP=127.0.0.1", f"ListenPort={port}", "Server=127.0.0.1", "ServerActive=", "AllowRoot=1",
+        f"PidFile={directory / 'zabbix.pid'}", f"LogFile={directory / 'zabbix.log'}", *more,
+    )  # fmt: skip
+    (directory / "zabbix.conf").write_text("\n".join(lines) + "\n")
+    process = subprocess.Popen([PROGRAM, "-f", "-c", str(directory / "zabbix.conf")])
+    try:
+        _wait_for(port)
+        yield port
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _port() -> int:
+    """Free, and no higher than it takes."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+
+
+def _wait_for(port: int, seconds: float = 10) -> None:
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+        except OSError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.02)
+        else:
+            return

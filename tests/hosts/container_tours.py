@@ -21,5 +21,8 @@ def containers(tour: Tour) -> None:
         ("set_autostart_vm", (129, True)),
     ):
         assert tour.refused(f"ovzservices.{method}", *params).error["data"]["reason"] == "not_supported"
+    assert {guest["type"] for guest in tour.call("kvmplusovzservices.list_vms", "cpu")} <= {"kvm"}
+    assert {state["type"] for state in tour.call("kvmplusovzservices.list_vms_status").values()} <= {"kvm"}
+    assert {one["type"] for one in tour.call("kvmplusovzservices.list_templates")} <= {"kvm"}
     assert tour.refused("ovzservices.start_vm", "../129").error["data"]["parameter"] == "container_id"
     assert tour.refused("ovzservices.start_vm", 0).error["data"]["parameter"] == "container_id"

@@ -5,6 +5,7 @@ from oms.agent.images import handlers as images
 from oms.agent.iso import handlers as iso
 from oms.agent.kvm import description, devices, install, power, snapshots
 from oms.agent.kvm import handlers as kvm
+from oms.agent.kvmplusovz import handlers as kvmplusovz
 from oms.agent.lvm import handlers as lvm
 from oms.agent.ovz import description as ovz_description
 from oms.agent.ovz import handlers as ovz
@@ -18,6 +19,7 @@ from oms.contract.handlers import Handlers
 ROOMS = (
     images, install, kvm, description, power, snapshots, devices, iso, lvm, templates, arriving,
     ovz, ovz_description, ovz_power, passage, stats,
+    kvmplusovz,
 )  # fmt: skip
 
 handlers: Handlers[Host] = Handlers()

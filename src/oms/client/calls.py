@@ -43,7 +43,7 @@ def answered(op: Operation[R], answer: bytes) -> R:
     if told.result is UNSET:
         raise ValueError("neither a result nor an error")
     inner = told.result.result
-    result: R = inner.result if isinstance(op, HostOperation) else inner
+    result: R = inner.result if isinstance(op, HostOperation) and not op.facts.partly else inner
     return result
 
 
@@ -57,7 +57,7 @@ def outcome(op: Operation[R], result: Any) -> R:
 def _decoder(kind: type[Operation[Any]]) -> "msgspec.json.Decoder[Any]":
     """Of the whole answer: the envelope, and the host's where a host answers."""
     result: Any = kind.facts.result
-    if issubclass(kind, HostOperation):
+    if issubclass(kind, HostOperation) and not kind.facts.partly:
         result = msgspec.defstruct("OfHost", [("result", result)])
     typed: Any = msgspec.defstruct("Typed", [("result", result)])
     parts = [("result", typed | UnsetType, UNSET), ("error", _Error | UnsetType, UNSET)]

@@ -6,6 +6,7 @@ has no word for (role, job or not, aliases, time-out) stands under `x-oms`.
 
 import functools
 import inspect
+import typing
 from types import GenericAlias
 from typing import Any
 
@@ -14,11 +15,13 @@ import msgspec
 from oms import __version__
 from oms.contract.errors import GENERAL, JSON_RPC_CODES, OmsError, ParameterMismatch
 from oms.contract.operation import HostOperation, Operation, Param, Service
+from oms.contract.partly import Missing
 from oms.contract.registry import OPERATIONS, SERVICES
 from oms.contract.types import Secret
 
 VERSION = "1.3.2"
 Schema = dict[str, Any]
+_MISSING = list[Missing]
 
 
 @functools.cache
@@ -78,8 +81,8 @@ def _types() -> list[Any]:
     kinds: dict[Any, None] = {}
     for kind in OPERATIONS:
         kinds.update({_param_type(param): None for param in kind.facts.params})
-        kinds[kind.facts.result] = None
-    return list(kinds)
+        kinds[_answered(kind)] = None
+    return [*kinds, _MISSING]
 
 
 def _schema_of_secret(kind: type[Any]) -> Schema:
@@ -117,7 +120,7 @@ def _method(kind: type[Operation[Any]], schema: dict[Any, Schema]) -> dict[str, 
         "tags": [{"$ref": f"#/components/tags/{facts.service.name}"}],
         "paramStructure": "either",
         "params": [_param(kind, param, schema) for param in facts.params],
-        "result": {"name": "answer", "required": True, "schema": _envelope(kind, schema[facts.result])},
+        "result": {"name": "answer", "required": True, "schema": _envelope(kind, schema)},
         "errors": [{"$ref": f"#/components/errors/{error.wire_name}"} for error in errors_of(kind)],
         "x-oms": {
             "permission": facts.permission.name.lower(),
@@ -146,11 +149,18 @@ def default(kind: type[Operation[Any]], param: Param) -> Any:
     return inspect.signature(kind).parameters[param.name].default
 
 
-def _envelope(kind: type[Operation[Any]], result: Schema) -> Schema:
+def _answered(kind: type[Operation[Any]]) -> Any:
+    """The type of the answer itself, out of all envelopes."""
+    return typing.get_args(kind.facts.result)[0] if kind.facts.partly else kind.facts.result
+
+
+def _envelope(kind: type[Operation[Any]], schema: dict[Any, Schema]) -> Schema:
     """An answer as it comes: typed, dated, and of a host with the host's name."""
-    types = [kind.facts.answers]
+    types, result = [kind.facts.answers], schema[_answered(kind)]
     if issubclass(kind, HostOperation):
         result = _closed({"client": {"type": "string", "description": "the host that answered"}, "result": result})
+        if kind.facts.partly:
+            result["properties"]["missing"] = schema[_MISSING]
         if not kind.facts.changes and "tmp_cache" not in types:
             types.append("tmp_cache")
     return _closed(

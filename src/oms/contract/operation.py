@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Meta
 
 from oms.contract.errors import OmsError
+from oms.contract.partly import Partly
 from oms.contract.types import CacheTimeout, Hostname
 
 R_co = TypeVar("R_co", covariant=True)
@@ -74,6 +75,9 @@ class Facts(msgspec.Struct, frozen=True):
     lane: Service
     """Whose guest or thing that is: the operation's own service, or the one it stands in for."""
     result: Any
+    """The type of the answer."""
+    partly: bool
+    """Whether that is a `Partly`, of which parts may be missing."""
     params: tuple[Param, ...]
     summary: str
     document: str
@@ -145,6 +149,7 @@ def operation(
         if issubclass(cls, HostOperation):
             front = (*front, Param(host_field, Hostname, True))
         document = inspect.cleandoc(cls.__doc__)
+        result = _result(cls)
         cls.facts = Facts(
             service=service,
             name=snake(cls.__name__),
@@ -158,7 +163,8 @@ def operation(
             host_field=host_field,
             target=target,
             lane=lane or service,
-            result=_result(cls),
+            result=result,
+            partly=typing.get_origin(result) is Partly,
             params=(*front, *fields),
             summary=document.partition("\n")[0],
             document=document,

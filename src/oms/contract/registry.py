@@ -3,7 +3,7 @@
 from types import ModuleType
 from typing import Any
 
-from oms.contract import auth, func, internal, iso, kvm, lvm, ovz, stats, task
+from oms.contract import auth, func, internal, iso, kvm, kvmplusovz, lvm, ovz, stats, task
 from oms.contract.kvm import arrivals, description, devices, images, install, power, snapshots, templates
 from oms.contract.operation import Operation, Service
 from oms.contract.ovz import description as ovz_description
@@ -14,6 +14,7 @@ Methods = dict[str, type[Operation[Any]]]
 MODULES: tuple[ModuleType, ...] = (
     auth, func, kvm, description, devices, images, install, power, snapshots, templates, arrivals,
     ovz, ovz_description, ovz_power,
+    kvmplusovz,
     iso, lvm, stats, task,
 )  # fmt: skip
 

@@ -10,6 +10,7 @@ import time
 from typing import Any
 
 import msgspec
+from msgspec import UNSET, Raw, UnsetType
 
 from oms.bus.call import encode
 from oms.contract import decode
@@ -43,11 +44,12 @@ class Answer(msgspec.Struct, frozen=True):
     as_of: str
 
 
-class InHost(msgspec.Struct, frozen=True):
-    """A host's answer, with the host's name."""
+class InHost(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A host's answer, with the host's name, and what is missing in it where anything is."""
 
     client: str
     result: Any
+    missing: Any = UNSET
 
 
 class Pipeline:
@@ -122,7 +124,7 @@ class Pipeline:
         if recorded is None:
             recorded = await self._reads.ask(key, lambda: self._house.caller.ask_raw(host.id, op))
             kind = op.facts.answers
-        return Answer(kind, InHost(host.name, recorded.answer), recorded.as_of)
+        return Answer(kind, _in_host(host.name, recorded.answer, op), recorded.as_of)
 
     async def _change(self, decoded: Decoded, op: HostOperation[Any], desk: Desk, trace: "_Trace") -> Answer:
         host = await self._house.fleet.host(decoded.host)
@@ -130,6 +132,20 @@ class Pipeline:
         trace.line["job"] = job.id
         answered = await self._house.jobs.outcome(job, op.facts.timeout)
         return Answer(op.facts.answers, InHost(host.name, jobs.result(answered)), audit.moment())
+
+
+def _in_host(host: str, answer: Raw, op: HostOperation[Any]) -> InHost:
+    if not op.facts.partly:
+        return InHost(host, answer)
+    parts = msgspec.json.decode(answer, type=_Parts)
+    return InHost(host, parts.result, parts.missing)
+
+
+class _Parts(msgspec.Struct):
+    """A host's `Partly`, as the JSON it came in."""
+
+    result: Raw
+    missing: Raw | UnsetType = UNSET
 
 
 class _Trace:

@@ -1,0 +1,1 @@
+"""KVMPlusOvzService on this host."""

@@ -1,7 +1,8 @@
 """The only door to other programs.
 
-A program gets an argument list (never a shell), no input, few variables, a time limit and an output limit. It runs
-in a process group of its own, and when it is over, for whatever reason, nothing of the group is left.
+A program gets an argument list (never a shell), no input unless it speaks with another one, few variables, a time
+limit and an output limit. It runs in a process group of its own, and when it is over, for whatever reason, nothing
+of the group is left.
 """
 
 import asyncio
@@ -10,6 +11,7 @@ import errno
 import os
 import shutil
 import signal
+import socket
 import subprocess
 from collections.abc import Callable, Sequence
 
@@ -80,19 +82,22 @@ async def run(
     environment: dict[str, str] | None = None,
     limits: Limits | None = None,
     on_output: Callable[[bytes], None] | None = None,
+    conversation: socket.socket | None = None,
 ) -> Completed:
     """Run a program to its end; whatever its exit status is, that is for the caller to judge.
 
     `timeout` in seconds, None for work that takes as long as it takes; `limit` in bytes, for stdout and stderr
     each; `environment` is added to the usual one; `on_output` is given what it writes to stdout as it comes, which
-    is then not kept. Raises ProgramMissing, ProgramTimeout, OutputTooLong. Cancelled, it kills the program first.
+    is then not kept; `conversation` is its stdin and stdout, for a program that speaks with another, and is closed
+    here once it has it. Raises ProgramMissing, ProgramTimeout, OutputTooLong. Cancelled, it kills the program
+    first.
     """
     if limits is not None:
         if not shutil.which(argv[0], path=ENVIRONMENT["PATH"]):
             raise _missing(argv[0], os.strerror(errno.ENOENT))
         argv = limits.before(argv)
     said = _Listener(limit, on_output)
-    transport = await _start(argv, said, environment or {})
+    transport = await _start(argv, said, environment or {}, conversation)
     try:
         async with asyncio.timeout(timeout):
             await asyncio.shield(said.ended)
@@ -141,13 +146,15 @@ class _Listener(asyncio.SubprocessProtocol):
             self.ended.set_result(None)
 
 
-async def _start(argv: Sequence[str], said: _Listener, environment: dict[str, str]) -> asyncio.SubprocessTransport:
+async def _start(
+    argv: Sequence[str], said: _Listener, environment: dict[str, str], conversation: socket.socket | None
+) -> asyncio.SubprocessTransport:
     try:
         transport, _ = await asyncio.get_running_loop().subprocess_exec(
             lambda: said,
             *argv,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
+            stdin=subprocess.DEVNULL if conversation is None else conversation.fileno(),
+            stdout=subprocess.PIPE if conversation is None else conversation.fileno(),
             stderr=subprocess.PIPE,
             cwd="/",
             env=ENVIRONMENT | environment,
@@ -155,6 +162,9 @@ async def _start(argv: Sequence[str], said: _Listener, environment: dict[str, st
         )
     except (FileNotFoundError, PermissionError) as error:
         raise _missing(argv[0], error.strerror) from error
+    finally:
+        if conversation is not None:
+            conversation.close()
     return transport
 
 

@@ -118,6 +118,7 @@ class Stack:
             "OMS_ADMIN_PASSWORD": PASSWORD,
             "OMS_AGENT_LIBVIRT_URI": libvirt_uri,
             "OMS_AGENT_LIBVIRTD": "never",
+            "OMS_AGENT_CONTAINERS": "never",
             "OMS_AGENT_DOMAIN_TYPE": "qemu",
             "OMS_AGENT_NAME": NAME,
             "OMS_AGENT_AUTHORIZED_KEYS": str(directory / "authorized_keys"),

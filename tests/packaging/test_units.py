@@ -157,7 +157,8 @@ def test_a_host_is_let_in_by_its_unit_and_keeps_to_its_directory(
     installation: Installation, admin: Caller, port: int
 ) -> None:
     sha256 = admin.func("ca_sha256")["sha256"]
-    own = 'name = "h1"\nauthorized_keys = ""\nlibvirtd = "never"\nlibvirt_uri = "qemu:///system?socket=/none"\n'
+    own = 'name = "h1"\nauthorized_keys = ""\nlibvirtd = "never"\ncontainers = "never"\n'
+    own += 'libvirt_uri = "qemu:///system?socket=/none"\n'
     own += f'server = "https://127.0.0.1:{port}"\nca_sha256 = "{sha256}"\n'
     settings = installation.file("/etc/oms/oms.toml")
     settings.write_text(settings.read_text().replace("[agent]\n", f"[agent]\n{own}"))

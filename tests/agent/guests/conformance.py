@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from oms.agent.guests import Change, Guests, Stat
@@ -55,13 +56,13 @@ async def guest_lives(guests: Guests[Any], key: str, no_such: str) -> None:
             await act(no_such)
 
 
-async def container_lives(containers: Containers, ctid: str, fill: Callable[[Path], None]) -> None:
+async def container_lives(containers: Containers, ctid: str, fill: Callable[[Path], object]) -> None:
     """Made, changed, run, destroyed. `fill` makes a root file system whose init shuts down when it is asked."""
     first = ContainerSettings(hostname="first.example.org", memory_kb=64 * 1024, vcpus=1, addresses=("10.99.0.7",))
     await _make(containers, ctid, fill, first)
     made = await containers.find(ctid)
     assert (made.ctid, made.state, made.runs, made.pid, made.ours) == (ctid, "shutdown", False, 0, True)
-    assert made.settings == first
+    assert msgspec.structs.replace(made.settings, nameservers=(), searchdomains=()) == first
     assert made.ids == containers.capabilities.ids
     assert [line.name for line in await containers.states() if line.ctid == ctid] == ["first.example.org"]
     with pytest.raises(ContainerIsOff):
@@ -77,7 +78,7 @@ async def container_lives(containers: Containers, ctid: str, fill: Callable[[Pat
 
 
 async def _make(
-    containers: Containers, ctid: str, fill: Callable[[Path], None], settings: ContainerSettings
+    containers: Containers, ctid: str, fill: Callable[[Path], object], settings: ContainerSettings
 ) -> None:
     place = await containers.prepare(JOB, 0)
     fill(place)

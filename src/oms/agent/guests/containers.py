@@ -59,6 +59,8 @@ class ContainerCapabilities(msgspec.Struct, frozen=True):
     """As in "its file system keeps no quotas"; "" where there is a limit."""
     ids: IdMap = ()
     """Of new containers."""
+    swap: bool = True
+    """Swap can be limited."""
 
 
 class ContainerSettings(msgspec.Struct, frozen=True):

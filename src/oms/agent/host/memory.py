@@ -8,6 +8,15 @@ MEMINFO = Path("/proc/meminfo")
 def available_memory_kb(meminfo: str | None = None) -> int:
     """KB that can be had without swapping: what is free and what the kernel would give back, by its own
     estimate."""
+    return _figures(meminfo)["MemAvailable"]
+
+
+def total_memory_kb(meminfo: str | None = None) -> int:
+    """KB that there are."""
+    return _figures(meminfo)["MemTotal"]
+
+
+def _figures(meminfo: str | None) -> dict[str, int]:
     text = MEMINFO.read_text() if meminfo is None else meminfo
-    found = {name: int(words.split()[0]) for name, _, words in (line.partition(":") for line in text.splitlines())}
-    return found["MemAvailable"]
+    lines = (line.partition(":") for line in text.splitlines())
+    return {name: int(words.split()[0]) for name, _, words in lines}

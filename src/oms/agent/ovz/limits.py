@@ -43,6 +43,8 @@ class Limits(msgspec.Struct, frozen=True):
     min_vcpus: int = MIN_VCPUS
     no_disk_limit: str = ""
     """Why a disk cannot be held to a size."""
+    swap: bool = True
+    """This host's kernel can hold swap to a limit."""
     routed: bool = True
 
     @property
@@ -61,6 +63,7 @@ def of_host(capacity: Capacity, capabilities: ContainerCapabilities, free_disk_k
         min_disk_mb=MIN_DISK_MB if limited else 0,
         max_disk_mb=max(MIN_DISK_MB, free_disk_kb // KB_PER_MB) if limited else 0,
         no_disk_limit=capabilities.why_no_disk_limit,
+        swap=capabilities.swap,
     )
 
 
@@ -79,6 +82,7 @@ def of_container(container: Container, host: Limits, use: Use | None, why_no_dis
         min_disk_mb=(min(least_disk, disk_mb) if disk_mb else least_disk) if limited else 0,
         max_disk_mb=max(host.max_disk_mb + full_mb, disk_mb) if limited else 0,
         no_disk_limit="" if limited else why_no_disk_limit or "nothing holds it to a size",
+        swap=host.swap,
         routed=container.network.kind != "bridge",
     )
 
@@ -143,6 +147,8 @@ def _memory(value: str | int, limits: Limits) -> str:
 
 
 def _swap(value: str | int, limits: Limits) -> str:
+    if not limits.swap:
+        return "Swap cannot be limited on this host, whose kernel does not count it"
     return _number("Swap", value, 0, limits.max_memory_mb * 16, " MB", zero="")
 
 
@@ -220,7 +226,8 @@ def is_hostname(word: str) -> bool:
 
 
 def _shown(value: str | int) -> str:
-    text = str(value) if isinstance(value, int) and abs(value) < 10**18 else repr(value)
+    plain = whole_number(value) is not None and len(str(value)) <= SHOWN
+    text = str(value) if plain else repr(value)
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
 
 

@@ -1,0 +1,172 @@
+"""The places of containers' root file systems, and what keeps each within its size.
+
+On btrfs each is a subvolume, whose quota group holds it to a size that can be changed at any time; elsewhere it
+is a directory, which nothing holds. What is made or taken away lies below `.staging` in LXC's path, closed to all
+others, and comes to its place, or leaves it, in one step.
+"""
+
+import contextlib
+import fcntl
+import os
+import shutil
+import struct
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from oms.agent.guests import DiskUse
+from oms.agent.guests.containers import DiskLimit
+from oms.agent.host.files import STAGING
+from oms.agent.host.process import ProgramError, run
+from oms.contract.errors import FuncManError
+
+SECONDS = 60.0
+SUBVOLUME_INODE: Final = 256
+"""Of the root of every subvolume of btrfs, and of nothing else there."""
+INO_LOOKUP: Final = 0xD0009412
+LOOKUP: Final = struct.Struct("=QQ")
+ROOTFS: Final = "rootfs"
+GONE: Final = "gone-"
+
+
+class Limiter(msgspec.Struct, frozen=True):
+    """What keeps new containers within a size, and where nothing does, why."""
+
+    kind: DiskLimit
+    why_not: str = ""
+
+
+async def limiter(path: Path) -> Limiter:
+    """What there is on the file system of LXC's path."""
+    found = await run(["stat", "--file-system", "--format=%T", "--", str(path)], timeout=SECONDS)
+    kind = found.stdout.decode().strip()
+    if kind != "btrfs":
+        return Limiter(
+            "", f"containers are on {kind or 'a file system'} without quotas of their own; btrfs has them"
+        )
+    try:
+        quotas = await run(["btrfs", "qgroup", "show", "--raw", str(path)], timeout=SECONDS)
+    except ProgramError as error:
+        return Limiter("", error.message)
+    if quotas.exit:
+        return Limiter("", f"btrfs keeps no quotas there; btrfs quota enable {path} has it do so")
+    return Limiter("subvolume")
+
+
+def staging(path: Path, job: str) -> Path:
+    """What one job makes is below it."""
+    return path / STAGING / job
+
+
+def limit_of(rootfs: Path | None) -> DiskLimit:
+    """What can keep that one within a size."""
+    return "subvolume" if rootfs is not None and is_subvolume(rootfs) else ""
+
+
+def is_subvolume(place: Path) -> bool:
+    """Whether a directory is a subvolume of btrfs of its own."""
+    try:
+        found = place.lstat()
+        return found.st_ino == SUBVOLUME_INODE and found.st_dev != place.parent.lstat().st_dev
+    except OSError:
+        return False
+
+
+async def make(path: Path, job: str, limits: Limiter, disk_kb: int) -> Path:
+    """The root file system's place for a job, as `Containers.prepare` says."""
+    place = staging(path, job)
+    place.parent.mkdir(mode=0o700, exist_ok=True)
+    place.mkdir(mode=0o700, exist_ok=True)
+    rootfs = place / ROOTFS
+    if limits.kind == "subvolume" and not is_subvolume(rootfs):
+        await _btrfs("subvolume", "create", str(rootfs))
+    rootfs.mkdir(mode=0o755, exist_ok=True)
+    if disk_kb:
+        await hold(rootfs, disk_kb)
+    return rootfs
+
+
+async def hold(rootfs: Path, disk_kb: int) -> None:
+    """Keep it within that size from now on; 0: within none. Raises FuncManError."""
+    if not is_subvolume(rootfs):
+        if disk_kb:
+            raise FuncManError("Nothing can hold this container's disk to a size")
+        return
+    await _btrfs("qgroup", "limit", f"{disk_kb}K" if disk_kb else "none", str(rootfs))
+
+
+async def uses(path: Path) -> dict[int, DiskUse]:
+    """What the subvolumes of that file system hold, by number; their size is 0 where none is set."""
+    try:
+        done = await run(["btrfs", "qgroup", "show", "-r", "--raw", str(path)], timeout=SECONDS)
+    except ProgramError:
+        return {}
+    return parsed(done.stdout.decode(errors="replace")) if not done.exit else {}
+
+
+def parsed(text: str) -> dict[int, DiskUse]:
+    """The table of `btrfs qgroup show -r --raw`: number, referenced, exclusive, limit."""
+    found: dict[int, DiskUse] = {}
+    for line in text.splitlines():
+        words = line.split()
+        if len(words) >= 4 and words[0].startswith("0/") and words[1].isdigit():
+            size = int(words[3]) if words[3].isdigit() else 0
+            found[int(words[0][2:])] = DiskUse(used_kb=int(words[1]) // 1024, size_kb=size // 1024)
+    return found
+
+
+def subvolume_number(rootfs: Path) -> int:
+    """0 where it cannot be told. Source: btrfs's own header, BTRFS_IOC_INO_LOOKUP."""
+    asked = bytearray(LOOKUP.pack(0, SUBVOLUME_INODE).ljust(4096, b"\0"))
+    try:
+        place = os.open(rootfs, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return 0
+    try:
+        fcntl.ioctl(place, INO_LOOKUP, asked)
+    except OSError:
+        return 0
+    finally:
+        os.close(place)
+    number: int = LOOKUP.unpack_from(asked)[0]
+    return number
+
+
+async def remove(place: Path) -> None:
+    """Delete a directory of ours with all that is in it, subvolumes too. Raises OSError, FuncManError."""
+    rootfs = place / ROOTFS
+    if is_subvolume(rootfs):
+        await _btrfs("subvolume", "delete", str(rootfs))
+    with contextlib.suppress(FileNotFoundError):
+        shutil.rmtree(place)
+
+
+def into_place(path: Path, job: str, ctid: str) -> None:
+    """What a job has made becomes the container of that id. Raises OSError: one of that id is there."""
+    staging(path, job).rename(path / ctid)
+    _sync(path)
+
+
+def out_of_place(path: Path, ctid: str) -> Path:
+    """A container leaves the list; what is left of it lies there. Raises OSError."""
+    parent = path / STAGING
+    parent.mkdir(mode=0o700, exist_ok=True)
+    gone = parent / f"{GONE}{ctid}-{os.urandom(4).hex()}"
+    (path / ctid).rename(gone)
+    _sync(path)
+    return gone
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+async def _btrfs(*words: str) -> None:
+    done = await run(["btrfs", *words], timeout=SECONDS)
+    if done.exit:
+        raise FuncManError(f"btrfs {words[0]} {words[1]} failed: {done.words}")

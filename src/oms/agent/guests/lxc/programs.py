@@ -1,0 +1,126 @@
+"""LXC's own programs, as far as they change anything.
+
+A container must not be a child of the agent: it would be killed with it, and inherit what the agent's unit forbids
+itself (NoNewPrivileges, the filter of system calls, the limits). Where systemd runs it is a unit of its own, which
+systemd starts; elsewhere lxc-start goes into the background, out of the agent's session and control groups.
+"""
+
+import contextlib
+import os
+import shutil
+from pathlib import Path
+from typing import Final
+
+from oms.agent.host.process import Completed, run
+from oms.contract.errors import FuncManError
+
+START_SECONDS = 50.0
+CHANGE_SECONDS = 30.0
+SYSTEMD: Final = Path("/run/systemd/system")
+LOG: Final = "oms.log"
+LOG_BYTES = 65536
+
+
+def is_installed() -> bool:
+    """Whether LXC's programs are there."""
+    return shutil.which("lxc-start") is not None
+
+
+async def start(path: Path, ctid: str) -> None:
+    """Start it; it runs when this returns, or the error says why it does not. Raises FuncManError."""
+    log = path / ctid / LOG
+    with contextlib.suppress(OSError):
+        log.unlink()
+    words = ["lxc-start", "-P", str(path), "-n", ctid, "-l", "ERROR", "-o", str(log), "-d"]
+    done = await run([*unit(path, ctid), *words] if SYSTEMD.is_dir() else words, timeout=START_SECONDS)
+    if done.exit:
+        raise FuncManError(f"Container {ctid} does not start: {why(log) or done.words}", container=ctid)
+
+
+def unit(path: Path, ctid: str) -> list[str]:
+    """The words that have systemd run a container as a unit of its own, which goes on when the agent ends, and
+    which the host's own shutdown ends cleanly."""
+    stop = f"lxc-stop -P {path} -n {ctid} -t 90"
+    return [
+        "systemd-run",
+        "--quiet",
+        "--collect",
+        f"--unit=oms-container-{ctid}",
+        f"--description=Container {ctid}",
+        "--property=Type=forking",
+        "--property=Delegate=yes",
+        "--property=KillMode=mixed",
+        "--property=TimeoutStopSec=120s",
+        "--property=TasksMax=infinity",
+        f"--property=ExecStop={stop}",
+        "--",
+    ]
+
+
+async def stop(path: Path, ctid: str) -> None:
+    """Kill what runs in it. Raises FuncManError."""
+    done = await run(["lxc-stop", "-P", str(path), "-n", ctid, "-k"], timeout=CHANGE_SECONDS)
+    _check(done, "stopped", ctid)
+
+
+async def ask_off(path: Path, ctid: str) -> None:
+    """Have its init shut it down, by the signal that this init takes for that."""
+    await run(["lxc-stop", "-P", str(path), "-n", ctid, "--nokill", "--nowait"], timeout=CHANGE_SECONDS)
+
+
+async def freeze(path: Path, ctid: str) -> None:
+    """Have it stand still. Raises FuncManError."""
+    done = await run(["lxc-freeze", "-P", str(path), "-n", ctid], timeout=CHANGE_SECONDS)
+    _check(done, "suspended", ctid)
+
+
+async def thaw(path: Path, ctid: str) -> None:
+    """Have it go on. Raises FuncManError."""
+    done = await run(["lxc-unfreeze", "-P", str(path), "-n", ctid], timeout=CHANGE_SECONDS)
+    _check(done, "resumed", ctid)
+
+
+async def destroy(path: Path, ctid: str) -> None:
+    """Remove one that was made by other means, whose root file system may be anywhere. Raises FuncManError."""
+    done = await run(["lxc-destroy", "-P", str(path), "-n", ctid], timeout=CHANGE_SECONDS * 4)
+    _check(done, "removed", ctid)
+
+
+async def set_hostname(pid: int, name: str) -> str:
+    """Give a running container another name; why not, or ""."""
+    words = ["nsenter", "-t", str(pid), "-u", "--", "hostname", "--", name]
+    done = await run(words, timeout=CHANGE_SECONDS)
+    return done.words if done.exit else ""
+
+
+def console(path: Path, ctid: str) -> tuple[str, ...]:
+    """A login in a running container, for a terminal. Nothing of the agent's environment goes in."""
+    front = ("lxc-attach", "-P", str(path), "-n", ctid, "--clear-env", "--keep-var", "TERM")
+    return (*front, "--", "/bin/login")
+
+
+def why(log: Path) -> str:
+    """Why LXC did not start a container: the first error of its log, which names the cause; "" where it is not
+    told."""
+    try:
+        place = os.open(log, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return ""
+    try:
+        text = os.read(place, LOG_BYTES).decode(errors="replace")
+    finally:
+        os.close(place)
+    return first_error(text)
+
+
+def first_error(text: str) -> str:
+    """`lxc-start 1 2026... ERROR network - ../src/lxc/network.c:f:1 - Words`: the words."""
+    for line in text.splitlines():
+        if " ERROR " in line:
+            return " - ".join(line.split(" - ")[2:]).strip()[:200]
+    return ""
+
+
+def _check(done: Completed, verb: str, ctid: str) -> None:
+    if done.exit:
+        raise FuncManError(f"Container {ctid} cannot be {verb}: {done.words}", container=ctid)

@@ -1,0 +1,67 @@
+"""An LXC path of our own, whose containers end with it."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+PROGRAMS = ("lxc-start", "lxc-stop", "lxc-ls", "newuidmap", "ip", "nsenter")
+
+
+def why_not() -> str | None:
+    """Why no containers can run here, in words for a skipped test; None where they can."""
+    if os.geteuid() != 0:
+        return "needs root: containers are started by root alone"
+    missing = [program for program in PROGRAMS if not shutil.which(program)]
+    if missing:
+        return f"needs {', '.join(missing)} (scripts/bootstrap test installs them)"
+    return None
+
+
+@contextmanager
+def lxc_path() -> Iterator[Path]:
+    """An empty one, through which the users of containers pass. Not pytest's directories, which are closed."""
+    with tempfile.TemporaryDirectory(prefix="oms-lxc-") as name:
+        path = Path(name)
+        path.chmod(0o711)
+        try:
+            yield path
+        finally:
+            end_all(path)
+
+
+def end_all(path: Path) -> None:
+    """Kill every container there, and wait until each has ended."""
+    for config in path.glob("*/config"):
+        subprocess.run(
+            ["lxc-stop", "-P", path, "-n", config.parent.name, "-k"], check=False, capture_output=True, timeout=30
+        )
+    for config in path.glob("*/config"):
+        subprocess.run(
+            ["lxc-wait", "-P", path, "-n", config.parent.name, "-s", "STOPPED", "-t", "10"], check=False
+        )
+
+
+def by_hand(path: Path, name: str, rootfs: Path, more: str = "") -> None:
+    """A container as people make them who know LXC: privileged, without a network."""
+    place = path / name
+    place.mkdir(exist_ok=True)
+    (place / "config").write_text(
+        f"# mine\nlxc.include = /usr/share/lxc/config/common.conf\nlxc.rootfs.path = dir:{rootfs}\n"
+        f"lxc.uts.name = {name}-host\nlxc.net.0.type = empty\n{more}"
+    )
+
+
+def attached(path: Path, ctid: str, *command: str) -> str:
+    """What a command prints that runs in a container."""
+    done = subprocess.run(
+        ["lxc-attach", "-P", path, "-n", ctid, "--clear-env", "--", *command],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    return done.stdout.strip()

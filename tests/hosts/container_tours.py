@@ -19,6 +19,12 @@ def containers(tour: Tour) -> None:
         ("suspend_vm", (129,)),
         ("resume_vm", (129,)),
         ("set_autostart_vm", (129, True)),
+        ("list_templates", ()),
+        ("parse_template_for_vm", ("templatename", "virtual_machine.example.com")),
+        ("deploy_template_for_vm", ("templatename", "virtual_machine.example.com", {})),
+        ("parse_vm_for_template", ("119", "templatename")),
+        ("create_template_from_vm", ("119", "templatename", {})),
+        ("delete_template", ("templatename",)),
     ):
         assert tour.refused(f"ovzservices.{method}", *params).error["data"]["reason"] == "not_supported"
     assert {guest["type"] for guest in tour.call("kvmplusovzservices.list_vms", "cpu")} <= {"kvm"}

@@ -65,15 +65,18 @@ class Storage:
     """ISO images."""
     templates: Path
     """Template packages, and each unpacked beside."""
+    rootfs: Path
+    """Container templates."""
 
     @classmethod
     def below(cls, directory: Path, images: Path | None = None) -> "Storage":
         """The usual places."""
-        return cls(images or directory / "images", directory / "iso", directory / "templates")
+        below = (directory / name for name in ("iso", "templates", "rootfs"))
+        return cls(images or directory / "images", *below)
 
     def all(self) -> tuple[Path, ...]:
         """Each directory."""
-        return self.images, self.iso, self.templates
+        return self.images, self.iso, self.templates, self.rootfs
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from oms.agent.ovz import description as ovz_description
 from oms.agent.ovz import handlers as ovz
 from oms.agent.ovz import power as ovz_power
 from oms.agent.passage import handlers as passage
+from oms.agent.rootfs import handlers as rootfs
 from oms.agent.stats import handlers as stats
 from oms.agent.templates import arriving
 from oms.agent.templates import handlers as templates
@@ -20,6 +21,7 @@ ROOMS = (
     images, install, kvm, description, power, snapshots, devices, iso, lvm, templates, arriving,
     ovz, ovz_description, ovz_power, passage, stats,
     kvmplusovz,
+    rootfs,
 )  # fmt: skip
 
 handlers: Handlers[Host] = Handlers()

@@ -55,6 +55,14 @@ class Leases:
         lease = self._leases.get(name)
         return lease.holders[0] if lease and lease.holders else ""
 
+    def names(self, front: str) -> frozenset[str]:
+        """The rest of the names of all that begin so and are held."""
+        return frozenset(
+            name.removeprefix(front)
+            for name, lease in self._leases.items()
+            if lease.holders and name.startswith(front)
+        )
+
     def held(self, front: str) -> int:
         """How many things whose names begin so are held."""
         return sum(bool(lease.holders) for name, lease in self._leases.items() if name.startswith(front))

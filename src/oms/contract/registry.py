@@ -8,13 +8,14 @@ from oms.contract.kvm import arrivals, description, devices, images, install, po
 from oms.contract.operation import Operation, Service
 from oms.contract.ovz import description as ovz_description
 from oms.contract.ovz import power as ovz_power
+from oms.contract.ovz import templates as ovz_templates
 
 Methods = dict[str, type[Operation[Any]]]
 
 MODULES: tuple[ModuleType, ...] = (
     auth, func, kvm, description, devices, images, install, power, snapshots, templates, arrivals,
-    ovz, ovz_description, ovz_power,
     kvmplusovz,
+    ovz, ovz_description, ovz_power, ovz_templates,
     iso, lvm, stats, task,
 )  # fmt: skip
 

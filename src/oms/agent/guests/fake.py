@@ -156,6 +156,7 @@ class FakeContainers:
             raise FuncManError("Nothing was prepared for that container")
         rootfs = self.home / new.ctid
         self._staging(job).rename(rootfs)
+        self._staging(job).parent.rmdir()
         network = Network("bridge" if new.bridge else "routed", "eth0" if new.bridge else "venet0", new.bridge)
         self._kept[new.ctid] = _Kept(new.settings, rootfs, network, job)
         if new.password is not None:

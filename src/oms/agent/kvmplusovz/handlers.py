@@ -8,11 +8,13 @@ from oms.agent.kvm import handlers as kvm_handlers
 from oms.agent.kvm.conditions import machines_of
 from oms.agent.kvmplusovz.both import both
 from oms.agent.ovz import handlers as ovz_handlers
+from oms.agent.rootfs import handlers as rootfs
 from oms.agent.templates import handlers as kvm_templates
 from oms.contract import kvm, kvmplusovz, ovz
 from oms.contract.handlers import Handlers
 from oms.contract.kvm import MachineStats, MachineStatus, templates
 from oms.contract.kvmplusovz import Guest, GuestStatus, Template
+from oms.contract.ovz import templates as ovz_templates
 from oms.contract.partly import GuestType, Partly
 
 handlers: Handlers[Host] = Handlers()
@@ -89,4 +91,4 @@ async def _machine_templates(host: Host) -> list[str]:
 
 
 async def _container_templates(host: Host) -> list[str]:
-    return []
+    return [] if host.containers is None else await rootfs.list_templates(ovz_templates.ListTemplates(), host)

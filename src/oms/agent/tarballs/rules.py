@@ -15,6 +15,7 @@ from oms.agent.tarballs.headers import shown, text
 from oms.agent.tarballs.members import Extents, Member
 from oms.agent.tarballs.owners import Owners
 from oms.agent.templates.appliance import BadPackage
+from oms.contract.errors import NoSpace
 
 MOST_ENTRIES: Final = 1_000_000
 MOST_NAMES_BYTES: Final = 128 * 1024 * 1024
@@ -63,7 +64,7 @@ class Rules:
         return self._kinds.get(name, "")
 
     def admit(self, member: Member) -> Entry | None:
-        """The entry, or None for a device, of which nothing is made. Raises BadPackage."""
+        """The entry, or None for a device, of which nothing is made. Raises BadPackage, NoSpace."""
         words = shown(text(member.name))
         name = _plain(member.name, words)
         self._count(name, member, words)
@@ -99,8 +100,11 @@ class Rules:
         if len(self._kinds) >= MOST_ENTRIES or self._names_bytes > MOST_NAMES_BYTES:
             raise BadPackage(f"it has more than {MOST_ENTRIES} files, or names longer than those of any system")
         if self.needed_bytes > self.room_bytes:
-            raise BadPackage(
-                f"it needs more room than there is for it here, {self.room_bytes} bytes, up to its member {words}"
+            raise NoSpace(
+                f"The archive, up to its member {words}, needs more room than the {self.room_bytes} bytes that "
+                "there are for it: nothing was changed",
+                wanted_bytes=self.needed_bytes,
+                free_bytes=self.room_bytes,
             )
 
     def _check_place(self, name: bytes, member: Member, words: str) -> None:

@@ -37,7 +37,7 @@ class Found(msgspec.Struct, frozen=True):
 
 
 def scan(file: int, owners: Owners, room_bytes: int, progress: Progress) -> Found:
-    """Judge all of it. Nothing is written. Raises BadPackage, OSError."""
+    """Judge all of it. Nothing is written. Raises BadPackage, NoSpace, OSError."""
     archive, rules = Archive(Stream(file, progress)), Rules(owners, room_bytes)
     texts: dict[bytes, bytes] = {}
     count = data = 0

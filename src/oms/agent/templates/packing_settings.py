@@ -104,8 +104,8 @@ def judged(given: Mapping[str, Any], shown_before: VmForTemplate) -> Choice | Te
             refusals[name] = (
                 f"{name} is the list that parse_vm_for_template answers; they are as the machine has them"
             )
-    vcpus = _amount(values, refusals, "vcpu", "")
-    memory_mb = _amount(values, refusals, "memory", " MB")
+    vcpus = amount(values, refusals, "vcpu", "")
+    memory_mb = amount(values, refusals, "memory", " MB")
     packing = _try(refusals, "disk_format", lambda: one_of("disk_format", values["disk_format"], FORMATS))
     text = values["description"]
     if (
@@ -142,7 +142,7 @@ def appliance(
     )
 
 
-def _amount(values: Mapping[str, Any], refusals: TemplateRefusals, name: str, unit: str) -> Amount | None:
+def amount(values: Mapping[str, Any], refusals: TemplateRefusals, name: str, unit: str) -> Amount | None:
     """A quantity with its limits, each of which may be left out."""
     found: dict[str, int | None] = {}
     for key, least in ((f"min_{name}", 1), (name, 1), (f"max_{name}", 1)):

@@ -1,0 +1,1 @@
+"""Container templates: root file systems packed up, brought in, deployed and made."""

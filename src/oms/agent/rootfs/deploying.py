@@ -1,0 +1,114 @@
+"""A container made of a template, step by step, so that it can be broken off anywhere.
+
+What is to be made is written down: which id, which settings. Then its files are written into a place that its
+hypervisor has prepared for this job and that is on no list, and put on the disk; that is written down too. From
+then on it is made, off, in one step that may be repeated. Until then the job can be cancelled, and begins anew
+after a crash. Whatever fails, what was prepared is taken away.
+"""
+
+import contextlib
+import os
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from oms.agent import placing
+from oms.agent.context import Host
+from oms.agent.guests.containers import Containers, ContainerSettings, NewContainer
+from oms.agent.host import process, space
+from oms.agent.host.stoppable import Progress, in_thread
+from oms.agent.rootfs import catalogue, conditions
+from oms.agent.rootfs.catalogue import Template
+from oms.agent.tarballs import unpacking
+from oms.agent.tarballs.owners import Owners
+from oms.agent.tarballs.scanning import Found
+from oms.agent.templates.appliance import BadPackage
+from oms.contract.errors import FuncManError, HypervisorUnavailable, OmsError
+from oms.contract.types import Secret
+
+FILLED: Final = "filled"
+LOOKED, WRITTEN = 30.0, 95.0
+"""Percents at which the steps end."""
+SYNC_SECONDS: Final = 600.0
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """What a job has set out to make: of which content of the template, which container."""
+
+    key: str
+    ctid: str
+    settings: ContainerSettings
+    bridge: str
+
+
+def lease(template: str) -> str:
+    """The name under which a container template is held."""
+    return f"rootfs/{template}"
+
+
+async def deploy(plan: Plan, template: str, password: Secret | None, host: Host, containers: Containers) -> None:
+    """Make the container, or leave nothing of it; its id is held by the caller. Raises OmsError."""
+    job = host.job
+    try:
+        if not job.recall(FILLED):
+            async with job.cancellable(), host.leases.hold(job, shared=(lease(template),)):
+                await _fill(plan, template, host, containers)
+            await job.record(FILLED, True)
+        new = NewContainer(plan.ctid, plan.settings, password, plan.bridge)
+        await containers.create(job.id, new)
+    except HypervisorUnavailable:
+        raise  # nobody knows whether the container is there: the job goes on when that can be asked
+    except OmsError:
+        await containers.discard(job.id)
+        raise
+
+
+async def _fill(plan: Plan, name: str, host: Host, containers: Containers) -> None:
+    """Write its files into a place that is empty, and on the disk."""
+    async with catalogue.opened(host.storage.rootfs, name) as template:
+        if template.key != plan.key:
+            raise FuncManError(f"Template {name!r} was replaced by another meanwhile: nothing was made; try again")
+        found = await conditions.look(template, host, containers, lambda share: host.job.progress(share * LOOKED))
+        await containers.discard(host.job.id)
+        place = await containers.prepare(host.job.id, plan.settings.disk_kb)
+        with placing.told(place):
+            space.require(place, found.needed_bytes, f"Container {plan.ctid}")
+            work = write(template, found, place, containers, lambda share: host.job.progress(_written(share)))
+            await space.while_room(place, work, f"Container {plan.ctid}")
+    await sync(place)
+
+
+async def write(template: Template, found: Found, place: Path, containers: Containers, progress: Progress) -> None:
+    """Write what a template holds into an empty directory. Raises Unusable, NoSpace, OSError."""
+
+    def unpack(go_on: Progress) -> None:
+        root = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        with contextlib.closing(_Opened(root)):
+            unpacking.unpack(template.file, found, root, Owners(containers.capabilities.ids), go_on)
+
+    try:
+        await in_thread(unpack, progress)
+    except BadPackage as bad:
+        raise catalogue.refusal(template.name, bad) from bad
+
+
+async def sync(place: Path) -> None:
+    """Put the file system of that place on its disk. Raises FuncManError."""
+    done = await process.run(["sync", "--file-system", str(place)], timeout=SYNC_SECONDS)
+    if done.exit != 0:
+        raise FuncManError(f"What was written is not on the disk: {done.words}")
+
+
+def _written(share: float) -> float:
+    return LOOKED + (WRITTEN - LOOKED) * share
+
+
+class _Opened:
+    """A descriptor that can be closed."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def close(self) -> None:
+        os.close(self._descriptor)

@@ -1,7 +1,11 @@
 """Statistics over the wire: of an agent that measures, and of one that asks Debian's zabbix-agent."""
 
 import contextlib
+import http.client
 import os
+import ssl
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -83,6 +87,31 @@ def test_a_zabbix_agent_that_is_not_there_is_said(oms: Stack, caller: Caller) ->
     with pytest.raises(CallFailed, match="NoFuncZabbixClientError: The host's Zabbix agent at"):
         told(caller, "get_stats", host="node3")
     assert told(caller, "get_history", 60, "auto", host="node3")["step_seconds"] == 1
+
+
+def test_prometheus_is_told_of_the_fleet_by_who_has_the_token(oms: Stack, caller: Caller) -> None:
+    """What each agent measured is there within seconds, and the call before is counted."""
+    command = [sys.executable, "-m", "oms", "admin", "metrics-token", "--data", str(oms.directory)]
+    said = subprocess.run(command, text=True, check=True, capture_output=True).stdout
+    headers = {"Authorization": f"Bearer {said.split()[-1]}"}
+    told(caller, "get_stats")
+    end = time.monotonic() + 10
+    wanted = [f'oms_host_cpus{{host="{host}"}} {float(os.cpu_count() or 0)}' for host in (NAME, WITH_ZABBIX)]
+    while not all(line in (text := _page(oms, headers)).splitlines() for line in wanted):
+        assert time.monotonic() < end, text
+        time.sleep(0.2)
+    assert f'oms_host_guests{{host="{NAME}",hypervisor="kvm",state="running"}} 0.0' in text
+    assert 'oms_calls_total{method="statsservices.get_stats",outcome="ok"}' in text
+    assert "oms_bus_connected 1.0" in text
+    assert "Bearer" in _page(oms, {})
+
+
+def _page(oms: Stack, headers: dict[str, str]) -> str:
+    context = ssl.create_default_context(cafile=oms.directory / "server" / "tls" / "pinned-ca.crt")
+    connection = http.client.HTTPSConnection("localhost", oms.port, context=context)
+    with contextlib.closing(connection):
+        connection.request("GET", "/metrics", headers=headers)
+        return connection.getresponse().read().decode()
 
 
 def test_minutes_outlive_an_agent_that_is_killed_and_seconds_do_not(oms: Stack, caller: Caller) -> None:

@@ -104,6 +104,11 @@ class LocalServerWire(ServerWire):
         """See ServerWire."""
         self._on_presence.append(handler)
 
+    @property
+    def connected(self) -> bool:
+        """See ServerWire."""
+        return self._bus.up
+
     def connected_hosts(self) -> frozenset[str]:
         """See ServerWire."""
         return frozenset(host for host, agent in self._bus.agents.items() if agent.connected)

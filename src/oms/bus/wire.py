@@ -85,6 +85,10 @@ class ServerWire(Protocol):
     def on_presence(self, handler: PresenceHandler) -> None:
         """Call `handler` when a host connects or is gone. A request may be sent from within it on."""
 
+    @property
+    def connected(self) -> bool:
+        """Whether we are connected to the bus ourselves, so that requests and events can pass."""
+
     def connected_hosts(self) -> frozenset[str]:
         """The ids of all hosts that are connected as far as we know."""
 

@@ -68,6 +68,24 @@ def reset_password(
     _tell(f"{name} has a new password, and no session any more", chosen, password)
 
 
+@app.command("metrics-token")
+def metrics_token(
+    end: Annotated[bool, typer.Option("--end", help="Make none, and void the one there is.")] = False,
+    data: Data = None,
+    config: Config = None,
+) -> None:
+    """Make the token with which a monitoring system reads /metrics, in place of the one before."""
+
+    def act(store: Store) -> None:
+        if end:
+            there = admin.end_metrics_token(store)
+            print("The token is void." if there else "There was no token.")
+        else:
+            print(f"The token for /metrics, shown this once: {admin.metrics_token(store)}")
+
+    _do(act, _settings(config, data))
+
+
 @app.command("sign")
 def sign(
     host: Annotated[str, typer.Argument(help="The host's name.")],

@@ -28,6 +28,7 @@ class HostFacts(msgspec.Struct, frozen=True):
 Hypervisor = Literal["kvm", "openvz"]
 Spent = Literal["user", "system", "iowait", "idle", "other"]
 Place = Annotated[str, Meta(max_length=256)]
+Count = Annotated[int, Meta(ge=0, le=2**62)]
 
 
 class FileSystemFigures(msgspec.Struct, frozen=True):
@@ -35,34 +36,34 @@ class FileSystemFigures(msgspec.Struct, frozen=True):
 
     mount: Place
     device: Place
-    size_kb: int
-    used_kb: int
-    free_kb: int
+    size_kb: Count
+    used_kb: Count
+    free_kb: Count
 
 
 class GuestFigures(msgspec.Struct, frozen=True):
     """How many guests of a hypervisor there are, and run."""
 
-    total: int
-    running: int
+    total: Count
+    running: Count
 
 
 class Figures(msgspec.Struct, frozen=True, omit_defaults=True):
     """What an agent measured, told every few seconds unasked and kept nowhere. Counters are those since the host's
     start; `cpu_seconds` are of all CPUs together, bytes those of `device`, which is the uplink."""
 
-    cpus: int = 0
+    cpus: Count = 0
     cpu_seconds: dict[Spent, float] = {}
     load: float = 0
     uptime_seconds: float = 0
-    memory_kb: int = 0
-    memory_available_kb: int = 0
-    swap_kb: int = 0
-    swap_free_kb: int = 0
+    memory_kb: Count = 0
+    memory_available_kb: Count = 0
+    swap_kb: Count = 0
+    swap_free_kb: Count = 0
     device: Place = ""
-    received_bytes: int = 0
-    sent_bytes: int = 0
-    bytes_per_second: int = 0
+    received_bytes: Count = 0
+    sent_bytes: Count = 0
+    bytes_per_second: Count = 0
     file_systems: Annotated[tuple[FileSystemFigures, ...], Meta(max_length=64)] = ()
     guests: dict[Hypervisor, GuestFigures] = {}
 

@@ -4,6 +4,7 @@ from sqlalchemy import Connection
 
 from oms.contract.operation import Permission
 from oms.server import passwords
+from oms.server.metrics import token
 from oms.server.store import Store, users
 
 
@@ -54,3 +55,13 @@ def reset_password(store: Store, name: str, password: str) -> None:
     hashed = passwords.hashed(password)
     if not store.transaction(lambda tx: users.set_password(tx, name, hashed)):
         raise UnknownUser(f"There is no user {name}.")
+
+
+def metrics_token(store: Store) -> str:
+    """A new token for `/metrics`, to be shown once; the one before is void. Blocks."""
+    return store.transaction(token.make)
+
+
+def end_metrics_token(store: Store) -> bool:
+    """Void the token for `/metrics`; whether there was one. Blocks."""
+    return store.transaction(token.end)

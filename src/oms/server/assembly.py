@@ -16,7 +16,7 @@ from oms.server.ca.client import SignerClient
 from oms.server.ca.protocol import Trust
 from oms.server.config import ServerConfig, address
 from oms.server.desk import House
-from oms.server.edge.http import Edge, Stream
+from oms.server.edge.http import Edge, Page, Stream
 from oms.server.edge.pages import pages
 from oms.server.edge.passages import PassageDoor
 from oms.server.edge.transfers import Door
@@ -24,6 +24,9 @@ from oms.server.enrol import Enrolment, Signer
 from oms.server.fleet import Fleet
 from oms.server.jobs import Jobs
 from oms.server.matchmaker import Matchmaker
+from oms.server.metrics import page
+from oms.server.metrics.own import Own
+from oms.server.metrics.page import MetricsPage
 from oms.server.pipeline import Pipeline
 from oms.server.reads import Reads
 from oms.server.rules.guessing import Guesses
@@ -52,7 +55,9 @@ async def assembled(
     server, epoch = await store.write(meta.begin_epoch)
     caller = Caller(wire, server, epoch)
     reads = Reads()
-    work = Jobs(store, caller, reads.changed)
+    own = Own()
+    metrics = MetricsPage(store, wire, own)
+    work = Jobs(store, caller, reads.changed, own.job_ended)
     house = House(
         store=store,
         sessions=Sessions(store, config.lifetime),
@@ -68,7 +73,7 @@ async def assembled(
     enrolment = Enrolment(
         store, Signer(store, signer, config.certificate_days), trust, address(config.bus_listen)[1]
     )
-    pipeline = Pipeline(house, table(), reads, audit)
+    pipeline = Pipeline(house, table(), reads, audit, own)
     tasks = [asyncio.create_task(work.watch()), asyncio.create_task(_tidy(store, config))]
     try:
         transfers = Transfers(house)
@@ -76,7 +81,8 @@ async def assembled(
             transfer.PATH: Door(transfers, audit),
             introduction.PATH: PassageDoor(Matchmaker(house), transfers),
         }
-        yield Edge(pipeline, pages(enrolment, pem), frozenset(config.own_names()), config.qooxdoo, streams)
+        addresses: dict[str, Page] = {**pages(enrolment, pem), page.PATH: metrics}
+        yield Edge(pipeline, addresses, frozenset(config.own_names()), config.qooxdoo, streams)
     finally:
         for task in tasks:
             task.cancel()

@@ -58,10 +58,18 @@ EXPIRY_SLACK_SECONDS = 5.0
 class Jobs:
     """The jobs of all hosts."""
 
-    def __init__(self, store: Store, caller: Caller, changed: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        caller: Caller,
+        changed: Callable[[str], None],
+        ended: Callable[[Job], None] = lambda _job: None,
+    ) -> None:
+        """`changed` hears the id of a host on which something is another now, `ended` of each job that is over."""
         self._store = store
         self._caller = caller
         self._changed = changed
+        self._ended = ended
         self._answered: dict[str, asyncio.Future[Job]] = {}
         self._ours: set[str] = set()
         """Jobs that this start has sent and whose answers nobody was told yet: they need not be looked up."""
@@ -235,6 +243,8 @@ class Jobs:
         self._tell_of(await self._store.write(lambda tx: jobs.change(tx, job.id, state="failed", error=failure)))
 
     def _tell_of(self, noted: Job | None) -> None:
+        if noted is not None and noted.state in ENDED:
+            self._ended(noted)
         if noted is not None and answered(noted):
             self._changed(noted.host_id)
             self._tell(noted)

@@ -20,6 +20,7 @@ from oms.contract.operation import HostOperation, OpenOperation, Operation, Perm
 from oms.server import audit, jobs
 from oms.server.audit import Audit, Line
 from oms.server.desk import Desk, House, Table
+from oms.server.metrics.own import UNKNOWN, Own
 from oms.server.reads import Reads
 
 PERHAPS_DONE = ("ok", "defect", "broken off", FuncMethodTimeoutError.wire_name)
@@ -55,8 +56,8 @@ class InHost(msgspec.Struct, frozen=True, omit_defaults=True):
 class Pipeline:
     """The road. `answer` is all that an edge needs."""
 
-    def __init__(self, house: House, table: Table, reads: Reads, log: Audit) -> None:
-        self._house, self._table, self._reads, self._log = house, table, reads, log
+    def __init__(self, house: House, table: Table, reads: Reads, log: Audit, own: Own) -> None:
+        self._house, self._table, self._reads, self._log, self._own = house, table, reads, log, own
 
     async def answer(self, call: Call) -> Answer:
         """The answer to a call, after its audit line was written. Raises OmsError."""
@@ -74,7 +75,9 @@ class Pipeline:
             trace.line["outcome"] = "defect"
             raise
         finally:
-            self._write(trace, round((time.perf_counter() - began) * 1000, 3))
+            seconds = time.perf_counter() - began
+            self._own.called(trace.method, trace.line.get("outcome", "ok"), seconds)
+            self._write(trace, round(seconds * 1000, 3))
 
     def _write(self, trace: "_Trace", milliseconds: float) -> None:
         try:
@@ -84,7 +87,7 @@ class Pipeline:
 
     async def _answer(self, call: Call, trace: "_Trace") -> Answer:
         kind = decode.find(call.service, call.method)
-        trace.line["method"] = kind.facts.wire
+        trace.line["method"] = trace.method = kind.facts.wire
         desk = await self._admit(kind, call, trace)
         decoded = decode.decode(kind, call.params)
         trace.decoded(decoded)
@@ -154,6 +157,7 @@ class _Trace:
     def __init__(self, call: Call) -> None:
         asked = f"{call.service}.{call.method}"
         self.line: dict[str, Any] = {"method": asked[:256], "address": call.address}
+        self.method = UNKNOWN
         self._decoded: Decoded | None = None
 
     def decoded(self, decoded: Decoded) -> None:

@@ -147,6 +147,11 @@ class NatsServerWire(ServerWire):
         """See ServerWire. A host that comes back on a new connection is told as gone and there again."""
         self._presence_handlers.append(handler)
 
+    @property
+    def connected(self) -> bool:
+        """See ServerWire."""
+        return self._bus.client is not None and self._sys.client is not None
+
     def connected_hosts(self) -> frozenset[str]:
         """See ServerWire. While OMS has no connection to the bus this is what was known last."""
         return frozenset(self._control.hosts)

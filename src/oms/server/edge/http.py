@@ -57,6 +57,7 @@ class Ask(msgspec.Struct, frozen=True):
     body: bytes
     address: str
     host: str
+    authorization: str = ""
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -65,6 +66,7 @@ class Reply(msgspec.Struct, frozen=True):
     status: int
     body: bytes
     media: bytes = b"application/json"
+    headers: tuple[tuple[bytes, bytes], ...] = ()
 
 
 Page = Callable[[Ask], Awaitable[Reply]]
@@ -141,8 +143,8 @@ class Edge:
         page = self._pages.get(path)
         if page is None:
             return 404, _TEXT, b"There is nothing here."
-        reply = await page(Ask(verb, await _body(receive), address, host))
-        return reply.status, [(b"content-type", reply.media), *ALWAYS], reply.body
+        reply = await page(Ask(verb, await _body(receive), address, host, _authorization(scope["headers"])))
+        return reply.status, [(b"content-type", reply.media), *reply.headers, *ALWAYS], reply.body
 
     def _ours(self, host: str) -> bool:
         name = host.rpartition(":")[0] if not host.endswith("]") and ":" in host else host
@@ -224,6 +226,12 @@ def _is_address(name: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _authorization(headers: list[tuple[bytes, bytes]]) -> str:
+    """What the caller says of who he is; empty where he says it twice."""
+    said = [value for name, value in headers if name == b"authorization"]
+    return said[0].decode("latin-1") if len(said) == 1 else ""
 
 
 def _origin(headers: list[tuple[bytes, bytes]]) -> tuple[str, bool, int]:

@@ -73,6 +73,13 @@ def count_unfinished(tx: Connection, host_id: str) -> int:
     return tx.execute(select(func.count()).select_from(jobs).where(which)).scalar_one()
 
 
+def count_open(tx: Connection) -> dict[str, int]:
+    """How many jobs there are in each state that is no end."""
+    question = select(jobs.c.state, func.count()).where(jobs.c.state.in_(UNFINISHED)).group_by(jobs.c.state)
+    counted = {row.state: row[1] for row in tx.execute(question)}
+    return {state: counted.get(state, 0) for state in UNFINISHED}
+
+
 def newest(tx: Connection, state: str, host: str, most: int) -> list[Job]:
     """Jobs, the newest first, of a state (empty: any; `unfinished`: those) and of a host (empty: any)."""
     question = select(jobs).order_by(jobs.c.created.desc()).limit(most)

@@ -44,5 +44,5 @@ golden: ## write the golden files of tests anew: read the difference
 	@OMS_GOLDEN=rewrite $(BIN)/pytest -q -k golden
 
 clean: ## remove what the tasks made, the data of `make run` excepted
-	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist
+	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist web/node_modules web/.node src/oms/server/edge/web
 	@find src tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -146,6 +146,11 @@ class PrivateLibvirtd:
         """The daemon, its guests and helpers: the words of each, by its process id as this side sees it."""
         return self._enclosure.processes() if self._enclosure is not None else {}
 
+    def inside(self, *argv: str) -> list[str]:
+        """The words that run a program where this libvirtd's files and sockets are, as `nsenter`'s child."""
+        assert self._enclosure is not None
+        return self._enclosure.command(*argv)
+
     def connect(self) -> libvirt.virConnect:
         """A connection of the caller's own."""
         return libvirt.open(self.uri)

@@ -105,7 +105,7 @@ class Stack:
         """`under`: the beginning of a command under which the processes run, as `strace`."""
         self.directory, self._under = directory, under
         self._others: dict[str, dict[str, str]] = {}
-        self.port, self.bus_port = free_port(), free_port()
+        self.port, self.bus_port, self.pages_port = free_port(), free_port(), free_port()
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self._logs = directory / "logs"
         self._environment = {
@@ -113,6 +113,7 @@ class Stack:
             "OMS_DATA": str(directory),
             "OMS_LISTEN": f"127.0.0.1:{self.port}",
             "OMS_BUS_LISTEN": f"127.0.0.1:{self.bus_port}",
+            "OMS_CONSOLES_LISTEN": f"127.0.0.1:{self.pages_port}",
             "OMS_KEEP_BUS": "true",
             "OMS_LOGIN_DELAY": "0.1",
             "OMS_ADMIN_PASSWORD": PASSWORD,

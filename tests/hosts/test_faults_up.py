@@ -34,6 +34,7 @@ class Up:
             "OMS_DATA": str(root / "oms"),
             "OMS_LISTEN": f"127.0.0.1:{self.port}",
             "OMS_BUS_LISTEN": f"127.0.0.1:{free_port()}",
+            "OMS_CONSOLES_LISTEN": f"127.0.0.1:{free_port()}",
             "OMS_ADMIN_PASSWORD": PASSWORD,
             "OMS_LOGIN_DELAY": "0.1",
             "OMS_AGENT_NAME": NAME,

@@ -29,6 +29,7 @@ from oms.server.ca.keystore import KeyStore
 from oms.server.ca.protocol import Trust
 from oms.server.config import ServerConfig
 from oms.server.edge.http import Edge
+from oms.server.edge.ports import MorePorts
 from oms.server.sessions import digest
 from oms.server.store import Store, sessions
 from tests.server import asgi
@@ -134,6 +135,7 @@ class Oms:
                 signer=SignerClient(self.config.signer, patience=1),
                 trust=trust,
                 ca=(trust.server_ca, trust.server_ca_sha256),
+                ports=MorePorts("127.0.0.1"),
             )
         )
 

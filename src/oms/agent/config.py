@@ -79,6 +79,11 @@ class AgentConfig(msgspec.Struct, frozen=True):
     """Where that Zabbix agent listens."""
     authorized_keys: str = "/root/.ssh/authorized_keys"
     """Where OMS's key for consoles is put; empty: nowhere."""
+    ssh_address: str = ""
+    """Where OMS reaches this host's SSH server, as in `10.0.0.7:2222` or `:2222`; by default the address from
+    which this host reaches OMS, and port 22."""
+    ssh_host_keys: Path = Path("/etc/ssh")
+    """Where the SSH server's own public keys are: OMS knows it by those that it finds there at the signing."""
     rejoin_after: Seconds = 120
     """How long after it was removed a host asks again."""
     reconnect_delay: Annotated[float, msgspec.Meta(gt=0)] = 5

@@ -16,6 +16,7 @@ import structlog
 from oms import __version__
 from oms.agent.guests import Change, Machines
 from oms.agent.guests.containers import Containers
+from oms.agent.host.ssh_server import NO_SSH, SshServer
 from oms.contract.errors import OmsError
 from oms.contract.internal import GuestFigures, HostFacts, Hypervisor
 from oms.contract.operation import HostOperation
@@ -36,10 +37,11 @@ class Facts:
         machines: Machines | None,
         tell: Callable[[HostFacts], None],
         containers: Containers | None = None,
+        ssh: SshServer = NO_SSH,
     ) -> None:
         """`machines` and `containers` are None where there can be none; `tell` publishes."""
         self._machines, self._containers, self._tell = machines, containers, tell
-        self._now = of_this_host(machines, containers)
+        self._now = of_this_host(machines, containers, ssh=ssh)
         self._counts: dict[Hypervisor, GuestFigures] = {}
         self._names: dict[str, str] = {}
         self._changed = asyncio.Event()
@@ -112,7 +114,10 @@ class Facts:
 
 
 def of_this_host(
-    machines: Machines | None, containers: Containers | None = None, proc: Path = Path("/proc")
+    machines: Machines | None,
+    containers: Containers | None = None,
+    proc: Path = Path("/proc"),
+    ssh: SshServer = NO_SSH,
 ) -> HostFacts:
     """What is known without asking the hypervisor."""
     system = os.uname()
@@ -125,6 +130,8 @@ def of_this_host(
         kernel=system.release,
         cpus=os.cpu_count() or 0,
         memory_mb=_memory_mb(proc),
+        ssh_address=ssh.address,
+        ssh_host_keys=ssh.keys,
     )
 
 

@@ -3,7 +3,7 @@
 from oms.agent.context import Host
 from oms.agent.images import handlers as images
 from oms.agent.iso import handlers as iso
-from oms.agent.kvm import description, devices, install, power, snapshots
+from oms.agent.kvm import consoles, description, devices, install, power, snapshots
 from oms.agent.kvm import handlers as kvm
 from oms.agent.kvmplusovz import handlers as kvmplusovz
 from oms.agent.lvm import handlers as lvm
@@ -18,7 +18,7 @@ from oms.agent.templates import handlers as templates
 from oms.contract.handlers import Handlers
 
 ROOMS = (
-    images, install, kvm, description, power, snapshots, devices, iso, lvm, templates, arriving,
+    images, install, kvm, consoles, description, power, snapshots, devices, iso, lvm, templates, arriving,
     ovz, ovz_description, ovz_power, passage, stats,
     kvmplusovz,
     rootfs,

@@ -25,9 +25,10 @@ from oms.agent.facts import Facts
 from oms.agent.guests import Machines
 from oms.agent.guests.containers import Containers
 from oms.agent.handlers import handlers
-from oms.agent.host import authorized_keys, durable
+from oms.agent.host import authorized_keys, durable, ssh_server
 from oms.agent.host.authorized_keys import KeyRefused
 from oms.agent.host.lvm import Lvm
+from oms.agent.host.ssh_server import SshServer
 from oms.agent.identity import Identity, Place
 from oms.agent.images import catalogue
 from oms.agent.jobs import Jobs
@@ -77,7 +78,7 @@ async def enrol(config: AgentConfig) -> Place:
     with _said():
         durable.own_directory(config.home)
         with _alone(config.home):
-            facts = Facts(None, lambda _facts: None)
+            facts = Facts(None, lambda _facts: None, ssh=_ssh(config))
             return await Enrolment(config, Identity(config.home), facts.now).enter()
 
 
@@ -142,7 +143,7 @@ class Agent:
             containers = await container_choice.found(self._config)
             if containers is not None:
                 parts.push_async_callback(containers.close)
-            facts = Facts(hypervisor.machines, self._events.facts, containers)
+            facts = Facts(hypervisor.machines, self._events.facts, containers, _ssh(self._config))
             journal = await Journal.open(self._config.home / "journal.db")
             parts.push_async_callback(journal.close)
             serve = await self._prepared(parts, journal, facts, hypervisor.machines, containers)
@@ -335,6 +336,10 @@ class Agent:
                 authorized_keys.remove(Path(self._config.authorized_keys), place.host_id)
             except OSError as failure:
                 log.warning("OMS's SSH key was not removed", why=str(failure))
+
+
+def _ssh(config: AgentConfig) -> SshServer:
+    return ssh_server.found(config.ssh_address, config.server, config.ssh_host_keys)
 
 
 async def _ended(task: asyncio.Task[None]) -> None:

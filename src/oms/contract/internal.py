@@ -23,6 +23,10 @@ class HostFacts(msgspec.Struct, frozen=True):
     cpus: int = 0
     memory_mb: int = 0
     vmcount: int = 0
+    ssh_address: str = ""
+    """`host:port` of its SSH server."""
+    ssh_host_keys: tuple[str, ...] = ()
+    """The public keys of its SSH server, as in `ssh-ed25519 AAAA...`."""
 
 
 Hypervisor = Literal["kvm", "openvz"]
@@ -144,6 +148,38 @@ class WhereGate(HostOperation[Gate], frozen=True):
     """Where does this job of yours listen for the other host?"""
 
     job: str
+
+
+class Screen(msgspec.Struct, frozen=True):
+    """A machine's screen as it can be reached on its host now: a Unix socket, or else a port on its loopback."""
+
+    uuid: str
+    name: str
+    socket: str = ""
+    port: int = 0
+
+
+@operation(SERVICE, Permission.OPERATOR, timeout=10)
+class FindScreen(HostOperation[Screen], frozen=True):
+    """Where is the VNC server of a machine, by its name or UUID?"""
+
+    guest: str
+
+
+class Terminal(msgspec.Struct, frozen=True):
+    """A guest's text console: the program that, run on the host with a terminal, is the console."""
+
+    uuid: str
+    name: str
+    argv: tuple[str, ...]
+
+
+@operation(SERVICE, Permission.OPERATOR, timeout=10)
+class FindTerminal(HostOperation[Terminal], frozen=True):
+    """What gives the text console of a guest, by its name, number or UUID? `kind`: `kvm` or `openvz`."""
+
+    kind: str
+    guest: str
 
 
 INTERNAL: tuple[type[Any], ...] = (Hello, AskJobs, CancelJob, SendFile, WhereGate)

@@ -3,8 +3,18 @@
 from types import ModuleType
 from typing import Any
 
-from oms.contract import auth, func, internal, iso, kvm, kvmplusovz, lvm, ovz, stats, task
-from oms.contract.kvm import arrivals, description, devices, images, install, power, snapshots, templates
+from oms.contract import auth, func, internal, iso, kvm, kvmplusovz, lvm, ovz, ssh, stats, task
+from oms.contract.kvm import (
+    arrivals,
+    description,
+    devices,
+    images,
+    install,
+    power,
+    screen,
+    snapshots,
+    templates,
+)
 from oms.contract.operation import Operation, Service
 from oms.contract.ovz import description as ovz_description
 from oms.contract.ovz import power as ovz_power
@@ -13,10 +23,10 @@ from oms.contract.ovz import templates as ovz_templates
 Methods = dict[str, type[Operation[Any]]]
 
 MODULES: tuple[ModuleType, ...] = (
-    auth, func, kvm, description, devices, images, install, power, snapshots, templates, arrivals,
+    auth, func, kvm, description, devices, images, install, power, snapshots, templates, arrivals, screen,
     kvmplusovz,
     ovz, ovz_description, ovz_power, ovz_templates,
-    iso, lvm, stats, task,
+    ssh, iso, lvm, stats, task,
 )  # fmt: skip
 
 

@@ -15,7 +15,11 @@ from oms.server.audit import Audit
 from oms.server.ca.client import SignerClient
 from oms.server.ca.protocol import Trust
 from oms.server.config import ServerConfig, address
+from oms.server.consoles.desk import Consoles, Ports
 from oms.server.desk import House
+from oms.server.edge.assets import Assets
+from oms.server.edge.consoles import PATH as CONSOLES
+from oms.server.edge.consoles import ConsoleDoor
 from oms.server.edge.http import Edge, Page, Stream
 from oms.server.edge.pages import pages
 from oms.server.edge.passages import PassageDoor
@@ -49,8 +53,10 @@ async def assembled(
     signer: SignerClient,
     trust: Trust,
     ca: tuple[str, str],
+    ports: Ports,
 ) -> AsyncIterator[Edge]:
-    """A server over a migrated store and a wire. `ca`: the PEM that agents pin, and its SHA-256."""
+    """A server over a migrated store and a wire. `ca`: the PEM that agents pin, and its SHA-256; `ports`: who
+    listens for consoles."""
     pem, ca_sha256 = ca
     server, epoch = await store.write(meta.begin_epoch)
     caller = Caller(wire, server, epoch)
@@ -58,14 +64,17 @@ async def assembled(
     own = Own()
     metrics = MetricsPage(store, wire, own)
     work = Jobs(store, caller, reads.changed, own.job_ended)
+    fleet = Fleet(store, caller, reads, work)
+    consoles = Consoles(store, caller, fleet, config.lifetime, ports=ports, pools=config.console_ports)
     house = House(
         store=store,
         sessions=Sessions(store, config.lifetime),
         guesses=Guesses(config.guessing),
         signer=signer,
         caller=caller,
-        fleet=Fleet(store, caller, reads, work),
+        fleet=fleet,
         jobs=work,
+        consoles=consoles,
         ca_sha256=ca_sha256,
         certificate_days=config.certificate_days,
     )
@@ -74,16 +83,27 @@ async def assembled(
         store, Signer(store, signer, config.certificate_days), trust, address(config.bus_listen)[1]
     )
     pipeline = Pipeline(house, table(), reads, audit, own)
-    tasks = [asyncio.create_task(work.watch()), asyncio.create_task(_tidy(store, config))]
+    door = ConsoleDoor(
+        consoles,
+        house.sessions,
+        audit,
+        Assets(),
+        main=address(config.listen)[1],
+        pages=config.consoles[1],
+    )
+    tasks = [asyncio.create_task(work) for work in (work.watch(), _tidy(store, config), consoles.watch())]
     try:
         transfers = Transfers(house)
         streams: dict[str, Stream] = {
             transfer.PATH: Door(transfers, audit),
             introduction.PATH: PassageDoor(Matchmaker(house), transfers),
+            f"{CONSOLES}/": door,
         }
         addresses: dict[str, Page] = {**pages(enrolment, pem), page.PATH: metrics}
-        yield Edge(pipeline, addresses, frozenset(config.own_names()), config.qooxdoo, streams)
+        names = frozenset(config.own_names())
+        yield Edge(pipeline, addresses, names, config.qooxdoo, streams, sockets=door)
     finally:
+        await consoles.close()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -7,10 +7,15 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from oms.server.consoles.console import Kind
+from oms.server.consoles.spots import Spots
 from oms.server.edge.qooxdoo import Qooxdoo
 from oms.server.rules.guessing import Limits
 from oms.server.rules.sessions import Lifetime
+from oms.settings import SettingsError
 
+PAGES_PORT = 8002
+PortRange = Annotated[str, Meta(pattern=r"\A[1-9][0-9]{0,4}-[1-9][0-9]{0,4}\Z")]
 Above0 = Annotated[float, Meta(gt=0)]
 From0 = Annotated[float, Meta(ge=0)]
 
@@ -24,6 +29,13 @@ class ServerConfig(msgspec.Struct, frozen=True):
     """Where callers and enrolling agents connect (HTTPS)."""
     bus_listen: str = "0.0.0.0:4222"
     """Where signed agents connect (TLS with their certificates)."""
+    consoles_listen: str = ""
+    """Where the pages of screens are (HTTPS), on port 8002 beside `listen` by default. The ports of screens and
+    terminals are on the same address."""
+    vnc_ports: PortRange = "6800-6899"
+    """The ports of screens: so many at once."""
+    ssh_ports: PortRange = "6900-6999"
+    """The ports of terminals."""
     names: tuple[str, ...] = ()
     """Host names that this server answers to and has in its certificate, besides this machine's own."""
     tls_certificate: Path | None = None
@@ -82,6 +94,16 @@ class ServerConfig(msgspec.Struct, frozen=True):
         """What of qooxdoo's own is switched on."""
         return Qooxdoo(self.script_transport, self.qooxdoo_test)
 
+    @property
+    def consoles(self) -> tuple[str, int]:
+        """Where the pages of screens are."""
+        return address(self.consoles_listen) if self.consoles_listen else (address(self.listen)[0], PAGES_PORT)
+
+    @property
+    def console_ports(self) -> dict[Kind, Spots]:
+        """The ports of consoles, by what is shown there."""
+        return {"vnc": _spots("vnc_ports", self.vnc_ports), "ssh": _spots("ssh_ports", self.ssh_ports)}
+
     def own_names(self) -> tuple[str, ...]:
         """Every host name this server goes by."""
         own = (socket.gethostname().lower(), socket.getfqdn().lower(), "localhost")
@@ -94,3 +116,11 @@ def address(text: str) -> tuple[str, int]:
     if not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
         raise ValueError(f"{text!r} is not an address: legal is host:port, as in 127.0.0.1:8000.")
     return host.strip("[]"), int(port)
+
+
+def _spots(name: str, text: str) -> Spots:
+    """Raises SettingsError."""
+    first, _, last = text.partition("-")
+    if not int(first) <= int(last) <= 65535:
+        raise SettingsError(f"{name} is {text!r}: legal is FIRST-LAST, ports of at most 65535, as in 6800-6899.")
+    return Spots(int(first), int(last))

@@ -6,11 +6,13 @@ from oms.bus.call import Caller
 from oms.contract.handlers import Handlers
 from oms.contract.operation import Permission
 from oms.server.ca.client import SignerClient
+from oms.server.consoles.desk import Consoles
 from oms.server.fleet import Fleet
 from oms.server.jobs import Jobs
 from oms.server.rules.guessing import Guesses
 from oms.server.sessions import Sessions
 from oms.server.store import Store
+from oms.server.store.sessions import Session
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,7 @@ class House:
     caller: Caller
     fleet: Fleet
     jobs: Jobs
+    consoles: Consoles
     ca_sha256: str
     certificate_days: int
 
@@ -37,6 +40,10 @@ class Desk:
     address: str
     sessid: object
     house: House
+
+    async def session(self) -> Session:
+        """The session of the call. Raises AuthError where it has ended meanwhile."""
+        return await self.house.sessions.check(self.sessid)
 
 
 Table = Handlers[Desk]

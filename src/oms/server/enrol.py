@@ -175,6 +175,7 @@ def _let_in(tx: Connection, requests: Sequence[Request], signings: Sequence[Sign
         hosts.sign(tx, request, signing)
         hosts.put_tags(tx, signing.id, 1, (signing.type,))
         hosts.put_tags(tx, signing.id, 2, automatic_tags(_facts(request.facts)))
+        hosts.pin_ssh(tx, signing.id, _facts(request.facts).ssh_host_keys)
 
 
 class _Standing(msgspec.Struct, frozen=True):

@@ -152,6 +152,7 @@ class Fleet:
                 hosts.seen(tx, host_id)
             elif hosts.by_id(tx, host_id):
                 hosts.seen(tx, host_id, text)
+                hosts.pin_ssh(tx, host_id, facts.ssh_host_keys)
                 hosts.put_tags(tx, host_id, 2, automatic_tags(facts))
 
         try:

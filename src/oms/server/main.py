@@ -6,7 +6,7 @@ import os
 import pwd
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from oms.server.assembly import assembled
 from oms.server.ca.client import SignerClient, SignerError
 from oms.server.config import ServerConfig, address
 from oms.server.edge import listener
+from oms.server.edge.ports import MorePorts
 from oms.server.identity import Identity
 from oms.server.passwords import Unfit
 from oms.server.store import Store, hosts, meta, users
@@ -93,10 +94,14 @@ async def _start(config: ServerConfig, parts: contextlib.AsyncExitStack) -> None
     signer = SignerClient(config.signer, patience=15)
     ident = await identity.prepare(config, signer)
     wire = await _bus(config, store, ident, parts)
+    ports = MorePorts(config.consoles[0])
     edge = await parts.enter_async_context(
-        assembled(config, store, wire, signer=signer, trust=ident.trust, ca=(ident.web_ca, ident.ca_sha256))
+        assembled(
+            config, store, wire, signer=signer, trust=ident.trust, ca=(ident.web_ca, ident.ca_sha256), ports=ports
+        )
     )
-    await parts.enter_async_context(listener.listening(edge, ident.web, sock))
+    ports.use(await parts.enter_async_context(listener.listening(edge, ident.web, sock)))
+    parts.callback(_pages(config, ports))
     log.info("serving", address=config.listen, bus=config.bus_listen, ca_sha256=ident.ca_sha256)
 
 
@@ -117,6 +122,18 @@ def bind(listen: str) -> socket.socket:
     except OSError as error:
         raise CannotServe(
             f"{listen} cannot be listened on: {error.strerror}. End what listens there, or give another --listen."
+        ) from error
+
+
+def _pages(config: ServerConfig, ports: MorePorts) -> Callable[[], None]:
+    """The page server of screens. Raises CannotServe."""
+    try:
+        return ports.listen(config.consoles[1])
+    except OSError as error:
+        host, port = config.consoles
+        raise CannotServe(
+            f"{host}:{port} cannot be listened on: {error.strerror}. End what listens there, or set "
+            "consoles_listen to another address."
         ) from error
 
 

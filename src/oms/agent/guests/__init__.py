@@ -26,6 +26,7 @@ from oms.agent.guests.guests import Use as Use
 from oms.agent.guests.parts import Definition as Definition
 from oms.agent.guests.parts import Disk as Disk
 from oms.agent.guests.parts import Nic as Nic
+from oms.agent.guests.parts import VncServer as VncServer
 from oms.agent.guests.snapshots import Snapshots
 
 DomainType = Literal["kvm", "qemu"]
@@ -107,6 +108,9 @@ class Machines(Guests[Machine], Snapshots, Copies, Devices, Protocol):
 
     async def emulator(self) -> str:
         """The program that runs machines here."""
+
+    def console(self, uuid: str) -> tuple[str, ...]:
+        """The program that, run with a terminal, is a running machine's text console; whoever had it loses it."""
 
     async def networks(self) -> frozenset[str]:
         """The names of the hypervisor's own networks that are active now."""

@@ -38,6 +38,13 @@ class Nic(msgspec.Struct, frozen=True):
     """As in `virtio`."""
 
 
+class VncServer(msgspec.Struct, frozen=True):
+    """Where the screen of a running machine is served by VNC: a Unix socket, or else a TCP port on the host."""
+
+    socket: Path | None
+    port: int = 0
+
+
 class Definition(msgspec.Struct, frozen=True):
     """What a machine is made of."""
 
@@ -59,3 +66,7 @@ class Definition(msgspec.Struct, frozen=True):
     """From what it starts, the first first: `hd`, `cdrom`, `network` and so on, or names of single devices."""
     graphics: tuple[str, ...] = ()
     """How its screen can be seen, as in `vnc`."""
+    vnc: VncServer | None = None
+    """Where its screen is, while it runs and has one by VNC."""
+    serial: bool = False
+    """It has a text console: a serial line that its host can open."""

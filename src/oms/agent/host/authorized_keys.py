@@ -12,7 +12,12 @@ from pathlib import Path
 
 from oms.agent.host.durable import write_whole
 
-OPTIONS = b"restrict,pty"
+OPTIONS = b"restrict,pty,port-forwarding"
+"""A terminal, and the way to where screens are served: no agent, no X11, nothing of the user's own start-up files.
+
+Which sockets may be opened cannot be said: `permitopen` shuts Unix sockets out, and whoever has a terminal here
+can open what he likes.
+"""
 LONGEST_KEY = 8192
 LARGEST_FILE_BYTES = 1024 * 1024
 _KINDS = frozenset({"ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521", "ssh-rsa"})

@@ -72,6 +72,16 @@ class Reply(msgspec.Struct, frozen=True):
 Page = Callable[[Ask], Awaitable[Reply]]
 
 
+class Sockets(Protocol):
+    """What takes WebSockets, and all requests at other ports than the main one."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send, *, foreign: bool) -> Answered | None:
+        """One request."""
+
+    async def socket(self, scope: Scope, receive: Receive, send: Send, ours: Callable[[str], bool]) -> None:
+        """One WebSocket. `ours` knows the names that this server answers to."""
+
+
 class Stream(Protocol):
     """What answers requests with bodies of any length."""
 
@@ -102,13 +112,19 @@ class Edge:
         names: frozenset[str],
         extras: Qooxdoo,
         streams: Mapping[str, Stream],
+        *,
+        sockets: Sockets,
     ) -> None:
         """`streams` are by the beginning of their addresses."""
+        self._sockets = sockets
         self._pipeline, self._pages, self._names, self._extras = pipeline, pages, names, extras
         self._streams = streams
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI: one request."""
+        if scope["type"] == "websocket":
+            await self._sockets.socket(scope, receive, send, self._ours)
+            return
         if scope["type"] != "http":
             return
         try:
@@ -135,6 +151,8 @@ class Edge:
         if not self._ours(host):
             return 421, _TEXT, b"This server does not answer to that name: see its setting `names`."
         address = scope["client"][0] if scope["client"] else ""
+        if scope["server"]:  # not the main address
+            return await self._sockets(scope, receive, send, foreign=foreign)
         verb, path = scope["method"], scope["path"]
         if path == "/":
             return await self._calls(verb, scope, receive, address, foreign)
@@ -143,7 +161,7 @@ class Edge:
         page = self._pages.get(path)
         if page is None:
             return 404, _TEXT, b"There is nothing here."
-        reply = await page(Ask(verb, await _body(receive), address, host, _authorization(scope["headers"])))
+        reply = await page(Ask(verb, await body(receive), address, host, _authorization(scope["headers"])))
         return reply.status, [(b"content-type", reply.media), *reply.headers, *ALWAYS], reply.body
 
     def _ours(self, host: str) -> bool:
@@ -154,7 +172,7 @@ class Edge:
         asked: Asked | list[Asked]
         try:
             if verb == "POST":
-                asked = dialects.from_body(await _body(receive))
+                asked = dialects.from_body(await body(receive))
             elif verb in ("GET", "HEAD"):
                 asked = dialects.from_query(scope["query_string"])
             else:
@@ -204,7 +222,7 @@ class Edge:
         return await self._pipeline.answer(Call(asked.service, asked.method, asked.params, address, foreign))
 
 
-async def _body(receive: Receive) -> bytes:
+async def body(receive: Receive) -> bytes:
     """All of a request's body. Raises TooLarge and Gone; that it comes in time, `protocol` sees to."""
     parts: list[bytes] = []
     size = 0
@@ -217,6 +235,12 @@ async def _body(receive: Receive) -> bytes:
         if size <= LONGEST_BODY_BYTES and not message.get("more_body"):
             return b"".join(parts)
     raise TooLarge
+
+
+def bearer(headers: Mapping[str, str]) -> str:
+    """The SESSID in `Authorization: Bearer SESSID`; "" where there is none."""
+    kind, _, sessid = headers.get("authorization", "").partition(" ")
+    return sessid.strip() if kind.lower() == "bearer" else ""
 
 
 @functools.lru_cache(maxsize=256)

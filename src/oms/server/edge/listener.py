@@ -13,6 +13,8 @@ from oms.server.edge.protocol import LimitedProtocol
 from oms.server.identity import Pair
 
 BACKLOG = 1024
+LARGEST_MESSAGE_BYTES = 1024 * 1024
+"""From a browser to a console."""
 CIPHERS_1_2 = "ECDHE+AESGCM:ECDHE+CHACHA20"
 """Keys that die with the connection, and no block chaining. TLS 1.3 has nothing else."""
 
@@ -37,7 +39,9 @@ def configured(edge: Edge, pair: Pair) -> uvicorn.Config:
     config = uvicorn.Config(
         edge,
         http=LimitedProtocol,
-        ws="none",
+        ws="websockets-sansio",
+        ws_max_size=LARGEST_MESSAGE_BYTES,
+        ws_per_message_deflate=False,  # a few bytes that unpack to many, and secrets that compress, are not for us
         lifespan="off",
         interface="asgi3",
         access_log=False,
@@ -69,7 +73,7 @@ class Server(uvicorn.Server):
 
 
 @contextlib.asynccontextmanager
-async def listening(edge: Edge, pair: Pair, sock: socket.socket) -> AsyncIterator[uvicorn.Server]:
+async def listening(edge: Edge, pair: Pair, sock: socket.socket) -> AsyncIterator[Server]:
     """Serve on the socket; leaving ends it within seconds."""
     server = Server(configured(edge, pair))
     task = asyncio.create_task(server.serve(sockets=[sock]))

@@ -35,7 +35,7 @@ class OneWrite:
     as one: two writes are two TLS records and two packets."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
-        self._transport = transport
+        self.bare = self._transport = transport
         self._held = b""
         self.is_closing, self.get_extra_info = transport.is_closing, transport.get_extra_info
 
@@ -67,6 +67,11 @@ class OneWrite:
 
 class LimitedProtocol(HttpToolsProtocol):
     """One connection."""
+
+    def __init__(self, *args: Any, port: int = 0, **named: Any) -> None:
+        """`port`: where it was made, if not at the main address."""
+        super().__init__(*args, **named)
+        self.server = ("", port) if port else None
 
     def connection_made(self, transport: Any) -> None:
         """A caller is there: the first head must come in time."""
@@ -111,8 +116,10 @@ class LimitedProtocol(HttpToolsProtocol):
         """The head has ended. Until the body has as well, an answer is the last one on this connection."""
         self._expect_nothing()
         self._in_head, self._moved = False, True
-        self._in_body = True
         super().on_headers_complete()
+        if self._is_upgraded():
+            return
+        self._in_body = True
         self._keep_alive, self.cycle.keep_alive = self.cycle.keep_alive, False
 
     def on_body(self, body: bytes) -> None:
@@ -124,8 +131,19 @@ class LimitedProtocol(HttpToolsProtocol):
         """The request is whole: others may follow it."""
         self._expect_nothing()
         self._in_body = False
-        self.cycle.keep_alive = self._keep_alive
+        if not self._is_upgraded():
+            self.cycle.keep_alive = self._keep_alive
         super().on_message_complete()
+
+    def _is_upgraded(self) -> bool:
+        return bool(self.parser.should_upgrade()) and self._should_upgrade()
+
+    def handle_websocket_upgrade(self) -> None:
+        """From now on this is a console's: nothing here holds it back or hurries it."""
+        self._expect_nothing()
+        self._stop_waiting()
+        self.transport = self.transport.bare  # type: ignore[attr-defined]
+        super().handle_websocket_upgrade()
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002
         """What came cannot be read, perhaps because it is too long for the parser."""

@@ -18,7 +18,7 @@ from oms.bus.transfer import Span
 from oms.contract.errors import FuncManError, OmsError
 from oms.server import audit
 from oms.server.audit import Audit, Line
-from oms.server.edge.http import ALWAYS, Answered, Receive, Scope, Send
+from oms.server.edge.http import ALWAYS, Answered, Receive, Scope, Send, bearer
 from oms.server.meeting import Broken, Pipe
 from oms.server.store.jobs import Job
 from oms.server.transfers import Transfers
@@ -88,7 +88,7 @@ class Door:
             case "PUT":
                 return await self._bring(scope, headers, job_id, receive)
             case "GET" | "HEAD":
-                session = await self._transfers.session(_sessid(headers))
+                session = await self._transfers.session(bearer(headers))
                 await self._transfers.upload(job_id, session)
                 return await self._stand(200, job_id, LOOK_SECONDS)
         return _refused(405, "PUT the bytes of an upload, or GET how it stands.")
@@ -115,7 +115,7 @@ class Door:
     # --- somebody brings
 
     async def _bring(self, scope: Scope, headers: Headers, job_id: str, receive: Receive) -> Answered:
-        sessid = _sessid(headers)
+        sessid = bearer(headers)
         session = await self._transfers.session(sessid)
         line: dict[str, Any] = {"user": session.user, "session": session.digest[:8]}
         try:
@@ -226,12 +226,6 @@ def _span(headers: Headers) -> Span:
     if span.last + 1 - span.first != int(length):
         raise Refusal(f"Content-Range is of {span.last + 1 - span.first} bytes, Content-Length of {length}.")
     return span
-
-
-def _sessid(headers: Headers) -> str:
-    """The SESSID in `Authorization: Bearer SESSID`; "" where there is none."""
-    kind, _, sessid = headers.get("authorization", "").partition(" ")
-    return sessid.strip() if kind.lower() == "bearer" else ""
 
 
 def _offset(scope: Scope) -> int:

@@ -110,6 +110,7 @@ async def remove_signed(op: api.RemoveSigned, desk: Desk) -> Removal:
     # First of all the connections: whatever fails after this, none of them is there any more.
     failed = [host.name for host in gone if not await desk.house.caller.wire.cut_off(host.id)]
     for host in gone:
+        await desk.house.consoles.forget(host)
         await desk.house.jobs.abandoned(host.id)
     return Removal(failed)
 

@@ -38,6 +38,7 @@ class Host(msgspec.Struct, frozen=True):
     last_seen: float
     facts: str
     ssh_public: str
+    ssh_host_keys: str
 
 
 class Signing(msgspec.Struct, frozen=True):
@@ -162,6 +163,17 @@ def seen(tx: Connection, host_id: str, facts: str | None = None) -> None:
 def ssh_public_key(tx: Connection, host_id: str) -> str:
     """OMS's public SSH key for a host, one line; empty where the host is not signed."""
     return tx.execute(select(hosts.c.ssh_public).where(hosts.c.id == host_id)).scalar_one_or_none() or ""
+
+
+def ssh_private_key(tx: Connection, host_id: str) -> bytes | None:
+    """OMS's private SSH key for a host, in OpenSSH's form; None where the host is not signed."""
+    return tx.execute(select(hosts.c.ssh_private).where(hosts.c.id == host_id)).scalar_one_or_none()
+
+
+def pin_ssh(tx: Connection, host_id: str, keys: Iterable[str], *, anew: bool = False) -> None:
+    """Know the host's SSH server by these keys from now on. What is known already stays, but `anew`."""
+    row = update(hosts).where(hosts.c.id == host_id)
+    tx.execute((row if anew else row.where(hosts.c.ssh_host_keys == "")).values(ssh_host_keys="\n".join(keys)))
 
 
 def tags_of(tx: Connection) -> dict[str, list[Tag]]:

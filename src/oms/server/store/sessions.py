@@ -1,5 +1,7 @@
 """Sessions: who is logged in since when. Known by the SHA-256 of the SESSID only."""
 
+from collections.abc import Iterable
+
 import msgspec
 from sqlalchemy import Connection, delete, insert, select, update
 
@@ -37,6 +39,11 @@ def find(tx: Connection, digest: str) -> Session | None:
 def touch(tx: Connection, digest: str, used: float) -> None:
     """Remember when a session was last used."""
     tx.execute(update(sessions).where(sessions.c.digest == digest).values(used=used))
+
+
+def touch_all(tx: Connection, digests: Iterable[str], used: float) -> None:
+    """The same of several."""
+    tx.execute(update(sessions).where(sessions.c.digest.in_(list(digests))).values(used=used))
 
 
 def end(tx: Connection, digest: str) -> bool:

@@ -65,6 +65,9 @@ hosts = Table(
     Column("facts", Text, nullable=False, default=""),  # JSON of contract.internal.HostFacts
     Column("ssh_private", LargeBinary, nullable=False),  # OpenSSH format
     Column("ssh_public", Text, nullable=False),
+    Column(
+        "ssh_host_keys", Text, nullable=False, default="", server_default=""
+    ),  # by which its SSH server is known
 )
 
 requests = Table(

@@ -11,7 +11,7 @@ from typing import Literal, get_args
 
 from oms.agent import foreign_xml
 from oms.agent.foreign_xml import BadXml
-from oms.agent.guests import Definition, Disk, Nic
+from oms.agent.guests import Definition, Disk, Nic, VncServer
 
 KB_PER_UNIT = {
     "b": 1 / 1024, "bytes": 1 / 1024, "KB": 1000 / 1024, "k": 1, "KiB": 1, "MB": 1000**2 / 1024, "M": 1024,
@@ -56,6 +56,8 @@ def definition(text: str, locate: Callable[[str, str], Path] = lambda _pool, vol
         ),
         boot=tuple(_boot(root)),
         graphics=tuple(graphics.get("type", "") for graphics in root.iterfind("devices/graphics")),
+        vnc=_vnc(root),
+        serial=any(console.get("type") == "pty" for console in root.iterfind("devices/console")),
     )
 
 
@@ -91,6 +93,19 @@ def _boot(root: ET.Element) -> Iterator[str]:
         target, mac = device.find("target"), device.find("mac")
         name = mac.get("address", "") if mac is not None else target.get("dev", "") if target is not None else ""
         yield name or device.tag
+
+
+def _vnc(root: ET.Element) -> VncServer | None:
+    """A port is there only while the machine runs."""
+    for graphics in root.iterfind("devices/graphics[@type='vnc']"):
+        listen = graphics.find("listen[@type='socket']")
+        socket = graphics.get("socket") or (listen.get("socket") if listen is not None else None)
+        port = graphics.get("port", "")
+        if socket:
+            return VncServer(Path(socket))
+        if port.isdecimal():
+            return VncServer(None, int(port))
+    return None
 
 
 def _place(device: ET.Element) -> int:

@@ -76,7 +76,7 @@ class LibvirtMachines(LibvirtSnapshots, LibvirtCopies, LibvirtDevices):
         change_seconds: float = CHANGE_SECONDS,
         neighbours: Callable[[], dict[str, str]] = addresses,
     ) -> None:
-        self._domain_type = domain_type
+        self._uri, self._domain_type = uri, domain_type
         self._listeners: list[Callable[[Change], None]] = []
         self._was_up = False
         self._lines = Lines(
@@ -133,6 +133,10 @@ class LibvirtMachines(LibvirtSnapshots, LibvirtCopies, LibvirtDevices):
     async def emulator(self) -> str:
         """The program that runs machines here; libvirt knows."""
         return await self._lines.ask(functools.partial(calls.emulator, self._domain_type))
+
+    def console(self, uuid: str) -> tuple[str, ...]:
+        """libvirt's own client."""
+        return "virsh", "--quiet", "--connect", self._uri, "console", "--force", uuid
 
     async def networks(self) -> frozenset[str]:
         """The names of libvirt's networks that are active now."""

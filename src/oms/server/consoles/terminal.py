@@ -1,0 +1,127 @@
+"""A terminal: a program that runs on the host as long as its console is set up, whoever looks on meanwhile.
+
+What it last said is kept, so that a browser that comes back sees where it was. A browser that does not read holds
+the program up, as a real terminal would; where nobody looks on, the program goes on and the oldest is forgotten.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+
+import asyncssh
+import msgspec
+
+from oms.server.consoles.relay import READ_BYTES, Socket
+from oms.server.consoles.ways import reaching
+
+KEPT_BYTES = 256 * 1024
+TYPE = "xterm-256color"
+SIZE = (80, 24)
+MOST = 1000
+"""Columns or rows."""
+
+
+class Size(msgspec.Struct, frozen=True):
+    """What a browser says of its window, in characters."""
+
+    columns: int
+    rows: int
+
+
+_size = msgspec.json.Decoder(Size)
+
+
+class Terminal:
+    """One program with its terminal."""
+
+    def __init__(
+        self, connection: asyncssh.SSHClientConnection, process: "asyncssh.SSHClientProcess[bytes]"
+    ) -> None:
+        self._connection, self._process = connection, process
+        self._said = bytearray()
+        self._viewers: set[Socket] = set()
+        self._turn = asyncio.Lock()
+        self._reading = asyncio.create_task(self._read())
+        self.heard: Callable[[bytes], None] = lambda _data: None
+        """Is told all that the program says, for a recording."""
+
+    @classmethod
+    async def begin(
+        cls, connection: asyncssh.SSHClientConnection, command: str | None, what: str, host: str
+    ) -> "Terminal":
+        """Run the command, or else the user's shell. Raises NoTunnel; owns the connection from then on."""
+        try:
+            with reaching(what, host):
+                process = await connection.create_process(
+                    command, term_type=TYPE, term_size=SIZE, encoding=None, stderr=asyncssh.STDOUT
+                )
+        except BaseException:
+            connection.abort()
+            raise
+        return cls(connection, process)
+
+    @property
+    def over(self) -> bool:
+        """Whether the program has ended."""
+        return self._reading.done()
+
+    async def show(self, socket: Socket, used: Callable[[], None], *, view_only: bool) -> None:
+        """Let a browser look on, until it goes or the program ends."""
+        async with self._turn:  # so that what was said before comes before what is said now
+            if self._said:
+                await socket.give(bytes(self._said))
+            self._viewers.add(socket)
+        typing = asyncio.create_task(self._typed(socket, used, view_only=view_only))
+        try:
+            await asyncio.wait((typing, self._reading), return_when=asyncio.FIRST_COMPLETED)
+            if typing.done():
+                typing.result()
+        finally:
+            self._viewers.discard(socket)
+            typing.cancel()
+            await asyncio.gather(typing, return_exceptions=True)
+
+    async def _typed(self, socket: Socket, used: Callable[[], None], *, view_only: bool) -> None:
+        while (data := await socket.read()) is not None:
+            if view_only:
+                continue
+            used()
+            if isinstance(data, str):
+                self._resize(data)
+            else:
+                self._process.stdin.write(data)
+                await self._process.stdin.drain()
+
+    def _resize(self, text: str) -> None:
+        with contextlib.suppress(msgspec.MsgspecError):
+            size = _size.decode(text)
+            if 0 < size.columns <= MOST and 0 < size.rows <= MOST:
+                self._process.change_terminal_size(size.columns, size.rows)
+
+    async def _read(self) -> None:
+        with contextlib.suppress(asyncssh.Error, OSError):
+            while data := await self._process.stdout.read(READ_BYTES):
+                self.heard(data)
+                async with self._turn:
+                    self._keep(data)
+                    await asyncio.gather(*(self._give(viewer, data) for viewer in self._viewers))
+
+    def _keep(self, data: bytes) -> None:
+        self._said += data
+        if len(self._said) > KEPT_BYTES:
+            # Not in the midst of a line: what is shown first would be half a letter or half an order.
+            cut = self._said.find(b"\n", len(self._said) - KEPT_BYTES)
+            del self._said[: cut + 1 if cut >= 0 else len(self._said) - KEPT_BYTES]
+
+    async def _give(self, viewer: Socket, data: bytes) -> None:
+        try:
+            await viewer.give(data)
+        except OSError:  # it has gone
+            self._viewers.discard(viewer)
+
+    async def end(self) -> None:
+        """End the program, and the connection."""
+        self._reading.cancel()
+        self._process.close()
+        self._connection.abort()
+        await asyncio.gather(self._reading, return_exceptions=True)

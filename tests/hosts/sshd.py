@@ -1,0 +1,96 @@
+"""An SSH server of a test's own, on loopback: OpenSSH's, with keys and settings in a directory."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.hosts.enclosure import only_child
+from tests.hosts.libvirtd import PrivateLibvirtd
+from tests.hosts.stack import free_port
+
+START_S = 10.0
+
+
+class PrivateSshd:
+    """`with PrivateSshd(directory, libvirtd) as sshd:` has one at 127.0.0.1, port `sshd.port`."""
+
+    def __init__(self, directory: Path, libvirtd: PrivateLibvirtd) -> None:
+        """It runs where `libvirtd` does, whose machines' sockets are seen from nowhere else."""
+        self.directory, self.port = directory, free_port()
+        self.keys = directory / "authorized_keys"
+        self._libvirtd = libvirtd
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def agent_settings(self) -> dict[str, str]:
+        """How an agent is told of it."""
+        return {
+            "ssh_address": f"127.0.0.1:{self.port}",
+            "ssh_host_keys": str(self.directory),
+            "authorized_keys": str(self.keys),
+        }
+
+    def __enter__(self) -> "PrivateSshd":
+        self.directory.mkdir(parents=True, exist_ok=True)
+        (self._libvirtd.root / "run/sshd").mkdir(exist_ok=True)  # where it shuts its unprivileged half in
+        self.new_key()
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def new_key(self) -> None:
+        """Another key by which it is known from its next start on."""
+        key = self.directory / "ssh_host_ed25519_key"
+        key.unlink(missing_ok=True)
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
+
+    def start(self, *settings: str) -> None:
+        """Listen; `settings` stand before all others, so they count."""
+        config = self.directory / "sshd_config"
+        lines = [
+            *settings,
+            f"Port {self.port}",
+            "ListenAddress 127.0.0.1",
+            f"HostKey {self.directory / 'ssh_host_ed25519_key'}",
+            f"AuthorizedKeysFile {self.keys}",
+            "PidFile none",
+            "StrictModes no",  # tests lie in directories that everybody may write
+            "UsePAM no",
+            "PermitRootLogin prohibit-password",
+            "MaxStartups 200",
+        ]
+        config.write_text("\n".join(lines) + "\n")
+        with (self.directory / "log").open("ab") as log:
+            command = self._libvirtd.inside("/usr/sbin/sshd", "-D", "-e", "-f", str(config))
+            self._process = subprocess.Popen(command, stderr=log)
+        end = time.monotonic() + START_S
+        while time.monotonic() < end:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
+                return
+            time.sleep(0.05)
+        raise RuntimeError(f"sshd does not listen: {(self.directory / 'log').read_text()[-2000:]}")
+
+    def stop(self) -> None:
+        """End it; connections that are there go on."""
+        if self._process is not None:
+            os.kill(only_child(self._process.pid), signal.SIGTERM)
+            self._process.wait(10)
+            self._process = None
+
+    @contextlib.contextmanager
+    def started_with(self, *settings: str) -> Iterator[None]:
+        """Meanwhile with other settings."""
+        self.stop()
+        self.start(*settings)
+        try:
+            yield
+        finally:
+            self.stop()
+            self.start()

@@ -1,0 +1,386 @@
+"""Consoles over the whole wire: WebSockets as a page opens them, OMS, a real sshd, a machine's screen, a shell."""
+
+import contextlib
+import json
+import re
+import socket as sockets
+import time
+from collections.abc import Callable, Iterator
+
+import libvirt
+import pytest
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import ClientConnection
+
+from tests.hosts import browser_socket
+from tests.hosts.browser_socket import ask_ticket, open_socket, ticket
+from tests.hosts.guests import domain_xml
+from tests.hosts.kvm_machines import emptied
+from tests.hosts.libvirtd import PrivateLibvirtd
+from tests.hosts.sshd import PrivateSshd
+from tests.hosts.stack import NAME, Caller, CallFailed, Stack
+
+pytestmark = pytest.mark.hosts
+SCREEN = "<graphics type='vnc'><listen type='socket'/></graphics><video><model type='vga'/></video>"
+BY_PORT = "<graphics type='vnc' port='-1' autoport='yes' listen='127.0.0.1'/><video><model type='vga'/></video>"
+RFB = b"RFB 003.008\n"
+
+
+@pytest.fixture(scope="module")
+def sshd(libvirtd: PrivateLibvirtd, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateSshd]:
+    with PrivateSshd(tmp_path_factory.mktemp("sshd"), libvirtd) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def oms(libvirtd: PrivateLibvirtd, sshd: PrivateSshd, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    with Stack(tmp_path_factory.mktemp("oms"), libvirtd.uri, **sshd.agent_settings) as stack:
+        until(lambda: sshd.keys.exists() and "opennode-oms" in sshd.keys.read_text())
+        yield stack
+
+
+@pytest.fixture
+def caller(oms: Stack) -> Iterator[Caller]:
+    with session(oms) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def screen(libvirtd: PrivateLibvirtd, oms: Stack) -> Iterator[libvirt.virDomain]:
+    """A machine that idles in its firmware and shows that."""
+    with emptied(libvirtd.uri) as virt:
+        yield machine(virt, oms, "winxp2", SCREEN)
+
+
+@contextlib.contextmanager
+def session(oms: Stack) -> Iterator[Caller]:
+    with contextlib.closing(oms.caller()) as made:
+        yield made
+        made.call("authservices", "deauthenticate", made.sessid)
+
+
+def machine(virt: libvirt.virConnect, oms: Stack, name: str, devices: str) -> libvirt.virDomain:
+    console = oms.directory / f"{name}.console"
+    xml = domain_xml(name, memory_mb=64, vcpu=1, console=console, disk=None, image=None, devices=devices)
+    made = virt.defineXML(xml)
+    made.create()
+    return made
+
+
+def until(true: Callable[[], bool], seconds: float = 10) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def set_up(caller: Caller, name: str = "winxp2") -> int:
+    answer = caller.call("kvmservices", "set_up_vnc_connection", caller.sessid, 0, NAME, name)
+    assert isinstance(answer, str)
+    return int(answer)
+
+
+def terminal(caller: Caller) -> int:
+    return int(caller.call("sshservices", "set_up_ssh_connection", caller.sessid, 0, NAME))
+
+
+def vnc(caller: Caller, method: str, *params: object) -> object:
+    return caller.call("kvmservices", method, caller.sessid, 0, *params)
+
+
+def refused(name: str, call: Callable[[], object]) -> str:
+    with pytest.raises(CallFailed) as failed:
+        call()
+    assert failed.value.name == name
+    return str(failed.value.error["message"])
+
+
+def framebuffer(socket: ClientConnection) -> tuple[int, int]:
+    """The whole of RFB's handshake as a viewer does it; the screen's width and height."""
+    stream = Bytes(socket)
+    assert stream.take(12) == RFB
+    socket.send(RFB)
+    kinds = stream.take(stream.take(1)[0])
+    assert 1 in kinds  # none: who gets here was let in by OMS
+    socket.send(b"\x01")
+    assert stream.take(4) == b"\0\0\0\0"
+    socket.send(b"\x01")
+    width, height = int.from_bytes(stream.take(2)), int.from_bytes(stream.take(2))
+    stream.take(16)
+    name = stream.take(int.from_bytes(stream.take(4)))
+    assert b"winxp2" in name
+    socket.send(b"\x03\x00" + bytes(4) + width.to_bytes(2) + height.to_bytes(2))
+    assert stream.take(1) == b"\0"
+    return width, height
+
+
+class Bytes:
+    """A WebSocket's messages as one stream."""
+
+    def __init__(self, socket: ClientConnection) -> None:
+        self._socket, self._left = socket, b""
+
+    def take(self, count: int) -> bytes:
+        while len(self._left) < count:
+            data = self._socket.recv(timeout=10)
+            assert isinstance(data, bytes)
+            self._left += data
+        taken, self._left = self._left[:count], self._left[count:]
+        return taken
+
+
+def said(socket: ClientConnection, pattern: str, seconds: float = 10) -> str:
+    """What a terminal says until the pattern is in it."""
+    text, end = "", time.monotonic() + seconds
+    while not re.search(pattern, text):
+        data = socket.recv(timeout=max(end - time.monotonic(), 0.1))
+        assert isinstance(data, bytes)
+        text += data.decode(errors="replace")
+    return text
+
+
+def closed(socket: ClientConnection, seconds: float = 5) -> int | None:
+    """Read to the end; the code it was closed with."""
+    end = time.monotonic() + seconds
+    with contextlib.suppress(ConnectionClosed):
+        while True:
+            socket.recv(timeout=max(end - time.monotonic(), 0.1))
+    return socket.close_code
+
+
+def not_let_in(port: int, paper: str, *, pages: int, origin: str = "") -> int:
+    """The status by which a WebSocket is refused."""
+    with pytest.raises(InvalidStatus) as refusal, open_socket(port, paper, pages=pages, origin=origin):
+        pass
+    return refusal.value.response.status_code
+
+
+def test_a_screen_is_set_up_seen_listed_checked_and_removed(
+    oms: Stack, caller: Caller, screen: libvirt.virDomain
+) -> None:
+    port = set_up(caller)
+    assert 6800 <= port <= 6899
+    assert vnc(caller, "list_session_vnc_connections") == [{"host": NAME, "port": port, "vm": "winxp2"}]
+    assert vnc(caller, "check_session_vnc_connection", port) == "0"
+    with open_socket(port, ticket(oms.pages_port, caller.sessid, port), pages=oms.pages_port) as socket:
+        assert framebuffer(socket) == (720, 400)
+        assert vnc(caller, "remove_vnc_connection", NAME, "winxp2") == str(port)
+        assert closed(socket) == 4001
+    assert vnc(caller, "list_session_vnc_connections") == []
+    with pytest.raises(ConnectionRefusedError):
+        sockets.create_connection(("127.0.0.1", port), 5).close()
+
+
+def test_each_reason_why_a_screen_is_not_set_up_has_its_name(
+    oms: Stack, caller: Caller, screen: libvirt.virDomain, libvirtd: PrivateLibvirtd
+) -> None:
+    assert "no machine" in refused("VNCRemoteSetUpError", lambda: set_up(caller, "nobody")).lower()
+    port = set_up(caller)
+    assert str(port) in refused("VNCAreadySetUpError", lambda: set_up(caller))
+    assert str(port) in refused("VNCAreadySetUpError", lambda: set_up(caller, screen.UUIDString()))
+    with session(oms) as other:
+        assert "admin" in refused("VNCAreadySetUpAnotherSessionError", lambda: set_up(other))
+        refused("VNCRemoveError", lambda: vnc(other, "remove_vnc_connection", NAME, "winxp2"))
+        refused("VNCConnectionCheckError", lambda: vnc(other, "check_session_vnc_connection", port))
+        assert vnc(other, "remove_session_vnc_connections") == 0
+    assert vnc(caller, "check_session_vnc_connection", port) == "0"
+    assert vnc(caller, "remove_session_vnc_connections") == 0
+    refused("VNCRemoveError", lambda: vnc(caller, "remove_vnc_connection", NAME, "winxp2"))
+    refused("VNCConnectionCheckError", lambda: vnc(caller, "check_session_vnc_connection", port))
+
+
+def test_a_machine_that_is_off_or_has_no_screen_says_so(
+    oms: Stack, caller: Caller, libvirtd: PrivateLibvirtd, screen: libvirt.virDomain
+) -> None:
+    with contextlib.closing(libvirtd.connect()) as virt:
+        blind = machine(virt, oms, "blind", "")
+        try:
+            assert "no screen" in refused("VNCRemoteSetUpError", lambda: set_up(caller, "blind"))
+            blind.destroy()
+            assert "is off" in refused("VNCRemoteSetUpError", lambda: set_up(caller, "blind"))
+        finally:
+            blind.undefine()
+
+
+def test_a_screen_on_a_port_of_the_host_is_shown_too(
+    oms: Stack, caller: Caller, libvirtd: PrivateLibvirtd, screen: libvirt.virDomain
+) -> None:
+    with contextlib.closing(libvirtd.connect()) as virt:
+        made = machine(virt, oms, "old", BY_PORT)
+        try:
+            port = set_up(caller, "old")
+            with open_socket(port, ticket(oms.pages_port, caller.sessid, port), pages=oms.pages_port) as socket:
+                assert socket.recv(timeout=10) == RFB
+        finally:
+            made.destroy()
+            made.undefine()
+
+
+def test_the_old_address_never_shows_another_machine(
+    oms: Stack, caller: Caller, libvirtd: PrivateLibvirtd, screen: libvirt.virDomain
+) -> None:
+    with contextlib.closing(libvirtd.connect()) as virt:
+        first = machine(virt, oms, "again", SCREEN)
+        port = set_up(caller, "again")
+        paper = ticket(oms.pages_port, caller.sessid, port)
+        first.destroy()
+        first.undefine()
+        second = machine(virt, oms, "again", SCREEN)  # the same name, another machine
+        try:
+            refused("VNCConnectionCheckError", lambda: vnc(caller, "check_session_vnc_connection", port))
+            with open_socket(port, paper, pages=oms.pages_port) as socket:
+                assert closed(socket) == 4003
+        finally:
+            second.destroy()
+            second.undefine()
+
+
+def test_only_a_page_of_ours_with_a_ticket_of_that_port_is_let_in(
+    oms: Stack, caller: Caller, screen: libvirt.virDomain
+) -> None:
+    pages = oms.pages_port
+    port, other = set_up(caller), terminal(caller)
+    good = f"https://127.0.0.1:{pages}"
+    for origin in (
+        "https://evil.example",
+        "null",
+        f"http://127.0.0.1:{pages}",
+        "https://127.0.0.1:1",
+        good + ".evil",
+    ):
+        paper = ticket(pages, caller.sessid, port)
+        assert not_let_in(port, paper, pages=pages, origin=origin) == 403
+        with open_socket(port, paper, pages=pages):  # the ticket was not even looked at
+            pass
+    for paper in ("", "x", ticket(pages, caller.sessid, other), caller.sessid):
+        assert not_let_in(port, paper, pages=pages) == 403
+    used = ticket(pages, caller.sessid, port)
+    with open_socket(port, used, pages=pages):
+        pass
+    assert not_let_in(port, used, pages=pages) == 403
+
+
+def test_a_ticket_is_for_the_session_that_set_the_console_up(
+    oms: Stack, caller: Caller, screen: libvirt.virDomain
+) -> None:
+    port = set_up(caller)
+    with session(oms) as other:
+        assert ask_ticket(oms.pages_port, other.sessid, port)[0] == 404
+    assert ask_ticket(oms.pages_port, "0" * 40, port)[0] == 401
+    assert ask_ticket(oms.pages_port, caller.sessid, port, origin="https://evil.example")[0] == 403
+    assert (
+        ask_ticket(oms.port, caller.sessid, port, path="/console/ticket", origin=f"https://127.0.0.1:{oms.port}")[
+            0
+        ]
+        == 200
+    )
+
+
+def test_a_console_ends_with_its_session(oms: Stack, screen: libvirt.virDomain) -> None:
+    with contextlib.closing(oms.caller()) as mine:
+        port, shell = set_up(mine), terminal(mine)
+        with (
+            open_socket(port, ticket(oms.pages_port, mine.sessid, port), pages=oms.pages_port) as seen,
+            open_socket(shell, ticket(shell, mine.sessid, shell), pages=shell) as typed,
+        ):
+            framebuffer(seen)
+            mine.call("authservices", "deauthenticate", mine.sessid)
+            began = time.monotonic()
+            assert (closed(seen), closed(typed)) == (4001, 4001)
+            assert time.monotonic() - began < 3
+
+
+def test_the_same_screen_through_the_one_port(oms: Stack, caller: Caller, screen: libvirt.virDomain) -> None:
+    port = set_up(caller)
+    status, given = ask_ticket(
+        oms.port, caller.sessid, port, path="/console/ticket", origin=f"https://127.0.0.1:{oms.port}"
+    )
+    assert (status, given["kind"], given["title"]) == (200, "vnc", f"winxp2 on {NAME}")
+    with open_socket(oms.port, given["ticket"], pages=oms.port, path="/console/ws") as socket:
+        assert framebuffer(socket) == (720, 400)
+
+
+def test_who_opens_a_screen_again_has_it_from_the_one_before(
+    oms: Stack, caller: Caller, screen: libvirt.virDomain
+) -> None:
+    port, pages = set_up(caller), oms.pages_port
+    with (
+        open_socket(port, ticket(pages, caller.sessid, port), pages=pages) as first,
+        open_socket(port, ticket(pages, caller.sessid, port), pages=pages) as second,
+    ):
+        assert closed(first) == 4002
+        framebuffer(second)
+
+
+def test_a_terminal_runs_commands_takes_its_size_and_comes_back(oms: Stack, caller: Caller) -> None:
+    port = terminal(caller)
+    assert 6900 <= port <= 6999
+    assert caller.call("sshservices", "list_session_ssh_connections", caller.sessid, 0) == [
+        {"host": NAME, "port": port}
+    ]
+    assert caller.call("sshservices", "check_session_ssh_connection", caller.sessid, 0, port) == "0"
+    with open_socket(port, ticket(port, caller.sessid, port), pages=port) as socket:
+        socket.send(json.dumps({"columns": 100, "rows": 30}))
+        socket.send(b"stty size; echo $((6*7)) h\xc3\xa4h\n")
+        text = said(socket, r"42 häh")
+        assert "30 100" in text
+    with open_socket(port, ticket(port, caller.sessid, port), pages=port) as socket:
+        assert "42 häh" in said(socket, r"42 häh")  # what was said before
+        socket.send(b"exit\n")
+        assert closed(socket) == 1000
+    with open_socket(port, ticket(port, caller.sessid, port), pages=port) as socket:
+        socket.send(b"echo $((7*7))\n")  # another shell
+        said(socket, r"49")
+    message = refused("SSHAlreadySetUpError", lambda: terminal(caller))
+    assert str(port) in message
+    with session(oms) as other:
+        refused("SSHAlreadySetUpAnotherSessionError", lambda: terminal(other))
+    assert caller.call("sshservices", "remove_session_ssh_connections", caller.sessid, 0) == 0
+    refused(
+        "SSHConnectionCheckError",
+        lambda: caller.call("sshservices", "check_session_ssh_connection", caller.sessid, 0, port),
+    )
+
+
+def test_a_server_that_shows_another_key_is_not_gone_to(oms: Stack, caller: Caller, sshd: PrivateSshd) -> None:
+    old = (sshd.directory / "ssh_host_ed25519_key").read_bytes()
+    sshd.stop()
+    try:
+        assert "cannot be reached" in refused("SSHRemoteSetUpError", lambda: terminal(caller))
+        sshd.new_key()
+        sshd.start()
+        assert "not known by the key" in refused("SSHRemoteSetUpError", lambda: terminal(caller))
+    finally:
+        sshd.stop()
+        key = sshd.directory / "ssh_host_ed25519_key"
+        key.write_bytes(old)
+        key.chmod(0o600)
+        sshd.start()
+    assert terminal(caller)
+
+
+def test_a_host_that_forbids_it_says_so(
+    oms: Stack, sshd: PrivateSshd, screen: libvirt.virDomain, caller: Caller
+) -> None:
+    with sshd.started_with("PermitTTY no"):
+        assert "PermitTTY" in refused("SSHTunnelSetUpError", lambda: terminal(caller))
+    with sshd.started_with("PubkeyAuthentication no"):
+        assert "authorized_keys" in refused("SSHRemoteSetUpError", lambda: terminal(caller))
+
+
+def test_omss_key_opens_no_more_than_it_needs(oms: Stack, sshd: PrivateSshd) -> None:
+    line = sshd.keys.read_text()
+    assert line.startswith("restrict,pty,port-forwarding ssh-ed25519 ")
+
+
+def test_what_pages_may_do_is_said_with_them(oms: Stack, caller: Caller, screen: libvirt.virDomain) -> None:
+    status, headers, _ = browser_socket.get(oms.pages_port, "/vnc.html?SESSID=x&host=127.0.0.1&port=6801")
+    assert status == 200
+    policy = headers["content-security-policy"]
+    assert "connect-src 'self' wss://127.0.0.1:6801" in policy
+    assert "script-src 'self';" in policy
+    assert headers["referrer-policy"] == "no-referrer"
+    _, headers, _ = browser_socket.get(oms.pages_port, "/vnc.html?port=443&host=evil.example")
+    assert "443" not in headers["content-security-policy"]
+    assert browser_socket.get(oms.pages_port, "/../../etc/passwd")[0] == 404
+    assert browser_socket.get(oms.pages_port, "/?id=1&service=funcservices&method=list_signed&params=[]")[0] == 404

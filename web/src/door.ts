@@ -1,0 +1,65 @@
+// The way in: who asks stands in the address that the page was opened with, and is out of it before anything else is
+// done. For a WebSocket he gets a ticket, which is good once.
+
+export interface Ticket {
+  ticket: string;
+  kind: "vnc" | "text" | "ssh";
+  title: string;
+  view_only: boolean;
+}
+
+export interface Asked {
+  sessid: string;
+  port: number;
+}
+
+/** Why there is no console, in words for a person. */
+export class Refused extends Error {}
+
+/** What closes a WebSocket for good: removed, taken over, not reached. The server's own numbers. */
+export const GONE = 4001;
+export const TAKEN_OVER = 4002;
+export const NOT_REACHED = 4003;
+
+/** Whether the page came from the main address, where everything is below /console. */
+const BELOW = location.pathname.startsWith("/console/") ? "/console" : "";
+
+/** What the page was opened for. The address keeps nothing of the session; this tab does, for when it is loaded anew. */
+export function asked(): Asked {
+  const words = new URLSearchParams(location.search);
+  const given = words.get("SESSID");
+  const port = Number(words.get("port") ?? location.port);
+  const kept = `SESSID ${port}`;
+  if (given !== null) {
+    sessionStorage.setItem(kept, given);
+    words.delete("SESSID");
+    const rest = words.toString();
+    history.replaceState(null, "", location.pathname + (rest ? `?${rest}` : ""));
+  }
+  const host = words.get("host");
+  if (host !== null && host !== location.hostname) {
+    throw new Refused(`This page shows consoles of ${location.hostname} alone, and was asked for one of “${host}”.`);
+  }
+  return { sessid: sessionStorage.getItem(kept) ?? "", port };
+}
+
+/** A ticket for the console at a port. */
+export async function ticket(to: Asked): Promise<Ticket> {
+  const answer = await fetch(`${BELOW}/ticket`, {
+    method: "POST",
+    headers: { Authorization: `Bearer ${to.sessid}` },
+    body: JSON.stringify({ port: to.port }),
+  });
+  if (!answer.ok) {
+    throw new Refused(await answer.text());
+  }
+  return (await answer.json()) as Ticket;
+}
+
+/** The WebSocket that a ticket lets in: at the port of the console, or through the main address. */
+export function opened(to: Asked, given: Ticket): WebSocket {
+  const at = BELOW ? `${location.host}${BELOW}/ws` : `${location.hostname}:${to.port}/`;
+  const socket = new WebSocket(`wss://${at}?ticket=${given.ticket}`);
+  socket.binaryType = "arraybuffer";
+  return socket;
+}

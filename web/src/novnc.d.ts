@@ -1,0 +1,13 @@
+// So much of noVNC's interface as is used here: its own package brings no types.
+declare module "@novnc/novnc" {
+  export default class RFB extends EventTarget {
+    constructor(target: HTMLElement, channel: WebSocket, options?: { shared?: boolean });
+    viewOnly: boolean;
+    scaleViewport: boolean;
+    background: string;
+    sendCtrlAltDel(): void;
+    clipboardPasteFrom(text: string): void;
+    focus(): void;
+    disconnect(): void;
+  }
+}

@@ -1,0 +1,51 @@
+// A terminal: what is typed goes out as bytes, the size of the window as a line of JSON.
+//
+// What a program writes is shown and does nothing else: it sets no title of the window and reaches no clipboard.
+
+import { FitAddon } from "@xterm/addon-fit";
+import { Terminal } from "@xterm/xterm";
+import "@xterm/xterm/css/xterm.css";
+import "./console.css";
+import { keepOpen } from "./session";
+
+const terminal = new Terminal({
+  cursorBlink: true,
+  fontFamily: "ui-monospace, 'DejaVu Sans Mono', Menlo, Consolas, monospace",
+  fontSize: 14,
+  scrollback: 10_000,
+  theme: { background: "#101214" },
+});
+const fit = new FitAddon();
+const encoder = new TextEncoder();
+let line: WebSocket | undefined;
+
+terminal.loadAddon(fit);
+terminal.open(document.getElementById("view") as HTMLElement);
+terminal.onData((text) => send(encoder.encode(text)));
+terminal.onBinary((text) => send(Uint8Array.from(text, (letter) => letter.charCodeAt(0))));
+terminal.onResize(() => size());
+new ResizeObserver(() => fit.fit()).observe(document.body);
+
+keepOpen((socket, given) => {
+  line = socket;
+  terminal.options.disableStdin = given.view_only;
+  socket.addEventListener("open", () => {
+    terminal.reset(); // what was said before comes again
+    fit.fit();
+    size();
+    terminal.focus();
+  });
+  socket.addEventListener("message", (message: MessageEvent<ArrayBuffer>) => {
+    terminal.write(new Uint8Array(message.data));
+  });
+});
+
+function size(): void {
+  send(JSON.stringify({ columns: terminal.cols, rows: terminal.rows }));
+}
+
+function send(data: string | Uint8Array<ArrayBuffer>): void {
+  if (line?.readyState === WebSocket.OPEN) {
+    line.send(data);
+  }
+}

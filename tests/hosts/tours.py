@@ -194,3 +194,16 @@ def iso_images(tour: Tour, oms: Stack) -> None:
 def _bring(tour: Tour, oms: Stack, address: str, content: bytes = b"12345") -> None:
     headers = {"Authorization": f"Bearer {tour.sessid}", "Content-Length": str(len(content))}
     assert uploads.request(oms, "PUT", address, headers, [content]).body["state"] == "done"
+
+
+def consoles(tour: Tour) -> None:
+    """On a host that has no SSH server: what consoles are on one that has, stands in a file of its own."""
+    for method in ("set_up_vnc_connection", "remove_vnc_connection"):
+        assert tour.refused(f"kvmservices.{method}", NAME, "nobody").name.startswith("VNCRemo")
+    assert tour.call("kvmservices.list_session_vnc_connections") == []
+    assert tour.refused("kvmservices.check_session_vnc_connection", 6801).name == "VNCConnectionCheckError"
+    assert tour.call("kvmservices.remove_session_vnc_connections") == 0
+    assert tour.refused("sshservices.set_up_ssh_connection", NAME).name == "SSHRemoteSetUpError"
+    assert tour.call("sshservices.list_session_ssh_connections") == []
+    assert tour.refused("sshservices.check_session_ssh_connection", 6900).name == "SSHConnectionCheckError"
+    assert tour.call("sshservices.remove_session_ssh_connections") == 0

@@ -71,7 +71,6 @@ class SSHConnectionCheckError(ApplicationError):
     Permission.ADMIN,
     timeout=30,
     changes=True,
-    target="server_hostname",
     raises=(
         SSHAlreadySetUpError,
         SSHAlreadySetUpAnotherSessionError,
@@ -83,8 +82,8 @@ class SSHConnectionCheckError(ApplicationError):
 class SetUpSshConnection(ServerOperation[str], frozen=True):
     """Set up a terminal on a host for this session; answers the port at OMS where it is, as a text.
 
-    A browser then opens `https://OMS:PORT/?SESSID=SESSID`, and is the host's root. What nobody opens within a
-    minute is removed again, as is everything of a session that ends.
+    A browser then opens `/?SESSID=SESSID` at that port, and is the host's root. What nobody opens within a minute
+    is removed again, as is everything of a session that ends.
     """
 
     server_hostname: Hostname

@@ -83,14 +83,7 @@ async def assembled(
         store, Signer(store, signer, config.certificate_days), trust, address(config.bus_listen)[1]
     )
     pipeline = Pipeline(house, table(), reads, audit, own)
-    door = ConsoleDoor(
-        consoles,
-        house.sessions,
-        audit,
-        Assets(),
-        main=address(config.listen)[1],
-        pages=config.consoles[1],
-    )
+    door = _console_door(config, house, audit)
     tasks = [asyncio.create_task(work) for work in (work.watch(), _tidy(store, config), consoles.watch())]
     try:
         transfers = Transfers(house)
@@ -110,6 +103,11 @@ async def assembled(
         await house.fleet.close()
         await work.close()
         audit.close()
+
+
+def _console_door(config: ServerConfig, house: House, audit: Audit) -> ConsoleDoor:
+    main, pages_port = address(config.listen)[1], config.consoles[1]
+    return ConsoleDoor(house.consoles, house.sessions, audit, Assets(), main=main, pages=pages_port)
 
 
 def _audit_path(config: ServerConfig) -> Path:

@@ -71,7 +71,6 @@ class VNCConnectionCheckError(ApplicationError):
     Permission.OPERATOR,
     timeout=30,
     changes=True,
-    target="kvm_vm_name",
     raises=(
         VNCAreadySetUpError,
         VNCAreadySetUpAnotherSessionError,
@@ -83,15 +82,15 @@ class VNCConnectionCheckError(ApplicationError):
 class SetUpVncConnection(ServerOperation[str], frozen=True):
     """Set up a machine's screen for this session; answers the port at OMS where it is shown, as a text.
 
-    A browser then opens `https://OMS:8002/vnc.html?SESSID=SESSID&host=OMS&port=PORT`. What nobody opens within a
-    minute is removed again, as is everything of a session that ends.
+    A browser then opens `/vnc.html?SESSID=SESSID&host=OMS&port=PORT` at OMS's port 8002. What nobody opens within
+    a minute is removed again, as is everything of a session that ends.
     """
 
     server_hostname: Hostname
     kvm_vm_name: VmName
 
 
-@operation(SERVICE, Permission.OPERATOR, changes=True, target="kvm_vm_name", raises=(VNCRemoveError,))
+@operation(SERVICE, Permission.OPERATOR, changes=True, raises=(VNCRemoveError,))
 class RemoveVncConnection(ServerOperation[str], frozen=True):
     """Remove this session's screen of a machine, whoever looks at it; answers its port, as a text."""
 

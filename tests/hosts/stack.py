@@ -85,6 +85,9 @@ class Caller:
     def iso(self, method: str, *params: Any, host: str = NAME) -> Any:
         return self.call("isoservices", method, self.sessid, 0, host, *params)
 
+    def tag(self, method: str, *params: Any) -> Any:
+        return self.call("tagservices", method, self.sessid, 0, *params)
+
     def task(self, method: str, *params: Any) -> Any:
         return self.call("taskservices", method, self.sessid, 0, *params)
 

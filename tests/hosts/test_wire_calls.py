@@ -81,6 +81,7 @@ def test_every_method_answers_in_every_way_of_writing(
     tours.templates(tour, oms)
     container_tours.containers(tour)
     tours.consoles(tour)
+    tours.tags(tour)
     _tour_of_an_installation(tour, oms.iso / f"{ask.__name__}.iso")
     assert tour.call("kvmservices.delete_vm", "openfiler") == 0
     assert tour.call("kvmservices.list_vms") == []

@@ -58,8 +58,11 @@ def until(true: Callable[[], bool], seconds: float = 5) -> None:
 def test_a_machine_starts_shows_its_state_and_stops(oms: Stack, caller: Caller, virt: libvirt.virConnect) -> None:
     domain = define(virt, oms, "openfiler")
     assert caller.kvm("list_vms") == [
-        {"status": 0, "tags": [], "stats": {}, "name": "openfiler", "id": "openfiler"}
-    ]
+        {
+            "status": 0, "tags": [], "stats": {}, "name": "openfiler", "id": "openfiler",
+            "uuid": domain.UUIDString(),
+        }
+    ]  # fmt: skip
     assert caller.kvm("start_vm", "openfiler") == 0
     assert domain.isActive()
     assert caller.kvm("start_vm", "openfiler") == 0
@@ -70,6 +73,49 @@ def test_a_machine_starts_shows_its_state_and_stops(oms: Stack, caller: Caller, 
     assert caller.kvm("stop_vm", "openfiler") == 0
     assert not domain.isActive()
     assert caller.kvm("stop_vm", "openfiler") == 0
+
+
+def test_tags_go_with_the_machine_wherever_it_goes(oms: Stack, caller: Caller, virt: libvirt.virConnect) -> None:
+    """Through a restart of OMS, under another name, out of sight; and away with the machine."""
+
+    def listed(*words: str, age: int = 0) -> dict[str, list[str]]:
+        machines = caller.kvm("list_vms", *words, cache_timeout=age)
+        return {machine["name"]: machine["tags"] for machine in machines}
+
+    def bearers(tag: str = "web") -> list[str]:
+        return [found["name"] for found in caller.tag("list_tagged", tag)]
+
+    one, other = define(virt, oms, "one"), define(virt, oms, "other")
+    for place in (("one",), ("other", "kvm"), ()):
+        assert caller.tag("add_tag", "web", NAME, *place) == 0
+    caller.tag("add_tag", "v m", NAME, one.UUIDString())
+    assert listed() == {"one": ["v m", "web"], "other": ["web"]}
+    assert listed("cpu", "tag:web", "tag:v m", age=60) == {"one": ["v m", "web"]}
+    assert caller.func("list_signed", "web") == caller.func("list_signed")
+    caller.tag("edit_freeform_tag_name", "web", "www")
+    assert listed(age=60) == {"one": ["v m", "www"], "other": ["www"]}
+    assert [found["type"] for found in caller.tag("list_tagged", "www")] == ["host", "kvm", "kvm"]
+    oms.kill("server")
+    oms.start("server")
+    caller.close()
+    oms.wait_for_server()
+    oms.wait_for_host(caller)
+    one.rename("renamed")
+    assert listed() == {"renamed": ["v m", "www"], "other": ["www"]}
+    assert bearers("v m") == ["renamed"]
+    xml = other.XMLDesc(0)
+    other.undefine()
+    assert listed() == {"renamed": ["v m", "www"]}
+    assert bearers("www") == [NAME, "renamed"]
+    virt.defineXML(xml)
+    assert listed("tag:www") == {"renamed": ["v m", "www"], "other": ["www"]}
+    again = one.XMLDesc(0).replace("<name>renamed", "<name>one")
+    assert caller.kvm("delete_vm", "renamed") == 0
+    assert bearers("v m") == []
+    virt.defineXML(again)
+    assert listed() == {"one": [], "other": ["www"]}
+    assert caller.tag("remove_tag", "www", NAME) == 0
+    assert bearers("www") == ["other"]
 
 
 def test_settings_are_refused_together_or_changed_together(

@@ -130,6 +130,31 @@ def devices(tour: Tour, virt: libvirt.virConnect, oms_iso: Path) -> None:
     (oms_iso / "part.iso").unlink()
 
 
+def tags(tour: Tour) -> None:
+    """The host and its machine `openfiler` bear tags; the host's type is changed, and changed back."""
+    for place in ((), ("openfiler",)):
+        assert tour.call("tagservices.add_tag", "old name", NAME, *place) == 0
+    assert tour.call("tagservices.edit_freeform_tag_name", "old name", "web") == 0
+    assert tour.call("tagservices.list_tags")[-1] == {"tag": "web", "level": 3}
+    assert [found["type"] for found in tour.call("tagservices.list_tagged", "web")] == ["host", "kvm"]
+    (machine,) = tour.call("kvmservices.list_vms", "memory", "tag:web")
+    assert (machine["name"], machine["tags"]) == ("openfiler", ["web"])
+    assert tour.call("kvmservices.list_vms", "tag:old name") == []
+    (host,) = tour.call("funcservices.list_signed", "web")
+    kind = host["tags"][0]["tag"]
+    for new in ("physical", kind):
+        assert tour.call("tagservices.change_host_type", [{"name": NAME, "type": new}]) == 0
+        assert tour.call("funcservices.list_signed")[0]["tags"][0] == {"tag": new, "level": 1}
+    wrong = tour.refused("tagservices.change_host_type", [{"name": NAME, "type": "toaster"}])
+    assert (wrong.name, wrong.error["data"]["unknown"]) == ("UnknownHostException", ["toaster"])
+    reserved = tour.refused("tagservices.add_tag", kind, NAME)
+    assert reserved.error["data"]["reason"] == "reserved_tag"
+    assert tour.call("tagservices.remove_tag", "web", NAME) == 0
+    assert tour.call("tagservices.remove_tag", "web", NAME, "openfiler", "kvm") == 0
+    gone = tour.refused("tagservices.edit_freeform_tag_name", "web", "net")
+    assert gone.error["data"]["reason"] == "not_there"
+
+
 def disk_images(tour: Tour, oms: Stack) -> None:
     """Made, brought, adopted, and deleted again."""
     assert tour.call("kvmservices.list_file_based_images") == []

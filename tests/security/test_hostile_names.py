@@ -73,7 +73,17 @@ def expected(kind: Kind, param: Param) -> Says | None:
     return says or (is_refused if dict in _inside(param.type) else None)
 
 
-LEGAL = {("funcservices.list_signed", "optional_tag_name"): ["v m1", "a:b"]}
+LEGAL = {
+    (method, name): ["v m1", "a:b"]
+    for method, name in (
+        ("funcservices.list_signed", "optional_tag_name"),
+        ("tagservices.add_tag", "tag_name"),
+        ("tagservices.remove_tag", "tag_name"),
+        ("tagservices.list_tagged", "tag_name"),
+        ("tagservices.edit_freeform_tag_name", "old_tag_name"),
+        ("tagservices.edit_freeform_tag_name", "new_tag_name"),
+    )
+} | {("tagservices.add_tag", "vm_name"): [""], ("tagservices.remove_tag", "vm_name"): [""]}
 """Texts of these that mean something there."""
 BESIDE = {"kvmservices.deploy_template_for_vm": {"template_name": "small", "kvm_name": "fresh"}}
 """What the other parameters of a method must be, so that the one that is attacked is looked at."""

@@ -7,13 +7,13 @@ from tests.server.rig import Oms, answering
 
 
 async def test_a_host_joins_and_is_asked_and_changed_by_get_and_by_post(oms: Oms) -> None:
-    machine = Machine(1, ["web"], MachineStats(), "vm1", "vm1")
+    machine = Machine(1, [], MachineStats(), "vm1", "vm1", "u1")
     host = await oms.sign_in_host("h1", {ListVms: answering([machine]), StopVm: answering(0)})
     admin = await oms.as_admin()
     for by in ("GET", "POST"):
         listed = await admin.answer("kvmservices.list_vms", 0, "h1", by=by)
         assert listed["type"] == "func"
-        expected = {"status": 1, "tags": ["web"], "stats": {}, "name": "vm1", "id": "vm1"}
+        expected = {"status": 1, "tags": [], "stats": {}, "name": "vm1", "id": "vm1", "uuid": "u1"}
         assert listed["result"] == {"client": "h1", "result": [expected]}
         assert await admin.ask("kvm.stop_vm", 0, "h1", "vm1", by=by) == {"client": "h1", "result": 0}
     assert host.done == {"list_vms": 2, "stop_vm": 2}

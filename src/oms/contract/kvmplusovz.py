@@ -3,6 +3,7 @@
 from typing import Literal
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from oms.contract.kvm import MachineStats, StatName
 from oms.contract.operation import HostOperation, Permission, Service, operation
@@ -27,6 +28,8 @@ class Guest(msgspec.Struct, frozen=True):
     name: str
     id: str
     type: GuestType
+    uuid: str | UnsetType = UNSET
+    """A machine's."""
 
 
 class GuestStatus(msgspec.Struct, frozen=True):
@@ -50,7 +53,7 @@ class Template(msgspec.Struct, frozen=True):
 
 @operation(SERVICE, Permission.VIEWER, varargs=True)
 class ListVms(HostOperation[Partly[list[Guest]]], frozen=True):
-    """List the machines and containers of a host, with the statistics asked for."""
+    """List the machines and containers of a host, all or those that bear a tag, with the statistics asked for."""
 
     stats_argument: tuple[StatName, ...] = ()
 

@@ -105,15 +105,31 @@ LoginName = Annotated[str, Meta(max_length=1024, description="the user's name", 
 
 Password = Annotated[Secret, Meta(description="the password, at most 1024 characters", examples=["password"])]
 
+_TAG = r"[A-Za-z0-9](?:[A-Za-z0-9 ._:+-]*[A-Za-z0-9._:+-])?"
 TagName = Annotated[
     str,
     text(
-        r"[A-Za-z0-9](?:[A-Za-z0-9 ._:+-]*[A-Za-z0-9._:+-])?",
+        _TAG,
         "a tag: letters, digits, blanks inside and . _ : + -, first a letter or digit, at most 63 characters",
         63,
         "OpenNode",
     ),
 ]
+
+TAG_FILTER = "tag:"
+"""Before a tag among a list's statistics: only what bears that tag is listed."""
+
+
+def or_tag(words: tuple[str, ...], legal: str, example: str) -> Meta:
+    """A rule for one of these words, or a tag by which a list is filtered."""
+    return text(
+        rf"{'|'.join(words)}|{TAG_FILTER}{_TAG}",
+        f"{legal}, one of {', '.join(words)}; or `{TAG_FILTER}` and a tag, as in `{TAG_FILTER}web`: only what "
+        "bears all such tags is listed",
+        len(TAG_FILTER) + 63,
+        example,
+    )
+
 
 TaskId = Annotated[
     str,

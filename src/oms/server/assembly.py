@@ -36,11 +36,13 @@ from oms.server.reads import Reads
 from oms.server.rules.guessing import Guesses
 from oms.server.services import table
 from oms.server.sessions import Sessions
-from oms.server.store import Store, jobs, meta, now, sessions
+from oms.server.store import Store, guests, jobs, meta, now, sessions
 from oms.server.transfers import Transfers
 
 log = structlog.get_logger("oms.server")
 JOBS_KEPT_SECONDS = 90 * 86_400
+MISSING_KEPT_SECONDS = 7 * 86_400
+"""A guest that its host does not list may come back: from a disk that was not mounted, or under another host."""
 TIDY_EVERY_SECONDS = 600
 
 
@@ -123,6 +125,7 @@ async def _tidy(store: Store, config: ServerConfig) -> None:
                 lambda tx: (
                     sessions.end_expired(tx, config.session_idle, config.session_absolute),
                     jobs.forget(tx, now() - JOBS_KEPT_SECONDS),
+                    guests.forget_missing(tx, now() - MISSING_KEPT_SECONDS),
                 )
             )
             await store.scrub()

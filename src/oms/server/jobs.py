@@ -38,7 +38,7 @@ from oms.contract.internal import AskJobs, CancelJob, JobState
 from oms.contract.operation import HostOperation
 from oms.contract.registry import OF_JOBS
 from oms.server import told
-from oms.server.store import Store, jobs
+from oms.server.store import Store, guests, jobs
 from oms.server.store.hosts import Host
 from oms.server.store.jobs import ENDED, Job
 
@@ -274,6 +274,8 @@ def _noted(tx: Connection, host_id: str, state: JobState) -> Job | None:
     if job is None or job.host_id != host_id or job.state in ENDED or state.state not in KNOWN:
         return None
     values = told.ended(job, state) if state.state in ENDED else told.underway(job, state)
+    if values.get("state") == "done":
+        guests.follow(tx, job, state.notes)
     return jobs.change(tx, job.id, **values) if values else None
 
 

@@ -22,6 +22,8 @@ from oms.server.audit import Audit, Line
 from oms.server.desk import Desk, House, Table
 from oms.server.metrics.own import UNKNOWN, Own
 from oms.server.reads import Reads
+from oms.server.rules import tags as rules
+from oms.server.tagging import Tagging
 
 PERHAPS_DONE = ("ok", "defect", "broken off", FuncMethodTimeoutError.wire_name)
 """Outcomes of an audit line after which something may have been changed."""
@@ -58,6 +60,7 @@ class Pipeline:
 
     def __init__(self, house: House, table: Table, reads: Reads, log: Audit, own: Own) -> None:
         self._house, self._table, self._reads, self._log, self._own = house, table, reads, log, own
+        self._tagging = Tagging(house.store)
 
     async def answer(self, call: Call) -> Answer:
         """The answer to a call, after its audit line was written. Raises OmsError."""
@@ -121,13 +124,16 @@ class Pipeline:
         if op.facts.changes:
             return await self._change(decoded, op, desk, trace)
         host = await self._house.fleet.host(decoded.host)
-        key = (host.id, op.facts.wire, encode(op))
+        asked, tags = rules.parted(op)
+        key = (host.id, op.facts.wire, encode(asked))
         recorded = self._reads.recorded(key, decoded.cache_timeout)
         kind = "tmp_cache"
-        if recorded is None:
-            recorded = await self._reads.ask(key, lambda: self._house.caller.ask_raw(host.id, op))
+        if fresh := recorded is None:
+            recorded = await self._reads.ask(key, lambda: self._house.caller.ask_raw(host.id, asked))
             kind = op.facts.answers
-        return Answer(kind, _in_host(host.name, recorded.answer, op), recorded.as_of)
+        answer = _in_host(host.name, recorded.answer, op)
+        listed = await self._tagging.dressed(type(op), host.id, answer.result, tags, fresh=fresh)
+        return Answer(kind, msgspec.structs.replace(answer, result=listed), recorded.as_of)
 
     async def _change(self, decoded: Decoded, op: HostOperation[Any], desk: Desk, trace: "_Trace") -> Answer:
         host = await self._house.fleet.host(decoded.host)

@@ -140,6 +140,7 @@ async def delete_vm(op: kvm.DeleteVm, host: Host) -> int:
         await job.record("plan", msgspec.to_builtins(plan))
     for path, why in plan.kept.items():
         job.note(f"disk {path}", f"kept, because {why}")
+    job.note("uuid", plan.uuid)
     job.progress(10)
     await _end_and_forget(machines, plan.uuid)
     job.progress(60)
@@ -186,4 +187,6 @@ async def _end_and_forget(machines: Machines, uuid: str) -> None:
 def _listed(machine: MachineState, measured: kvm.MachineStats) -> kvm.Machine:
     """Tags are OMS's own knowledge; it adds them."""
     status = 1 if machine.state == "running" else 0
-    return kvm.Machine(status=status, tags=[], stats=measured, name=machine.name, id=machine.name)
+    return kvm.Machine(
+        status=status, tags=[], stats=measured, name=machine.name, id=machine.name, uuid=machine.uuid
+    )

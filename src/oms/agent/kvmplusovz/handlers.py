@@ -57,7 +57,7 @@ async def _machines(op: kvmplusovz.ListVms, host: Host) -> list[Guest]:
     if host.machines is None:
         return []
     listed = await kvm_handlers.list_vms(kvm.ListVms(op.stats_argument), host)
-    return [Guest(one.status, one.tags, one.stats, one.name, one.id, "kvm") for one in listed]
+    return [Guest(one.status, one.tags, one.stats, one.name, one.id, "kvm", one.uuid) for one in listed]
 
 
 async def _containers(op: kvmplusovz.ListVms, host: Host) -> list[Guest]:

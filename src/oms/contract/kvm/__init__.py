@@ -9,7 +9,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from oms.contract.operation import HostOperation, Permission, Service, operation
-from oms.contract.types import SettingValue, VmName
+from oms.contract.types import SettingValue, VmName, or_tag
 
 SERVICE = Service(
     "kvmservices",
@@ -18,13 +18,11 @@ SERVICE = Service(
     aliases=("kvm",),
 )
 
+STATS = ("cpu", "cpu_load", "memory", "df", "uptime", "kernel", "network", "bandwidth", "swap", "iowait")
 StatName = Annotated[
-    Literal["cpu", "cpu_load", "memory", "df", "uptime", "kernel", "network", "bandwidth", "swap", "iowait"],
-    Meta(
-        description="a statistic; one that a machine does not have is left out of its answer",
-        examples=["cpu"],
-    ),
+    str, or_tag(STATS, "a statistic (one that a guest does not have is left out of its answer)", "cpu")
 ]
+"""What a list of guests is asked for: a statistic of each, or those alone that bear a tag."""
 
 Settings = Annotated[
     dict[Annotated[str, Meta(max_length=64)], SettingValue],
@@ -85,6 +83,7 @@ class Machine(msgspec.Struct, frozen=True):
     stats: MachineStats
     name: str
     id: str
+    uuid: str | UnsetType = UNSET
 
 
 class MachineStatus(msgspec.Struct, frozen=True):
@@ -119,7 +118,7 @@ class MachineSettings(msgspec.Struct, frozen=True):
 
 @operation(SERVICE, Permission.VIEWER, varargs=True)
 class ListVms(HostOperation[list[Machine]], frozen=True):
-    """List the machines of a host, with the statistics asked for."""
+    """List the machines of a host, all or those that bear a tag, with the statistics asked for."""
 
     stats_argument: tuple[StatName, ...] = ()
 

@@ -84,7 +84,7 @@ class SettingsOfContainer(msgspec.Struct, frozen=True):
 
 @operation(SERVICE, Permission.VIEWER, varargs=True)
 class ListVms(HostOperation[list[ListedContainer]], frozen=True):
-    """List the containers of a host, with the statistics asked for."""
+    """List the containers of a host, all or those that bear a tag, with the statistics asked for."""
 
     stats_argument: tuple[StatName, ...] = ()
 

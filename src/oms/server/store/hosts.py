@@ -193,6 +193,38 @@ def put_tags(tx: Connection, host_id: str, level: int, names: Iterable[str]) -> 
             tx.execute(insert(tags).values(host_id=host_id, tag=name, level=level))
 
 
+def tags_at(tx: Connection, *levels: int) -> list[str]:
+    """Every tag that any host bears at one of the levels, once."""
+    return list(tx.execute(select(tags.c.tag).where(tags.c.level.in_(levels)).distinct()).scalars())
+
+
+def freeform_of(tx: Connection, host_id: str) -> list[str]:
+    """The tags of level 3 of a host."""
+    return list(tx.execute(select(tags.c.tag).where(tags.c.host_id == host_id, tags.c.level == 3)).scalars())
+
+
+def add_tag(tx: Connection, host_id: str, tag: str) -> None:
+    """Give a host a tag of level 3, which it does not bear."""
+    tx.execute(insert(tags).values(host_id=host_id, tag=tag, level=3))
+
+
+def take_tag(tx: Connection, host_id: str, tag: str) -> bool:
+    """Take a tag of level 3 from a host; False where it does not bear it."""
+    which = (tags.c.host_id == host_id) & (tags.c.tag == tag) & (tags.c.level == 3)
+    return bool(tx.execute(delete(tags).where(which)).rowcount)
+
+
+def rename_tag(tx: Connection, old: str, new: str) -> None:
+    """Call a tag of level 3 otherwise, at all hosts."""
+    tx.execute(update(tags).where(tags.c.tag == old, tags.c.level == 3).values(tag=new))
+
+
+def change_type(tx: Connection, host_id: str, kind: str) -> None:
+    """Make a host one of that type."""
+    tx.execute(update(hosts).where(hosts.c.id == host_id).values(type=kind))
+    put_tags(tx, host_id, 1, (kind,))
+
+
 def _one(tx: Connection, which: object) -> Host | None:
     row = tx.execute(select(*_HOST).where(which)).one_or_none()  # type: ignore[arg-type]
     return Host(**row._mapping) if row else None

@@ -97,6 +97,23 @@ tags = Table(
     Column("level", Integer, nullable=False),
 )
 
+guests = Table(
+    "guests",  # of which OMS keeps something: those that bear tags
+    metadata,
+    Column("id", String(300), primary_key=True),  # a machine's UUID; of a container, `its host's id/its own`
+    Column("kind", String(8), nullable=False),  # `kvm`, `openvz`
+    Column("host_id", String(32), ForeignKey("hosts.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("name", String(253), nullable=False),  # as it was last seen there
+    Column("missing", Double, nullable=False, default=0),  # since when its host does not list it; 0: it does
+)
+
+guest_tags = Table(
+    "guest_tags",
+    metadata,
+    Column("guest", String(300), ForeignKey("guests.id", ondelete="CASCADE"), primary_key=True),
+    Column("tag", String(63), primary_key=True, index=True),
+)
+
 jobs = Table(
     "jobs",
     metadata,

@@ -23,7 +23,7 @@ def read(root: Path, path: str) -> bytes | None:
     Unfit."""
     try:
         with _directory(root, path) as (place, name):
-            return _content(place, name, path)[0]
+            return _content(place, name, path)
     except FileNotFoundError:
         return None
 
@@ -73,21 +73,22 @@ def _directory(root: Path, path: str) -> Iterator[tuple[int, str]]:
         os.close(place)
 
 
-def _content(place: int, name: str, path: str) -> tuple[bytes, os.stat_result]:
+def _content(place: int, name: str, path: str) -> bytes:
     try:
         file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=place)
     except FileNotFoundError:
         raise
     except OSError as error:
         raise Unfit(f"/{path} cannot be read ({error.strerror})") from None
-    with os.fdopen(file, "rb") as opened:
+    try:
         found = os.fstat(file)
         if not stat.S_ISREG(found.st_mode):
             raise Unfit(f"/{path} is no regular file")
-        content = opened.read(LARGEST_BYTES + 1)
-    if len(content) > LARGEST_BYTES:
-        raise Unfit(f"/{path} is longer than {LARGEST_BYTES} bytes")
-    return content, found
+        if found.st_size > LARGEST_BYTES:
+            raise Unfit(f"/{path} is longer than {LARGEST_BYTES} bytes")
+        return os.read(file, LARGEST_BYTES)
+    finally:
+        os.close(file)
 
 
 def _write_new(place: int, name: str, content: bytes, owner: tuple[int, int], mode: int) -> None:

@@ -107,7 +107,11 @@ class LxcContainers:
             if seen.runs and not await self._is_off(ctid, END_SECONDS):
                 raise FuncManError(f"Container {ctid} is just ending, and does not come to it", container=ctid)
             await self._changing.set_uplink(seen)
-            await programs.start(self.home, ctid)
+            try:
+                await programs.start(self.home, ctid)
+            except FuncManError:
+                await self._is_off(ctid, END_SECONDS)
+                raise
             if (await self._seen(ctid)).process is None:
                 raise FuncManError(f"Container {ctid} was started, and ended at once", container=ctid)
         self._watching.look()

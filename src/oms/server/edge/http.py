@@ -151,7 +151,7 @@ class Edge:
         if not self._ours(host):
             return 421, _TEXT, b"This server does not answer to that name: see its setting `names`."
         address = scope["client"][0] if scope["client"] else ""
-        if scope["server"]:  # not the main address
+        if scope.get("server"):  # not the main address
             return await self._sockets(scope, receive, send, foreign=foreign)
         verb, path = scope["method"], scope["path"]
         if path == "/":

@@ -104,6 +104,8 @@ def test_an_answer_is_a_table_for_people_and_json_for_programs(admin: Person) ->
     assert name in row.split()
     (host,) = json.loads(admin.oms("call", "funcservices.list_signed", "--json").out)
     assert (host["name"], host["status"]) == (name, 1)
+    figures = admin.oms("call", "statsservices", "get_stats", name, "cpu", "memory").out.split()
+    assert {"cpu.percentage", "memory.total"} <= set(figures)
     assert admin.oms("call", "func.ca_sha256").code == 2  # a service's name, or one of its aliases
     assert admin.up.shown("CA fingerprint") in admin.oms("call", "funcservices.ca_sha256").out
 
@@ -200,7 +202,15 @@ def test_methods_are_completed_with_what_they_do() -> None:
             "name  n  tags\na     1\nbb       x y\n",
         ),
         ({"vm1": {"state": "running"}}, "     state\nvm1  running\n"),
-        ({"memory": "Memory must be", "x": {"y": 1}}, 'memory  Memory must be\nx       {"y":1}\n'),
+        ({"cpu": {"percentage": "1"}, "swap": {"used": "2"}}, "cpu.percentage  1\nswap.used       2\n"),
+        ({"memory": "Memory must be", "x": {"y": 1}}, "memory  Memory must be\nx.y     1\n"),
+        (
+            {
+                "df": {"used": "9", "details": [{"mount": "/", "free": 1}, {"mount": "/a"}], "none": {}},
+                "past": [1, None],
+            },
+            "df.used     9\ndf.details  mount / free 1\ndf.details  mount /a\ndf.none     {}\npast        1 -\n",
+        ),
         (["one", "two"], "one\ntwo\n"),
         ([["VG", "Name"], ["a b"]], "VG Name\na b\n"),
         (0, "0\n"),

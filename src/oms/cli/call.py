@@ -13,7 +13,7 @@ from oms.cli import session, table
 from oms.contract.decode import Decoded, decode, find
 from oms.contract.errors import CallError
 from oms.contract.operation import CACHE_TIMEOUT, SESSID, HostOperation, Operation
-from oms.contract.registry import BY_WIRE
+from oms.contract.registry import BY_NAME, BY_WIRE
 from oms.contract.types import decode_secret
 
 
@@ -23,7 +23,9 @@ def methods(begin: str) -> list[tuple[str, str]]:
 
 
 def run(method: str, words: list[str], *, cache_timeout: int, wait: bool, as_json: bool) -> None:
-    """Call it as whoever is logged in, and show what it answers."""
+    """Call it as whoever is logged in, and show what it answers. Service and method may be two words."""
+    if method in BY_NAME and words:
+        method, *words = f"{method}.{words[0]}", *words[1:]
     try:
         asked = understood(method, words, cache_timeout)
     except CallError as wrong:

@@ -1,8 +1,8 @@
 """An answer as people read it: lists of things as tables, or one thing below the other where the terminal is too
-narrow for that; a thing as its members; all else as it is."""
+narrow for that; a thing as its members, by their paths; all else as it is."""
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -26,16 +26,34 @@ def show(answer: Any, *, as_json: bool) -> None:
         case [dict(), *_]:
             columns = list(dict.fromkeys(name for row in plain for name in row))
             _print(columns, ([row.get(name) for name in columns] for row in plain))
-        case dict() if plain and all(isinstance(row, dict) for row in plain.values()):
+        case dict() if _alike(plain.values()):
             columns = list(dict.fromkeys(name for row in plain.values() for name in row))
             rows = ([key, *(row.get(name) for name in columns)] for key, row in plain.items())
             _print(["", *columns], rows)
         case dict():
-            _print([], plain.items())
+            _print([], _members(plain))
         case list():
             _print([], ([row] for row in plain))
         case _:
             print(_cell(plain))
+
+
+def _alike(rows: Collection[Any]) -> bool:
+    """Whether these are things with the same members, as the machines of a host are."""
+    return bool(rows) and all(isinstance(row, dict) for row in rows) and len({tuple(row) for row in rows}) == 1
+
+
+def _members(thing: dict[str, Any], within: str = "") -> Iterator[tuple[str, Any]]:
+    """What is in a thing, by its path: `cpu.percentage`; of a list of things, a row for each."""
+    for name, value in thing.items():
+        path = f"{within}{name}"
+        match value:
+            case dict() if value:
+                yield from _members(value, f"{path}.")
+            case [dict(), *_]:
+                yield from ((path, [f"{key} {_cell(part)}" for key, part in row.items()]) for row in value)
+            case _:
+                yield path, value
 
 
 def _print(columns: list[str], rows: Iterable[Iterable[Any]]) -> None:
@@ -70,7 +88,7 @@ def _cell(value: Any) -> str:
             return ""
         case str():
             return printable(value)
-        case list() if all(isinstance(word, str) for word in value):
-            return " ".join(map(printable, value))
+        case list() if all(isinstance(word, str | int | float | None) for word in value):
+            return " ".join("-" if word is None else printable(str(word)) for word in value)
         case _:
             return printable(msgspec.json.encode(value).decode())

@@ -15,7 +15,7 @@ import pytest
 from oms.bus import enrolment
 from tests.cli.command import oms
 from tests.cli.served import Up, alive, owned, until
-from tests.hosts.stack import CallFailed
+from tests.hosts.stack import Caller, CallFailed
 
 PARTS = ["signer", "nats-server", "agent", "server"]
 """A server that is killed leaves its nats-server to the next one, so it comes last."""
@@ -38,11 +38,22 @@ def up(place: Path) -> Iterator[Up]:
 
 @pytest.fixture(scope="module")
 def password(up: Up) -> str:
-    """As it is shown at the first start."""
+    """The one that is shown at the first start opens nothing until it is changed."""
     user, _, rest = up.shown("First login").partition(" / ")
     shown, _, once = rest.partition("   ")
-    assert (user, once) == ("admin", "(shown this once)")
-    return shown
+    assert (user, once) == ("admin", "(shown this once; to be changed first)")
+    admin = up.log_in(shown)
+    with pytest.raises(CallFailed, match=r"AuthError.*change it first") as refused:
+        admin.func("list_signed")
+    assert refused.value.error["data"] == {"reason": "password_must_change"}
+    return changed(admin, shown)
+
+
+def changed(caller: Caller, password: str) -> str:
+    """The password that a caller has from now on."""
+    new = "of some words that nobody gave him"
+    assert caller.call("userservices", "change_password", caller.sessid, 0, password, new) == 0
+    return new
 
 
 def test_the_first_start_says_where_it_is_and_how_to_log_in(up: Up, password: str) -> None:
@@ -92,14 +103,17 @@ def test_users_are_added_and_let_in_again_while_it_serves(up: Up) -> None:
     ran = oms("admin", "add-user", "anna", *at)
     assert (ran.code, ran.last) == (
         1,
-        "oms admin: There is a user anna already: reset-password gives a new password.",
+        "oms admin: There is a user anna already.",
     )
     ran = oms("admin", "reset-password", "anna", "--password", *at, stdin="anna's own choice\n")
     assert (ran.code, ran.out) == (0, "anna has a new password, and no session any more.\n")
     with pytest.raises(CallFailed, match="AuthError"):
         anna.func("list_signed")
     anna.log_in("anna", "anna's own choice").func("list_signed")
-    assert oms("admin", "reset-password", "bert", *at).last == "oms admin: There is no user bert."
+    assert (
+        oms("admin", "reset-password", "bert", *at).last
+        == "oms admin: There is no user bert: userservices.list_users lists them."
+    )
 
 
 @pytest.mark.parametrize("part", PARTS)

@@ -200,7 +200,7 @@ def test_a_data_directory_that_is_none_is_told(tmp_path: Path) -> None:
         ("DATABASE", "nonsense", "The setting `database` is no SQLAlchemy URL"),
         ("DATABASE", "postgresql+asyncpg://h/d", "needs the Python package asyncpg, which is not installed"),
         ("DATABASE", "sqlite:////nonexistent/oms.db", "OMS's database cannot be reached"),
-        ("ADMIN_PASSWORD", "short", "OMS_ADMIN_PASSWORD will not do: A password has 8 to 1024 characters."),
+        ("ADMIN_PASSWORD", "short", "OMS_ADMIN_PASSWORD will not do: A password has 12 to 1024 characters."),
     ],
 )
 def test_what_cannot_be_used_ends_the_start(setting: str, value: str, said: str, tmp_path: Path) -> None:

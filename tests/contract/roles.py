@@ -115,6 +115,18 @@ MAY_CALL = {
     "taskservices.get_task": VIEWER,
     "taskservices.wait_task": VIEWER,
     "taskservices.cancel_task": OPERATOR,
+    "userservices.whoami": VIEWER,
+    "userservices.list_users": ADMIN,
+    "userservices.add_user": ADMIN,
+    "userservices.delete_user": ADMIN,
+    "userservices.change_password": VIEWER,
+    "userservices.reset_password": ADMIN,
+    "userservices.set_role": ADMIN,
+    "userservices.list_sessions": VIEWER,
+    "userservices.end_sessions": VIEWER,
+    "userservices.create_token": VIEWER,
+    "userservices.list_tokens": VIEWER,
+    "userservices.revoke_token": VIEWER,
 }
 
 CHANGES = {
@@ -180,5 +192,17 @@ CHANGES = {
     "kvmservices.remove_session_vnc_connections",
     "sshservices.set_up_ssh_connection",
     "sshservices.remove_session_ssh_connections",
+    "userservices.add_user",
+    "userservices.delete_user",
+    "userservices.reset_password",
+    "userservices.set_role",
 }
-"""What changes anything but the caller's own session: never for a viewer, never for another site's page."""
+"""What changes anything but the caller's own account: never for a viewer, never for another site's page."""
+
+CHANGES_ONES_OWN = {
+    "userservices.change_password",
+    "userservices.end_sessions",
+    "userservices.create_token",
+    "userservices.revoke_token",
+}
+"""What everybody may change of his own account alone; never for another site's page either."""

@@ -19,7 +19,7 @@ from oms.contract.operation import Permission
 from oms.contract.registry import OPERATIONS
 from tests.agent.templates.packages import small_template
 from tests.contract.document import METHODS, Documented
-from tests.hosts import container_tours, tours, wire
+from tests.hosts import account_tours, container_tours, tours, wire
 from tests.hosts.conftest import MakeDomain
 from tests.hosts.guest_image import UP_MARKER
 from tests.hosts.install_cd import tiny_cd
@@ -82,6 +82,7 @@ def test_every_method_answers_in_every_way_of_writing(
     container_tours.containers(tour)
     tours.consoles(tour)
     tours.tags(tour)
+    account_tours.accounts(tour)
     _tour_of_an_installation(tour, oms.iso / f"{ask.__name__}.iso")
     assert tour.call("kvmservices.delete_vm", "openfiler") == 0
     assert tour.call("kvmservices.list_vms") == []
@@ -341,14 +342,18 @@ def users(oms: Stack) -> Iterator[dict[str, Caller]]:
         for name, role in USERS.items():
             _add_user(oms.directory, name, role)
             made[role] = ends.enter_context(contextlib.closing(Caller(oms.port)))
-            made[role].log_in(name, f"{name}'s password")
+            made[role].log_in(name, f"some words of {name}")
         yield made
 
 
 def _add_user(data: Path, name: str, role: str) -> None:
     command = [sys.executable, "-m", "oms", "admin", "add-user", name, "--role", role, "--password"]
     done = subprocess.run(
-        [*command, "--data", str(data)], input=f"{name}'s password\n", text=True, check=True, capture_output=True
+        [*command, "--data", str(data)],
+        input=f"some words of {name}\n",
+        text=True,
+        check=True,
+        capture_output=True,
     )
     assert f"{name} may log in as {role}" in done.stdout
     assert "password" not in done.stdout

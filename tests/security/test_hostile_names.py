@@ -53,6 +53,10 @@ ANY_TEXT: dict[tuple[str, str], Says] = {
     ("funcservices.sign_requests", "hostname_list"): is_unknown("UnknownSignRequestsError"),
     ("funcservices.remove_requests", "hostname_list"): is_unknown("UnknownRemoveRequestError"),
     ("funcservices.remove_signed", "hostname_list"): is_unknown("UnknownRemoveSignedError"),
+    ("userservices.add_user", "new_password"): is_error("FuncManError"),  # it is weak, or that user is there
+    ("userservices.reset_password", "new_password"): is_error("FuncManError"),
+    ("userservices.change_password", "old_password"): is_error("AuthError"),
+    ("userservices.change_password", "new_password"): is_error("AuthError"),  # for the old one
     ("kvmservices.create_snapshot", "description"): is_error("FuncManError"),  # it has no disk
     ("isoservices.fetch_image", "url"): is_error("FuncManError"),
     ("kvmservices.fetch_file_based_image", "url"): is_error("FuncManError"),
@@ -82,10 +86,14 @@ LEGAL = {
         ("tagservices.list_tagged", "tag_name"),
         ("tagservices.edit_freeform_tag_name", "old_tag_name"),
         ("tagservices.edit_freeform_tag_name", "new_tag_name"),
+        ("userservices.create_token", "label"),
     )
 } | {("tagservices.add_tag", "vm_name"): [""], ("tagservices.remove_tag", "vm_name"): [""]}
 """Texts of these that mean something there."""
-BESIDE = {"kvmservices.deploy_template_for_vm": {"template_name": "small", "kvm_name": "fresh"}}
+BESIDE: dict[str, dict[str, Any]] = {
+    "kvmservices.deploy_template_for_vm": {"template_name": "small", "kvm_name": "fresh"},
+    "userservices.add_user": {"user_name": "admin"},
+}
 """What the other parameters of a method must be, so that the one that is attacked is looked at."""
 
 

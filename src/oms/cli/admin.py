@@ -18,7 +18,7 @@ from oms.server import admin, passwords
 from oms.server.ca.client import SignerClient
 from oms.server.config import ServerConfig
 from oms.server.enrol import Signer
-from oms.server.store import Store, hosts
+from oms.server.store import Store, hosts, users
 from oms.settings import load
 
 app = typer.Typer(help="Users and first steps, at the server's own machine.", no_args_is_help=True)
@@ -46,13 +46,48 @@ def add_user(
     data: Data = None,
     config: Config = None,
 ) -> None:
-    """Add a user."""
-    level = {permission.name.lower(): permission for permission in Permission if permission}.get(role)
-    if level is None:
-        raise typer.BadParameter(f"{role} is no role: legal are viewer, operator, admin.")
-    name, chosen = _name(name), _password(password)
-    _do(lambda store: admin.add_user(store, name, level, chosen), _settings(config, data))
+    """Add a user. A password that was invented has to be changed at the first login."""
+    level, name = _level(role), _name(name)
+    chosen = _password(password, name)
+    _do(
+        lambda store: admin.add_user(store, name, level, chosen, must_change=not password), _settings(config, data)
+    )
     _tell(f"{name} may log in as {role}", chosen, password)
+
+
+@app.command("list-users")
+def list_users(data: Data = None, config: Config = None) -> None:
+    """List the users: name, role, and who knows the password."""
+
+    def show(store: Store) -> None:
+        for counted in store.transaction(users.every):
+            user = counted.user
+            changes = "  must change the password" if user.must_change else ""
+            print(f"{user.name:24} {user.role.name.lower():9} {user.source}{changes}")
+
+    _do(show, _settings(config, data))
+
+
+@app.command("set-role")
+def set_role(
+    name: Annotated[str, typer.Argument(help="The user's name.")],
+    role: Annotated[str, typer.Argument(help="viewer, operator or admin.")],
+    data: Data = None,
+    config: Config = None,
+) -> None:
+    """Give a user another role; a lower one ends his sessions."""
+    level = _level(role)
+    _do(lambda store: admin.set_role(store, name, level), _settings(config, data))
+    print(f"{name} is {role}.")
+
+
+@app.command("delete-user")
+def delete_user(
+    name: Annotated[str, typer.Argument(help="The user's name.")], data: Data = None, config: Config = None
+) -> None:
+    """Remove a user with his sessions and tokens."""
+    _do(lambda store: admin.delete_user(store, name), _settings(config, data))
+    print(f"{name} is removed.")
 
 
 @app.command("reset-password")
@@ -62,9 +97,9 @@ def reset_password(
     data: Data = None,
     config: Config = None,
 ) -> None:
-    """Give a user a new password and end his sessions."""
-    chosen = _password(password)
-    _do(lambda store: admin.reset_password(store, name, chosen), _settings(config, data))
+    """Give a user a new password and end his sessions. An invented one has to be changed at the next login."""
+    chosen = _password(password, name)
+    _do(lambda store: admin.reset_password(store, name, chosen, must_change=not password), _settings(config, data))
     _tell(f"{name} has a new password, and no session any more", chosen, password)
 
 
@@ -126,7 +161,7 @@ def _run(what: Callable[[], None]) -> None:
     logs.set_up("console", "warning")
     try:
         what()
-    except (Refused, admin.UnknownUser, admin.KnownUser) as reason:
+    except Refused as reason:
         print(f"oms admin: {reason}", file=sys.stderr)
         raise typer.Exit(1) from None
     except OmsError as error:
@@ -141,7 +176,14 @@ def _name(name: str) -> str:
         raise typer.BadParameter(f"{name!r} is not legal: legal is {legal(UserName)}.") from None
 
 
-def _password(given: bool) -> str:
+def _level(role: str) -> Permission:
+    level = {permission.name.lower(): permission for permission in Permission if permission}.get(role)
+    if level is None:
+        raise typer.BadParameter(f"{role} is no role: legal are viewer, operator, admin.")
+    return level
+
+
+def _password(given: bool, name: str) -> str:
     if not given:
         return passwords.invented()
     if sys.stdin.isatty():
@@ -149,10 +191,11 @@ def _password(given: bool) -> str:
     else:
         chosen = sys.stdin.readline().rstrip("\n")
     try:
-        return passwords.fit(chosen)
+        return passwords.fit(chosen, name)
     except passwords.Unfit as why:
         raise typer.BadParameter(str(why)) from None
 
 
 def _tell(what: str, password: str, given: bool) -> None:
-    print(f"{what}." if given else f"{what}. The password, shown this once: {password}")
+    shown = f"{what}. The password, shown this once and to be changed at the first login: {password}"
+    print(f"{what}." if given else shown)

@@ -13,6 +13,8 @@ import typer
 from oms.agent.host import durable
 from oms.client import Client, ClientError, NotOurs
 from oms.contract.errors import OmsError
+from oms.contract.types import Secret
+from oms.contract.user import ChangePassword, Whoami
 
 
 class Kept(msgspec.Struct, frozen=True):
@@ -97,14 +99,14 @@ def login(url: str | None, ca_sha256: str | None, ca_file: Path | None, user: st
     except ValueError as wrong:
         raise typer.BadParameter(str(wrong)) from None
     with said("login"):
-        sessid = asyncio.run(_begun(client, user, _password()))
+        sessid = asyncio.run(_begun(client, user, _password("Password")))
         keep(msgspec.structs.replace(session, sessid=sessid))
     print(f"Logged in at {url} as {user}.")
 
 
-def _password() -> str:
+def _password(asked: str, *, twice: bool = False) -> str:
     if sys.stdin.isatty():
-        typed: str = typer.prompt("Password", hide_input=True)
+        typed: str = typer.prompt(asked, hide_input=True, confirmation_prompt=twice)
         return typed
     return sys.stdin.readline().rstrip("\n")
 
@@ -112,6 +114,9 @@ def _password() -> str:
 async def _begun(client: Client, user: str, password: str) -> str:
     async with client:
         await client.login(user, password)
+        if (await client.call(Whoami())).must_change_password:
+            print("Whoever gave this password knows it: choose another one, of 12 characters or more.")
+            await client.call(ChangePassword(Secret(password), Secret(_password("New password", twice=True))))
         return client.sessid
 
 

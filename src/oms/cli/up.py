@@ -321,7 +321,11 @@ class Machine:
         if name in EVERYWHERE:
             name = socket.gethostname().lower()
         url = f"https://{_bracketed(name)}:{port}"
-        login = f"{admin.FIRST} / {password}   (shown this once)" if password else "as you set it up"
+        login = (
+            f"{admin.FIRST} / {password}   (shown this once; to be changed first)"
+            if password
+            else "as you set it up"
+        )
         if os.environ.get("OMS_ADMIN_PASSWORD") and not password:
             login = f"{admin.FIRST}, with the password of OMS_ADMIN_PASSWORD if this was the first start"
         others = f"oms agent --server {url} --ca-sha256 {fingerprint}   (then sign it here)"

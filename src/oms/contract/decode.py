@@ -60,6 +60,15 @@ def sessid(params: Any) -> Any:
     return params[0] if isinstance(params, list) and params else None
 
 
+def signed(kind: type[Operation[Any]], params: Any, given: Any) -> Any:
+    """The parameters with that SESSID, where their own place for it is empty: it came beside the call."""
+    if SESSID not in kind.front or not isinstance(given, str) or sessid(params):
+        return params
+    if isinstance(params, dict):
+        return {**params, SESSID.name: given}
+    return [given, *params[1:]] if isinstance(params, list) else params
+
+
 def decode(kind: type[Operation[Any]], params: Any) -> Decoded:
     """The operation with its parameters. Raises ParameterMismatch, naming the parameter at fault."""
     facts = kind.facts

@@ -31,6 +31,7 @@
         │   ├── JobInterrupted                broken off half-way and undone
         │   └── NoSuchTask                    no job of that id
         ├── AuthError                   1001
+        │   └── PasswordMustChange            whoever gave the password knows it: nothing else is answered
         ├── ConfigurationReadError      1002
         ├── DatabaseConnectionError     1003
         ├── DatabaseSelectError         1004
@@ -261,6 +262,12 @@ class AuthError(ApplicationError):
     """The user, password or session is not valid, or the user's role does not allow the call."""
 
     code = 1001
+
+
+class PasswordMustChange(AuthError):
+    """Somebody else knows this session's password: until it is changed, nothing else is answered to it."""
+
+    reason = "password_must_change"
 
 
 class ConfigurationReadError(ApplicationError):

@@ -3,7 +3,7 @@
 from types import ModuleType
 from typing import Any
 
-from oms.contract import auth, func, internal, iso, kvm, kvmplusovz, lvm, ovz, ssh, stats, tag, task
+from oms.contract import auth, func, internal, iso, kvm, kvmplusovz, lvm, ovz, ssh, stats, tag, task, user
 from oms.contract.kvm import (
     arrivals,
     description,
@@ -26,7 +26,7 @@ MODULES: tuple[ModuleType, ...] = (
     auth, func, kvm, description, devices, images, install, power, snapshots, templates, arrivals, screen,
     kvmplusovz,
     ovz, ovz_description, ovz_power, ovz_templates,
-    ssh, iso, lvm, stats, tag, task,
+    ssh, iso, lvm, stats, tag, task, user,
 )  # fmt: skip
 
 

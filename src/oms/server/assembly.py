@@ -36,7 +36,7 @@ from oms.server.reads import Reads
 from oms.server.rules.guessing import Guesses
 from oms.server.services import table
 from oms.server.sessions import Sessions
-from oms.server.store import Store, guests, jobs, meta, now, sessions
+from oms.server.store import Store, guests, jobs, meta, now, sessions, tokens
 from oms.server.transfers import Transfers
 
 log = structlog.get_logger("oms.server")
@@ -102,6 +102,7 @@ async def assembled(
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await house.sessions.close()
         await house.fleet.close()
         await work.close()
         audit.close()
@@ -124,6 +125,7 @@ async def _tidy(store: Store, config: ServerConfig) -> None:
             await store.write(
                 lambda tx: (
                     sessions.end_expired(tx, config.session_idle, config.session_absolute),
+                    tokens.end_expired(tx),
                     jobs.forget(tx, now() - JOBS_KEPT_SECONDS),
                     guests.forget_missing(tx, now() - MISSING_KEPT_SECONDS),
                 )

@@ -33,13 +33,15 @@ class House:
 
 @dataclass(frozen=True)
 class Desk:
-    """One call: its user (empty at the login), role, address and SESSID, and the house."""
+    """One call: its user (empty at the login), role, address, SESSID, the house, and the session as it was `known`
+    at the door."""
 
     user: str
     role: Permission
     address: str
     sessid: object
     house: House
+    known: Session | None = None
 
     async def session(self) -> Session:
         """The session of the call. Raises AuthError where it has ended meanwhile."""

@@ -1,4 +1,5 @@
-"""Passwords: argon2id, at most two at once, and the same work for a user that does not exist."""
+"""Passwords: argon2id, at most two at once, and the same work for a user that does not exist. A new one is
+judged by how many tries it would take to guess it, never by which signs are in it."""
 
 import asyncio
 import contextlib
@@ -12,6 +13,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error, InvalidHashError
 
 from oms.contract.auth import LoginsBusy
+from oms.contract.user import WeakPassword
 
 _M_MMAP_THRESHOLD, LARGE_BYTES = -3, 1024 * 1024
 with contextlib.suppress(AttributeError):  # a C library other than glibc
@@ -24,6 +26,14 @@ MOST_WAITING = 48
 """Logins whose password is being looked at or waits for that: the last of them waits about a second."""
 MOST_OF_ONE_ADDRESS = 16
 """Of these, so that whoever sends many keeps nobody else out."""
+SHORTEST, LONGEST = 12, 1024
+JUDGED = 72
+"""Characters of a password that are judged: to look at more takes long, and so many are enough by themselves."""
+GOOD = 3
+"""Of zxcvbn's scores 0 to 4: some hundred million tries, which at a login take years, and at a stolen hash as
+well."""
+OURS = ("oms", "opennode", "admin")
+"""Words that are no secret here."""
 _places: Counter[str] = Counter()
 
 
@@ -45,11 +55,31 @@ class Unfit(Exception):
     """Why a text is no password."""
 
 
-def fit(password: str) -> str:
-    """The same, if a user may have it. Raises Unfit."""
-    if not 8 <= len(password) <= 1024:
-        raise Unfit("A password has 8 to 1024 characters.")
+def fit(password: str, *about: str) -> str:
+    """The same, if a user may have it. Raises Unfit. Takes some milliseconds, the first time some more.
+
+    `about`: the user's name and the like, which are easily guessed in his password.
+    """
+    if not SHORTEST <= len(password) <= LONGEST:
+        raise Unfit(f"A password has {SHORTEST} to {LONGEST} characters.")
+    from zxcvbn import zxcvbn  # 14 MB of words that few starts need
+
+    judged = zxcvbn(password[:JUDGED], user_inputs=[*OURS, *filter(None, about)])
+    if judged["score"] < GOOD:
+        why = f" {judged['feedback']['warning']}" if judged["feedback"]["warning"] else ""
+        raise Unfit(
+            f"This password would soon be guessed.{why} Some words that have nothing to do with each other make a "
+            "good one."
+        )
     return password
+
+
+async def chosen(password: str, *about: str) -> str:
+    """The hash of a new password that a user may have. Raises WeakPassword."""
+    try:
+        return await asyncio.get_running_loop().run_in_executor(_threads, lambda: hashed(fit(password, *about)))
+    except Unfit as why:
+        raise WeakPassword(f"{why} Nothing was changed.") from None
 
 
 def hashed(password: str) -> str:

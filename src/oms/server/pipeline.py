@@ -7,13 +7,14 @@ find the operation → who calls → may he → decode → what OMS itself answe
 
 import asyncio
 import time
+from collections.abc import Awaitable
 from typing import Any
 
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from oms.bus.call import encode
-from oms.contract import decode
+from oms.contract import auth, decode, user
 from oms.contract.decode import Decoded
 from oms.contract.errors import AuthError, FuncManError, FuncMethodTimeoutError, OmsError, PermissionDenied
 from oms.contract.operation import HostOperation, OpenOperation, Operation, Permission
@@ -23,20 +24,37 @@ from oms.server.desk import Desk, House, Table
 from oms.server.metrics.own import UNKNOWN, Own
 from oms.server.reads import Reads
 from oms.server.rules import tags as rules
+from oms.server.rules.tokens import is_token
+from oms.server.sessions import NOT_VALID
+from oms.server.store.sessions import Session
 from oms.server.tagging import Tagging
 
 PERHAPS_DONE = ("ok", "defect", "broken off", FuncMethodTimeoutError.wire_name)
 """Outcomes of an audit line after which something may have been changed."""
 
 
+BEFORE_A_NEW_PASSWORD = (auth.Checksessid, user.Whoami, user.ChangePassword)
+"""What may be called, besides logging out, while somebody else knows the caller's password."""
+LONG_SECONDS = 60
+"""A read that may take longer than that ends with its session."""
+
+
+class Origin(msgspec.Struct, frozen=True):
+    """Who made a request, as far as it tells by itself. `foreign`: a browser says that another site's page made
+    it. `bearer`: what stood behind `Authorization: Bearer`, empty where nothing did; a token, or nothing to us."""
+
+    address: str
+    foreign: bool = False
+    bearer: str = ""
+
+
 class Call(msgspec.Struct, frozen=True):
-    """A call as it came in, on any dialect. `foreign`: a browser says that another site's page made it."""
+    """A call as it came in, on any dialect."""
 
     service: Any
     method: Any
     params: Any
-    address: str
-    foreign: bool = False
+    caller: Origin
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -92,33 +110,50 @@ class Pipeline:
         kind = decode.find(call.service, call.method)
         trace.line["method"] = trace.method = kind.facts.wire
         desk = await self._admit(kind, call, trace)
-        decoded = decode.decode(kind, call.params)
+        decoded = decode.decode(kind, decode.signed(kind, call.params, desk.sessid))
         trace.decoded(decoded)
         if isinstance(decoded.op, HostOperation):
             return await self._of_host(decoded, decoded.op, desk, trace)
         handler = self._table.find(kind)
         if handler is None:
             raise FuncManError(f"{kind.facts.wire} is not served here.")
-        return Answer(kind.facts.answers, await handler(decoded.op, desk), audit.moment())
+        asked = handler(decoded.op, desk)
+        if desk.known is not None and kind.facts.timeout > LONG_SECONDS and not kind.facts.changes:
+            asked = self._while_in(desk.known, asked)
+        return Answer(kind.facts.answers, await asked, audit.moment())
+
+    async def _while_in(self, session: Session, asked: Awaitable[Any]) -> Any:
+        """What is asked, given up when the session ends. Raises AuthError then."""
+        answer = asyncio.ensure_future(asked)
+        async with self._house.sessions.lasting(session) as ended:
+            over = asyncio.create_task(ended.wait())
+            try:
+                await asyncio.wait((answer, over), return_when=asyncio.FIRST_COMPLETED)
+                if answer.done():
+                    return answer.result()
+                raise AuthError(NOT_VALID)
+            finally:
+                for task in (answer, over):
+                    task.cancel()
 
     async def _admit(self, kind: type[Operation[Any]], call: Call, trace: "_Trace") -> Desk:
         """Who calls, and may he. Looks at nothing but the SESSID; raises AuthError."""
-        facts = kind.facts
-        if call.foreign and facts.changes:
+        facts, caller = kind.facts, call.caller
+        if caller.foreign and facts.changes:
             raise PermissionDenied("Another site's page may not change anything here.")
         if issubclass(kind, OpenOperation):
-            return Desk("", Permission.NOBODY, call.address, None, self._house)
-        given = decode.sessid(call.params)
+            return Desk("", Permission.NOBODY, caller.address, None, self._house)
+        given = decode.sessid(call.params) or (caller.bearer if is_token(caller.bearer) else None)
         if facts.permission is Permission.NOBODY:
-            return Desk("", Permission.NOBODY, call.address, given, self._house)
-        session = await self._house.sessions.check(given)
-        trace.line["user"], trace.line["session"] = session.user, session.digest[:8]
+            return Desk("", Permission.NOBODY, caller.address, given, self._house)
+        session = await self._house.sessions.check(given, any_password=kind in BEFORE_A_NEW_PASSWORD)
+        trace.line["user"], trace.line["session"] = session.user, session.token or session.digest[:8]
         if session.role < facts.permission:
             raise AuthError(
                 f"{facts.wire} needs the role {facts.permission.name.lower()}; "
                 f"{session.user} is {session.role.name.lower()}. An administrator can change that."
             )
-        return Desk(session.user, session.role, call.address, given, self._house)
+        return Desk(session.user, session.role, caller.address, given, self._house, session)
 
     async def _of_host(self, decoded: Decoded, op: HostOperation[Any], desk: Desk, trace: "_Trace") -> Answer:
         if op.facts.changes:
@@ -162,7 +197,7 @@ class _Trace:
 
     def __init__(self, call: Call) -> None:
         asked = f"{call.service}.{call.method}"
-        self.line: dict[str, Any] = {"method": asked[:256], "address": call.address}
+        self.line: dict[str, Any] = {"method": asked[:256], "address": call.caller.address}
         self.method = UNKNOWN
         self._decoded: Decoded | None = None
 

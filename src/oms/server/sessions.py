@@ -1,29 +1,36 @@
-"""Who is calling: sessions by SESSID, kept in the database, remembered here for a second.
+"""Who is calling: sessions by SESSID and programs by token, kept in the database, remembered here for a second.
 
 The memory is what makes a session check cheap; a second is how long a user who was removed elsewhere, or whose
-role was changed, keeps what he had.
+role was changed, keeps what he had. Who is removed here is out at once.
 """
 
+import asyncio
+import contextlib
 import hashlib
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 
 import msgspec
 import structlog
 from sqlalchemy import Connection
 
-from oms.contract.errors import AuthError, OmsError
+from oms.contract.errors import AuthError, OmsError, PasswordMustChange
+from oms.contract.operation import Permission
 from oms.server.rules.sessions import SESSID, Lifetime, alive
-from oms.server.store import Store, now, sessions
+from oms.server.rules.tokens import is_token
+from oms.server.store import Store, now, sessions, tokens
 from oms.server.store.sessions import Session
 
 log = structlog.get_logger("oms.sessions")
 BELIEVE_SECONDS = 1.0
 SAVE_USE_SECONDS = 30.0
 MOST_REMEMBERED = 20_000
+LOOK_SECONDS = 1.0
+"""How often the sessions of what lasts are looked at."""
 NOT_VALID = "The session is not valid or has ended: log in with authservices.authenticate."
+MUST_CHANGE = "This password is known to whoever gave it: change it first, with userservices.change_password."
 
 
 class _Known(msgspec.Struct):
@@ -34,6 +41,20 @@ class _Known(msgspec.Struct):
     saved: float  # monotonic: when `used` was last written down
 
 
+class Lasting:
+    """What outlives a call on behalf of a session: `ended` is set once that has ended, or may do less than
+    before."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.ended = asyncio.Event()
+
+    def look(self, role: Permission | None) -> None:
+        """The session has that role now, or None if it is no session any more."""
+        if role is None or role < self.session.role:
+            self.ended.set()
+
+
 class Sessions:
     """The door for everything that needs to know who calls."""
 
@@ -41,6 +62,8 @@ class Sessions:
         self._store = store
         self._lifetime = lifetime
         self._known: OrderedDict[str, _Known] = OrderedDict()
+        self._lasting: set[Lasting] = set()
+        self._looking: asyncio.Task[None] | None = None
 
     async def begin(self, user: str, address: str) -> str:
         """A new session's SESSID: 160 random bits, of which only the SHA-256 is kept."""
@@ -48,30 +71,41 @@ class Sessions:
         await self._store.write(lambda tx: sessions.add(tx, digest(sessid), user, address))
         return sessid
 
-    async def check(self, sessid: object) -> Session:
-        """The session of a SESSID. Raises AuthError, in the same words whatever is wrong with it."""
-        if not isinstance(sessid, str) or not SESSID.match(sessid):
+    async def check(self, sessid: object, *, any_password: bool = False) -> Session:
+        """The session of a SESSID or token. Raises AuthError, in the same words whatever is wrong with it.
+
+        Raises PasswordMustChange where somebody else knows the password, unless `any_password` will do.
+        """
+        if not isinstance(sessid, str) or not (SESSID.match(sessid) or is_token(sessid)):
             raise AuthError(NOT_VALID)
         known = await self._look_up(digest(sessid))
         moment = time.monotonic()
-        if not alive(self._lifetime, known.created, known.used, moment):
-            await self._expire(known.session.digest)
+        if not self._alive(known, moment):
+            await self._expire(known.session)
             raise AuthError(NOT_VALID)
         known.used = moment
         if moment - known.saved > min(SAVE_USE_SECONDS, self._lifetime.idle / 4):
             known.saved = moment
-            await self._note(lambda tx: sessions.touch(tx, known.session.digest, now()))
+            table = tokens if known.session.token else sessions
+            await self._note(lambda tx: table.touch(tx, known.session.digest, now()))
+        if known.session.must_change and not any_password:
+            raise PasswordMustChange(MUST_CHANGE)
         return known.session
+
+    def _alive(self, known: _Known, moment: float) -> bool:
+        if known.session.token:
+            return now() <= known.session.expires
+        return alive(self._lifetime, known.created, known.used, moment)
 
     async def _look_up(self, key: str) -> _Known:
         known = self._known.get(key)
         moment = time.monotonic()
         if known is not None and moment - known.checked < BELIEVE_SECONDS:
             return known
-        session = await self._store.read(lambda tx: sessions.find(tx, key))
-        if session is None or not alive(self._lifetime, session.created, session.used, now()):
+        session = await self._store.read(lambda tx: sessions.find(tx, key) or tokens.find(tx, key))
+        if session is None or not (session.token or alive(self._lifetime, session.created, session.used, now())):
             if session is not None:
-                await self._expire(key)
+                await self._expire(session)
             self._known.pop(key, None)
             raise AuthError(NOT_VALID)
         if known is None:
@@ -83,10 +117,13 @@ class Sessions:
             self._known.popitem(last=False)
         return known
 
-    async def _expire(self, key: str) -> None:
+    async def _expire(self, session: Session) -> None:
         """Once refused, refused for ever: a clock that is set back later must find nothing to revive."""
-        self._known.pop(key, None)
-        await self._note(lambda tx: sessions.end(tx, key))
+        self._known.pop(session.digest, None)
+        if session.token:
+            await self._note(lambda tx: tokens.end(tx, session.token))
+        else:
+            await self._note(lambda tx: sessions.end(tx, session.digest))
 
     async def _note(self, change: Callable[[Connection], object]) -> None:
         """Write down what is nice to have written; the caller's answer does not hang on it."""
@@ -101,7 +138,55 @@ class Sessions:
             return False
         key = digest(sessid)
         self._known.pop(key, None)
-        return await self._store.write(lambda tx: sessions.end(tx, key))
+        ended = await self._store.write(lambda tx: sessions.end(tx, key))
+        await self._look()
+        return ended
+
+    # --- what lasts longer than a call
+
+    @contextlib.asynccontextmanager
+    async def lasting(self, session: Session) -> AsyncIterator[asyncio.Event]:
+        """For a console, a stream, a long wait: the event is set within two seconds after the session has ended,
+        or its user was given a lower role, wherever that was done."""
+        entry = Lasting(session)
+        self._lasting.add(entry)
+        if self._looking is None:
+            self._looking = asyncio.create_task(self._look_again())
+        try:
+            yield entry.ended
+        finally:
+            self._lasting.discard(entry)
+
+    async def changed(self, user: str) -> None:
+        """Accounts were changed: whatever is remembered of that user holds no longer."""
+        for key in [key for key, known in self._known.items() if known.session.user == user.lower()]:
+            del self._known[key]
+        await self._look()
+
+    async def _look(self) -> None:
+        """Tell all that lasts whose sessions are over."""
+        if not self._lasting:
+            return
+        digests = {entry.session.digest for entry in self._lasting}
+        now_may = await self._store.read(lambda tx: sessions.roles(tx, digests) | tokens.roles(tx, digests))
+        for entry in tuple(self._lasting):
+            if entry.session.digest in digests:
+                entry.look(now_may.get(entry.session.digest))
+
+    async def _look_again(self) -> None:
+        while self._lasting:
+            await asyncio.sleep(LOOK_SECONDS)
+            try:
+                await self._look()
+            except OmsError as failure:
+                log.warning("sessions not looked at", failure=failure.message)
+        self._looking = None
+
+    async def close(self) -> None:
+        """Look no more: the store is about to be closed."""
+        if self._looking is not None:
+            self._looking.cancel()
+            await asyncio.gather(self._looking, return_exceptions=True)
 
 
 def digest(sessid: str) -> str:

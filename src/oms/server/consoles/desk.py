@@ -22,7 +22,7 @@ from oms.server.consoles.tickets import Tickets
 from oms.server.consoles.ways import NoTunnel, NoWay, Way, Ways, reaching
 from oms.server.fleet import Fleet
 from oms.server.rules.sessions import Lifetime
-from oms.server.store import Store, hosts, now, sessions
+from oms.server.store import Store, hosts, now, sessions, tokens
 from oms.server.store.hosts import Host
 from oms.server.store.sessions import Session
 
@@ -274,13 +274,16 @@ class Consoles:
         wanted = {console.session.digest for console in self._all.values()}
         if not wanted:
             return {}
-        found = await self._store.read(lambda tx: [sessions.find(tx, digest) for digest in wanted])
+        found = await self._store.read(
+            lambda tx: [sessions.find(tx, digest) or tokens.find(tx, digest) for digest in wanted]
+        )
         moment = now()
         lifetime = self._lifetime
         return {
             session.digest: session
             for session in found
-            if session and moment < min(session.used + lifetime.idle, session.created + lifetime.absolute)
+            if session
+            and (session.token or moment < min(session.used + lifetime.idle, session.created + lifetime.absolute))
         }
 
     def _over(self, alive: dict[str, Session]) -> Iterator[tuple[Console, str]]:

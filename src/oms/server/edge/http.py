@@ -17,7 +17,7 @@ from oms.contract.errors import OmsError, PermissionDenied
 from oms.server.edge import dialects, introspection, qooxdoo
 from oms.server.edge.dialects import Asked, NoCall, Plain
 from oms.server.edge.qooxdoo import Qooxdoo
-from oms.server.pipeline import Answer, Call, Pipeline
+from oms.server.pipeline import Answer, Call, Origin, Pipeline
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -145,7 +145,7 @@ class Edge:
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> Answered | None:
         if len(scope["raw_path"]) + len(scope["query_string"]) > LONGEST_URL_BYTES:
             return LONG_URL
-        host, foreign, size = _origin(scope["headers"])
+        host, foreign, size, bearer = _origin(scope["headers"])
         if size > LONGEST_HEADERS_BYTES:
             return LONG_HEADERS
         if not self._ours(host):
@@ -155,7 +155,7 @@ class Edge:
             return await self._sockets(scope, receive, send, foreign=foreign)
         verb, path = scope["method"], scope["path"]
         if path == "/":
-            return await self._calls(verb, scope, receive, address, foreign)
+            return await self._calls(verb, scope, receive, Origin(address, foreign, bearer))
         if stream := next((stream for front, stream in self._streams.items() if path.startswith(front)), None):
             return await stream(scope, receive, send, foreign=foreign)
         page = self._pages.get(path)
@@ -168,7 +168,7 @@ class Edge:
         name = host.rpartition(":")[0] if not host.endswith("]") and ":" in host else host
         return name in self._names or _is_address(name)
 
-    async def _calls(self, verb: str, scope: Scope, receive: Receive, address: str, foreign: bool) -> Answered:
+    async def _calls(self, verb: str, scope: Scope, receive: Receive, caller: Origin) -> Answered:
         asked: Asked | list[Asked]
         try:
             if verb == "POST":
@@ -180,16 +180,16 @@ class Edge:
         except NoCall as none:
             return 400, _TEXT, str(none).encode()
         if isinstance(asked, list):
-            answers = await self._batch(asked, address, foreign)
+            answers = await self._batch(asked, caller)
             return (200, _JSON, b"[" + b",".join(answers) + b"]") if answers else (204, ALWAYS, b"")
         if asked.script and self._extras.script_transport:
             # Pages of other sites are what this transport is for: whoever switches it on lets them.
-            answer = await self._one(asked, address, foreign=False)
+            answer = await self._one(asked, Origin(caller.address))
             return 200, _SCRIPT, qooxdoo.script(asked.script, answer)
-        answer = await self._one(asked, address, foreign)
+        answer = await self._one(asked, caller)
         return (200, _JSON, answer) if not asked.silent else (204, ALWAYS, b"")
 
-    async def _batch(self, batch: list[Asked], address: str, foreign: bool) -> list[bytes]:
+    async def _batch(self, batch: list[Asked], caller: Origin) -> list[bytes]:
         lane = asyncio.Semaphore(AT_ONCE_IN_A_BATCH)
         size = 0
 
@@ -197,29 +197,29 @@ class Edge:
             nonlocal size
             async with lane:
                 full = size > LONGEST_BATCH_BYTES
-                answer = dialects.write(asked, _FULL) if full else await self._one(asked, address, foreign)
+                answer = dialects.write(asked, _FULL) if full else await self._one(asked, caller)
                 size += len(answer)
                 return answer
 
         answers = await asyncio.gather(*(one(asked) for asked in batch))
         return [answer for asked, answer in zip(batch, answers, strict=True) if not asked.silent]
 
-    async def _one(self, asked: Asked, address: str, foreign: bool) -> bytes:
+    async def _one(self, asked: Asked, caller: Origin) -> bytes:
         try:
-            return dialects.write(asked, await self._outcome(asked, address, foreign))
+            return dialects.write(asked, await self._outcome(asked, caller))
         except OmsError as error:
             return dialects.write(asked, error)
         except Exception as bug:  # noqa: BLE001 - the edge of the server
             return dialects.write(asked, defect(bug, f"{asked.service}.{asked.method}"[:200]))
 
-    async def _outcome(self, asked: Asked, address: str, foreign: bool) -> Answer | Plain:
+    async def _outcome(self, asked: Asked, caller: Origin) -> Answer | Plain:
         if asked.script and not self._extras.script_transport:
             raise PermissionDenied("The script transport is switched off here: POST the call instead.")
         if asked.service == qooxdoo.SERVICE and self._extras.test_service:
             return await qooxdoo.test(asked)
         if plain := introspection.answer(asked):
             return plain
-        return await self._pipeline.answer(Call(asked.service, asked.method, asked.params, address, foreign))
+        return await self._pipeline.answer(Call(asked.service, asked.method, asked.params, caller))
 
 
 async def body(receive: Receive) -> bytes:
@@ -258,10 +258,10 @@ def _authorization(headers: list[tuple[bytes, bytes]]) -> str:
     return said[0].decode("latin-1") if len(said) == 1 else ""
 
 
-def _origin(headers: list[tuple[bytes, bytes]]) -> tuple[str, bool, int]:
+def _origin(headers: list[tuple[bytes, bytes]]) -> tuple[str, bool, int, str]:
     """The name the caller called us by, empty where there are several; whether a browser says that another site's
-    page made the request; and the size of all headers."""
-    host = origin = site = b""
+    page made the request; the size of all headers; and what stands behind `Authorization: Bearer`."""
+    host = origin = site = authorization = b""
     size = hosts = 0
     for name, value in headers:
         size += len(name) + len(value)
@@ -272,5 +272,8 @@ def _origin(headers: list[tuple[bytes, bytes]]) -> tuple[str, bool, int]:
             origin = value
         elif name == b"sec-fetch-site":
             site = value
+        elif name == b"authorization":
+            authorization = value
     foreign = site in (b"cross-site", b"same-site") or origin not in (b"", b"https://" + host)
-    return host.decode("latin-1").lower(), foreign, size
+    kind, _, bearer = authorization.decode("latin-1").partition(" ")
+    return host.decode("latin-1").lower(), foreign, size, bearer.strip() if kind.lower() == "bearer" else ""

@@ -31,8 +31,8 @@ LOOK_SECONDS = 3.0
 """For the same, where a caller only asks."""
 STALLED_SECONDS = 60.0
 """Who brings nothing for so long has gone."""
-SESSION_LOOKED_AT_SECONDS = 15.0
-"""How often, while a caller brings bytes; each look is a use of his session."""
+SESSION_LOOKED_AT_SECONDS = 1.0
+"""How often, while a caller brings bytes; each look is a use of his session. Who is thrown out brings no more."""
 STATUSES = {"AuthError": 401, "NoSuchTask": 404}
 """By an error's kind; 409 for all others."""
 AT_ONCE = 64

@@ -6,34 +6,76 @@ import msgspec
 from sqlalchemy import Connection, delete, insert, select, update
 
 from oms.contract.operation import Permission
-from oms.server.store import now
-from oms.server.store.tables import sessions, users
+from oms.contract.user import LoginSession, Source
+from oms.server.store import now, users
+from oms.server.store.jobs import moment
+from oms.server.store.tables import sessions
+from oms.server.store.tables import users as accounts
+
+SHOWN_DIGITS = 16
+"""Of a digest, which are a session's id for people: no SESSID can be had from them."""
 
 
 class Session(msgspec.Struct, frozen=True):
-    """A session as it is kept, with its user's role as it is now. Times are seconds since 1970."""
+    """A session, or a token's use, with its user's role as it is now. Times are seconds since 1970.
+
+    `token` is the id of the token, empty for a session; `expires` is when that ends, 0 for a session.
+    """
 
     digest: str
     user: str
     role: Permission
     created: float
     used: float
+    source: Source = "local"
+    must_change: bool = False
+    token: str = ""
+    expires: float = 0
 
 
 def add(tx: Connection, digest: str, user: str, address: str) -> None:
     """Begin a session."""
     moment = now()
     tx.execute(insert(sessions).values(digest=digest, user=user, address=address, created=moment, used=moment))
+    users.logged_in(tx, user)
 
 
 def find(tx: Connection, digest: str) -> Session | None:
     """The session of that digest with its user's role, or None."""
     row = tx.execute(
-        select(sessions, users.c.role)
-        .join(users, users.c.name == sessions.c.user)
+        select(sessions, accounts.c.role, accounts.c.source, accounts.c.must_change)
+        .join(accounts, accounts.c.name == sessions.c.user)
         .where(sessions.c.digest == digest)
     ).one_or_none()
-    return Session(row.digest, row.user, Permission(row.role), row.created, row.used) if row else None
+    if row is None:
+        return None
+    role = Permission(row.role)
+    return Session(row.digest, row.user, role, row.created, row.used, row.source, bool(row.must_change))
+
+
+def roles(tx: Connection, digests: Iterable[str]) -> dict[str, Permission]:
+    """Of those of these digests that are sessions, their users' roles."""
+    question = select(sessions.c.digest, accounts.c.role).join(accounts, accounts.c.name == sessions.c.user)
+    rows = tx.execute(question.where(sessions.c.digest.in_(list(digests))))
+    return {row.digest: Permission(row.role) for row in rows}
+
+
+def of(tx: Connection, user: str, current: str) -> list[LoginSession]:
+    """A user's sessions, or all for an empty name, the last used first; `current` is the digest of the asker's."""
+    question = select(sessions).order_by(sessions.c.used.desc())
+    if user:
+        question = question.where(sessions.c.user == user.lower())
+    return [
+        LoginSession(
+            id=row.digest[:SHOWN_DIGITS],
+            user=row.user,
+            address=row.address,
+            created=moment(row.created),
+            last_used=moment(row.used),
+            current=row.digest == current,
+        )
+        for row in tx.execute(question)
+    ]
 
 
 def touch(tx: Connection, digest: str, used: float) -> None:
@@ -49,6 +91,14 @@ def touch_all(tx: Connection, digests: Iterable[str], used: float) -> None:
 def end(tx: Connection, digest: str) -> bool:
     """End a session; False where there was none."""
     return tx.execute(delete(sessions).where(sessions.c.digest == digest)).rowcount == 1
+
+
+def end_of(tx: Connection, user: str, shown: str = "") -> int:
+    """End a user's sessions, or the one of that id; how many there were."""
+    which = sessions.c.user == user.lower()
+    if shown:
+        which &= sessions.c.digest.startswith(shown, autoescape=True)
+    return tx.execute(delete(sessions).where(which)).rowcount
 
 
 def end_expired(tx: Connection, idle: float, absolute: float) -> int:

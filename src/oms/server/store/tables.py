@@ -35,8 +35,26 @@ users = Table(
     metadata,
     Column("name", String(64), primary_key=True),
     Column("role", Integer, nullable=False),
-    Column("password", Text, nullable=False),  # argon2id, with its parameters
+    Column("password", Text, nullable=False),  # argon2id, with its parameters; empty where another source knows it
     Column("created", Double, nullable=False),
+    Column(
+        "source", String(16), nullable=False, default="local", server_default="local"
+    ),  # who knows the password
+    Column("must_change", Integer, nullable=False, default=0, server_default="0"),
+    Column("last_login", Double, nullable=False, default=0, server_default="0"),
+)
+
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("id", String(16), primary_key=True),
+    Column("digest", String(64), nullable=False, unique=True),  # SHA-256 of the token; the token itself is nowhere
+    Column("user", String(64), ForeignKey("users.name", ondelete="CASCADE"), nullable=False, index=True),
+    Column("label", String(64), nullable=False),
+    Column("role", Integer, nullable=False),
+    Column("created", Double, nullable=False),
+    Column("expires", Double, nullable=False),
+    Column("used", Double, nullable=False),
 )
 
 sessions = Table(

@@ -1,25 +1,48 @@
 """Users: a name, a role, a password's hash. Names are compared without regard to case."""
 
+from typing import Any
+
 import msgspec
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, RowMapping, ScalarSelect, Table, delete, func, insert, select, update
 
 from oms.contract.operation import Permission
+from oms.contract.user import Source
 from oms.server.store import now
-from oms.server.store.tables import sessions, users
+from oms.server.store.tables import sessions, tokens, users
 
 
 class User(msgspec.Struct, frozen=True):
-    """A user; `password` is the argon2id hash."""
+    """A user; `password` is the argon2id hash, empty where `source` is not `local`. Times are seconds since
+    1970."""
 
     name: str
     role: Permission
     password: str
+    source: Source = "local"
+    must_change: bool = False
+    created: float = 0
+    last_login: float = 0
+
+
+class Counted(msgspec.Struct, frozen=True):
+    """A user, and how many sessions and tokens he has."""
+
+    user: User
+    sessions: int
+    tokens: int
 
 
 def by_name(tx: Connection, name: str) -> User | None:
     """The user of that name, or None."""
     row = tx.execute(select(users).where(users.c.name == name.lower())).one_or_none()
-    return User(row.name, Permission(row.role), row.password) if row else None
+    return _user(row._mapping) if row else None
+
+
+def every(tx: Connection) -> list[Counted]:
+    """All users by name."""
+    begun, made = _count(sessions), _count(tokens)
+    rows = tx.execute(select(users, begun.label("sessions"), made.label("tokens")).order_by(users.c.name))
+    return [Counted(_user(row._mapping), row.sessions, row.tokens) for row in rows]
 
 
 def anybody(tx: Connection) -> bool:
@@ -27,13 +50,55 @@ def anybody(tx: Connection) -> bool:
     return tx.execute(select(users.c.name).limit(1)).first() is not None
 
 
-def add(tx: Connection, name: str, role: Permission, password: str) -> None:
+def administrators(tx: Connection) -> list[str]:
+    """The administrators whose passwords OMS itself knows. Until the transaction's end nobody else changes
+    them."""
+    own = (users.c.role == int(Permission.ADMIN)) & (users.c.source == "local")
+    return list(tx.execute(select(users.c.name).where(own).order_by(users.c.name).with_for_update()).scalars())
+
+
+def add(
+    tx: Connection,
+    name: str,
+    role: Permission,
+    password: str,
+    *,
+    source: Source = "local",
+    must_change: bool = False,
+) -> None:
     """Add a user; `password` is a hash."""
-    tx.execute(insert(users).values(name=name.lower(), role=int(role), password=password, created=now()))
+    values = {"role": int(role), "password": password, "source": source, "must_change": int(must_change)}
+    tx.execute(insert(users).values(name=name.lower(), created=now(), **values))
 
 
-def set_password(tx: Connection, name: str, password: str) -> bool:
-    """Give a user a new password's hash and end the user's sessions; False where there is no such user."""
-    changed = tx.execute(update(users).where(users.c.name == name.lower()).values(password=password))
-    tx.execute(delete(sessions).where(sessions.c.user == name.lower()))
-    return changed.rowcount == 1
+def remove(tx: Connection, name: str) -> None:
+    """Remove a user with his sessions and tokens."""
+    for table in (sessions, tokens):
+        tx.execute(delete(table).where(table.c.user == name.lower()))
+    tx.execute(delete(users).where(users.c.name == name.lower()))
+
+
+def set_role(tx: Connection, name: str, role: Permission) -> None:
+    """Give a user another role."""
+    tx.execute(update(users).where(users.c.name == name.lower()).values(role=int(role)))
+
+
+def set_password(tx: Connection, name: str, password: str, *, must_change: bool = False, keep: str = "") -> None:
+    """Give a user a new password's hash, and end his sessions but the one whose digest is to be kept."""
+    values = {"password": password, "must_change": int(must_change)}
+    tx.execute(update(users).where(users.c.name == name.lower()).values(**values))
+    tx.execute(delete(sessions).where(sessions.c.user == name.lower(), sessions.c.digest != keep))
+
+
+def logged_in(tx: Connection, name: str) -> None:
+    """Remember that a user logged in now."""
+    tx.execute(update(users).where(users.c.name == name.lower()).values(last_login=now()))
+
+
+def _count(table: Table) -> ScalarSelect[int]:
+    return select(func.count()).select_from(table).where(table.c.user == users.c.name).scalar_subquery()
+
+
+def _user(row: RowMapping) -> User:
+    fields: dict[str, Any] = {name: row[name] for name in User.__struct_fields__}
+    return User(**{**fields, "role": Permission(fields["role"]), "must_change": bool(fields["must_change"])})

@@ -1,0 +1,102 @@
+"""Tokens: what a program has in the place of a session. Known by the SHA-256 of the token only."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, delete, func, insert, select, update
+
+from oms.contract.operation import Permission
+from oms.contract.user import Token
+from oms.server.store import now
+from oms.server.store.jobs import moment
+from oms.server.store.sessions import Session
+from oms.server.store.tables import tokens, users
+
+OUTSIDE_SECONDS = 30 * 86_400
+"""How long ago a user from outside may have logged in for the last time, for his tokens to work: whoever was
+thrown out there does not come in here for longer."""
+
+
+def add(
+    tx: Connection, token_id: str, digest: str, *, user: str, label: str, role: Permission, expires: float
+) -> None:
+    """Keep a token."""
+    values = {"user": user.lower(), "label": label, "role": int(role), "created": now(), "expires": expires}
+    tx.execute(insert(tokens).values(id=token_id, digest=digest, used=0, **values))
+
+
+def find(tx: Connection, digest: str) -> Session | None:
+    """What the token of that digest stands for, with no more than its owner's role; None where it does not
+    work."""
+    row = tx.execute(_working().where(tokens.c.digest == digest)).one_or_none()
+    if row is None:
+        return None
+    role = _role(row)
+    return Session(
+        row.digest, row.user, role, row.created, row.used, row.source, token=row.id, expires=row.expires
+    )
+
+
+def roles(tx: Connection, digests: Iterable[str]) -> dict[str, Permission]:
+    """Of those of these digests that are tokens which work, the roles."""
+    return {row.digest: _role(row) for row in tx.execute(_working().where(tokens.c.digest.in_(list(digests))))}
+
+
+def count(tx: Connection, user: str) -> int:
+    """How many tokens a user has."""
+    return tx.execute(select(func.count()).select_from(tokens).where(tokens.c.user == user.lower())).scalar_one()
+
+
+def of(tx: Connection, user: str) -> list[Token]:
+    """A user's tokens, or all for an empty name, the newest first."""
+    question = _joined().order_by(tokens.c.created.desc())
+    if user:
+        question = question.where(tokens.c.user == user.lower())
+    return [_shown(row) for row in tx.execute(question)]
+
+
+def owner(tx: Connection, token_id: str) -> str | None:
+    """Whose token that is, or None."""
+    return tx.execute(select(tokens.c.user).where(tokens.c.id == token_id)).scalar_one_or_none()
+
+
+def touch(tx: Connection, digest: str, used: float) -> None:
+    """Remember when a token was last used."""
+    tx.execute(update(tokens).where(tokens.c.digest == digest).values(used=used))
+
+
+def end(tx: Connection, token_id: str) -> None:
+    """Take a token back."""
+    tx.execute(delete(tokens).where(tokens.c.id == token_id))
+
+
+def end_expired(tx: Connection) -> int:
+    """Remove the tokens whose time is over; how many there were."""
+    return tx.execute(delete(tokens).where(tokens.c.expires < now())).rowcount
+
+
+def _joined() -> Select[Any]:
+    owners = select(tokens, users.c.source, users.c.role.label("owners_role"))
+    return owners.join(users, users.c.name == tokens.c.user)
+
+
+def _working() -> Select[Any]:
+    moment = now()
+    known = (users.c.source == "local") | (users.c.last_login > moment - OUTSIDE_SECONDS)
+    return _joined().where(tokens.c.expires > moment, known)
+
+
+def _role(row: Row[Any]) -> Permission:
+    return Permission(min(row.role, row.owners_role))
+
+
+def _shown(row: Row[Any]) -> Token:
+    return Token(
+        id=row.id,
+        user=row.user,
+        label=row.label,
+        role=_role(row).name.lower(),  # type: ignore[arg-type]
+        created=moment(row.created),
+        expires=moment(row.expires),
+        last_used=moment(row.used),
+    )

@@ -67,9 +67,14 @@ def linux_cd(path: Path, guest: GuestImage) -> Path:
 
 
 def _assembled(scratch: Path) -> bytes:
+    return assembled(SOURCE, scratch)
+
+
+def assembled(source: Path, scratch: Path) -> bytes:
+    """What the firmware loads of a program."""
     program = scratch / "program"
     _run("gcc", "-m32", "-nostdlib", "-static", "-Wl,--oformat=binary,-Ttext=0x7c00,--build-id=none",
-         "-o", str(program), str(SOURCE))  # fmt: skip
+         "-o", str(program), str(source))  # fmt: skip
     return program.read_bytes()
 
 

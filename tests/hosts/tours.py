@@ -28,6 +28,9 @@ def power(tour: Tour, domain: libvirt.virDomain) -> None:
     assert tour.call("kvmservices.describe_vm", name)["saved"]
     assert tour.call("kvmservices.discard_saved_vm", name) == 0
     assert tour.call("kvmservices.set_autostart_vm", name, False) == 0
+    assert NAME in tour.refused("kvmservices.migrate_vm", name, NAME).error["message"]
+    away = tour.refused("kvmservices.migrate_vm", name, "no-such-host")
+    assert away.error["data"]["reason"] == "host_unavailable"
     assert tour.refused("kvmservices.shutdown_vm", name, 0).error["data"]["parameter"] == "seconds"
     assert tour.refused("kvmservices.set_autostart_vm", name, "yes").error["data"]["parameter"] == "autostart"
 

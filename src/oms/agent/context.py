@@ -67,16 +67,18 @@ class Storage:
     """Template packages, and each unpacked beside."""
     rootfs: Path
     """Container templates."""
+    sockets: Path
+    """For machines on their way to or from another host; on this host's own disk."""
 
     @classmethod
     def below(cls, directory: Path, images: Path | None = None) -> "Storage":
         """The usual places."""
-        below = (directory / name for name in ("iso", "templates", "rootfs"))
+        below = (directory / name for name in ("iso", "templates", "rootfs", "sockets"))
         return cls(images or directory / "images", *below)
 
     def all(self) -> tuple[Path, ...]:
         """Each directory."""
-        return self.images, self.iso, self.templates, self.rootfs
+        return self.images, self.iso, self.templates, self.rootfs, self.sockets
 
 
 @dataclass(frozen=True)

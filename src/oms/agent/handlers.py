@@ -7,6 +7,7 @@ from oms.agent.kvm import consoles, description, devices, install, power, snapsh
 from oms.agent.kvm import handlers as kvm
 from oms.agent.kvmplusovz import handlers as kvmplusovz
 from oms.agent.lvm import handlers as lvm
+from oms.agent.moving import leaving, receiving
 from oms.agent.ovz import description as ovz_description
 from oms.agent.ovz import handlers as ovz
 from oms.agent.ovz import power as ovz_power
@@ -19,7 +20,7 @@ from oms.contract.handlers import Handlers
 
 ROOMS = (
     images, install, kvm, consoles, description, power, snapshots, devices, iso, lvm, templates, arriving,
-    ovz, ovz_description, ovz_power, passage, stats,
+    ovz, ovz_description, ovz_power, passage, leaving, receiving, stats,
     kvmplusovz,
     rootfs,
 )  # fmt: skip

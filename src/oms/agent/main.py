@@ -36,6 +36,7 @@ from oms.agent.journal import Journal, JournalError
 from oms.agent.leases import Leases
 from oms.agent.libvirtd import Hypervisor
 from oms.agent.measuring import measuring
+from oms.agent.moving import sockets
 from oms.agent.passage.matchmaker import OmsMatchmaker
 from oms.agent.passage.passages import Passages
 from oms.agent.transfer import sending
@@ -220,6 +221,7 @@ class Agent:
         try:
             swept = await asyncio.to_thread(placing.sweep, storage.all(), open_jobs)
             await asyncio.to_thread(catalogue.forget_missing, storage.images)
+            await asyncio.to_thread(sockets.sweep, storage.sockets)
         except OSError as failure:
             log.warning("staging was not swept", why=str(failure))
         else:

@@ -2,6 +2,7 @@
 
     POST /passages/JOB      the host of that job says what the other host is to do; answered with its address
     DELETE /passages/JOB    it calls that off
+    GET /passages/JOB       the host of the other job asks how the first one stands
 
 The requests are signed as those for bulk are (`transfer`). The job on the other host follows from the first one by
 its id, so that asking again, after whatever was lost, never makes a second one.

@@ -5,7 +5,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from oms.contract.errors import NotThere, WireError
+from oms.contract.errors import AlreadyThere, NoMemory, NoSpace, NotSupported, NotThere, Unusable, WireError
+from oms.contract.kvm import SERVICE as KVM
 from oms.contract.operation import HostOperation, Permission, Service, operation
 
 SERVICE = Service("agent", "Agent", "Between OMS and its agents.")
@@ -182,8 +183,29 @@ class FindTerminal(HostOperation[Terminal], frozen=True):
     guest: str
 
 
-INTERNAL: tuple[type[Any], ...] = (Hello, AskJobs, CancelJob, SendFile, WhereGate)
+@operation(
+    SERVICE,
+    Permission.ADMIN,
+    timeout=300,
+    changes=True,
+    target="kvm_vm_name",
+    lane=KVM,
+    raises=(AlreadyThere, NoMemory, NoSpace, NotSupported, NotThere, Unusable),
+)
+class ReceiveMachine(HostOperation[int], frozen=True):
+    """Take a machine that comes from another host: `certificate` (PEM) is by which that is known, `job` its job.
+
+    Answered with 0 as soon as this host listens for it.
+    """
+
+    kvm_vm_name: Annotated[str, msgspec.Meta(max_length=255)]
+    uuid: Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f-]{36}\Z")]
+    job: str
+    certificate: str
+
+
+INTERNAL: tuple[type[Any], ...] = (Hello, AskJobs, CancelJob, SendFile, WhereGate, ReceiveMachine)
 """All that OMS asks of its agents by itself."""
 
-JOBS: tuple[type[HostOperation[Any]], ...] = ()
+JOBS: tuple[type[HostOperation[Any]], ...] = (ReceiveMachine,)
 """Those of them that are jobs: what one host does because another has a job that needs it."""

@@ -10,6 +10,7 @@ from oms.contract.kvm import (
     devices,
     images,
     install,
+    migration,
     power,
     screen,
     snapshots,
@@ -24,6 +25,7 @@ Methods = dict[str, type[Operation[Any]]]
 
 MODULES: tuple[ModuleType, ...] = (
     auth, func, kvm, description, devices, images, install, power, snapshots, templates, arrivals, screen,
+    migration,
     kvmplusovz,
     ovz, ovz_description, ovz_power, ovz_templates,
     ssh, iso, lvm, stats, tag, task, user,

@@ -21,7 +21,8 @@ from oms.contract.errors import (
     OmsError,
     ParameterMismatch,
 )
-from oms.contract.internal import Gate, WhereGate
+from oms.contract.internal import Gate, ReceiveMachine, WhereGate
+from oms.contract.kvm.migration import MigrateVm
 from oms.contract.operation import HostOperation
 from oms.contract.registry import OF_JOBS
 from oms.server.desk import House
@@ -35,14 +36,21 @@ ANSWERS_SECONDS = 30.0
 
 class Move(msgspec.Struct, frozen=True):
     """What has another side. `to`: the name of the other host, by the operation that was asked for. `there`: what
-    that host does. `meant`: whether what the first host says of it is the thing that was asked for."""
+    that host does, with the first job's id as its `job`. `meant`: whether what the first host says of it is the
+    thing that was asked for."""
 
     to: Callable[[Any], str]
     there: type[HostOperation[Any]]
     meant: Callable[[Any, Any], bool]
 
 
-MOVES: dict[type[HostOperation[Any]], Move] = {}
+MOVES: dict[type[HostOperation[Any]], Move] = {
+    MigrateVm: Move(
+        lambda op: op.target_hostname,
+        ReceiveMachine,
+        lambda op, there: op.kvm_vm_name.lower() in (there.kvm_vm_name.lower(), there.uuid),
+    )
+}
 
 
 class Matchmaker:
@@ -56,12 +64,21 @@ class Matchmaker:
         """A host with a job says what the other host is to do. Raises OmsError; FuncMethodTimeoutError where to
         ask again is all that is needed."""
         job, op, move = await self._of(host, job_id)
-        there = _understood(body, move, op)
+        there = _understood(body, move, op, job.id)
         other = await self._other(host, move.to(op))
         begun = await self._house.jobs.submit(there, other, job.owner, job_id=introduction.job_there(job.id))
         if not answered(begun):
             begun = await self._house.jobs.outcome(begun, ANSWERS_SECONDS)
         return Introduced(begun.id, begun.state, await self._gate(begun), begun.failure())
+
+    async def standing(self, host: Host, job_id: str) -> Introduced:
+        """A host asks how the job stands of which one of its own is the other side. Raises NoSuchTask."""
+        job = await self._house.jobs.find(job_id)
+        kind = OF_JOBS.get(job.method)
+        if job.host_id != host.id or kind not in {move.there for move in self._moves.values()} or not job.op:
+            raise NoSuchTask(f"There is no open job {job_id} of {host.name} that is another one's side.")
+        first = await self._house.jobs.find(decode(job.op, kind).job)
+        return Introduced(first.id, first.state)
 
     async def call_off(self, host: Host, job_id: str) -> None:
         """A host gives its move up: the other side is cancelled, as far as it lets itself be. Raises OmsError."""
@@ -96,7 +113,7 @@ class Matchmaker:
             return None
 
 
-def _understood(body: bytes, move: Move, op: HostOperation[Any]) -> HostOperation[Any]:
+def _understood(body: bytes, move: Move, op: HostOperation[Any], job_id: str) -> HostOperation[Any]:
     """What the first host says, if it is of the kind and of the thing that was asked for. Raises FuncManError."""
     try:
         there: HostOperation[Any] = decode(body, move.there)
@@ -104,7 +121,7 @@ def _understood(body: bytes, move: Move, op: HostOperation[Any]) -> HostOperatio
         raise FuncManError(
             "What the host says of its move was not understood: see that its agent is ours."
         ) from bad
-    if not move.meant(op, there):
+    if not move.meant(op, there) or getattr(there, "job", job_id) != job_id:
         raise FuncManError("The host speaks of something else than what was asked to be moved.")
     return there
 

@@ -167,7 +167,8 @@ async def test_only_the_host_whose_job_it_is_may_ask_and_only_for_what_was_asked
     assert (await two.says("0" * 32)).json["error"]["kind"] == "NoSuchTask"
     assert (await two.says(job, iso.DeleteImage("b.iso"))).status == 409, "of another thing than was asked for"
     assert (await two.says("../../etc")).status == 400
-    assert (await two.says(job, verb="GET")).status == 405
+    assert (await two.says(job, verb="PUT")).status == 405
+    assert (await two.says(job, verb="GET")).json["error"]["kind"] == "NoSuchTask", "it is no other side"
     target = f"/passages/{job}"
     for headers in ({}, {"oms-host": "nonsense"}, two.one.headers("DELETE", target)):
         unsigned = Stream(two.oms.edge, "POST", target, headers, [encode(iso.DeleteImage("a.iso"))])

@@ -23,6 +23,7 @@ from oms.agent.guests.guests import Progress as Progress
 from oms.agent.guests.guests import Stat as Stat
 from oms.agent.guests.guests import State as State
 from oms.agent.guests.guests import Use as Use
+from oms.agent.guests.moves import Moves
 from oms.agent.guests.parts import Definition as Definition
 from oms.agent.guests.parts import Disk as Disk
 from oms.agent.guests.parts import Nic as Nic
@@ -92,7 +93,7 @@ class Machine(msgspec.Struct, frozen=True):
     """Which of its runs this is: another number after each start, 0 while it is off."""
 
 
-class Machines(Guests[Machine], Snapshots, Copies, Devices, Protocol):
+class Machines(Guests[Machine], Snapshots, Copies, Devices, Moves, Protocol):
     """The virtual machines of this host.
 
     Methods with an `on_progress` take as long as they take. Cancelled, they take back what they began before that

@@ -52,14 +52,14 @@ def _copied(read: int, written: int, go_on: Progress) -> None:
     size = os.fstat(read).st_size
     os.ftruncate(written, size)
     place = 0
-    while (place := _next_data(read, place)) < size:
+    while (place := next_data(read, place)) < size:
         end = os.lseek(read, place, os.SEEK_HOLE)
         while place < end:
             go_on(place / size)
             place += _chunk(read, written, place, min(end - place, AT_ONCE))
 
 
-def _next_data(read: int, place: int) -> int:
+def next_data(read: int, place: int) -> int:
     """Where the next data begin; the end of the file where there are none."""
     try:
         return os.lseek(read, place, os.SEEK_DATA)

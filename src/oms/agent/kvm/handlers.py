@@ -142,10 +142,10 @@ async def delete_vm(op: kvm.DeleteVm, host: Host) -> int:
         job.note(f"disk {path}", f"kept, because {why}")
     job.note("uuid", plan.uuid)
     job.progress(10)
-    await _end_and_forget(machines, plan.uuid)
+    await end_and_forget(machines, plan.uuid)
     job.progress(60)
     if plan.disks:
-        await _delete_disks(plan, host, machines)
+        await delete_disks(plan, host, machines)
     return 0
 
 
@@ -156,7 +156,8 @@ async def _refusals(given: dict[str, str | int], machine: Machine, machines: Mac
     return settings.impossible(limits.wanted(given), machine, machines.capabilities)
 
 
-async def _delete_disks(plan: removal.Plan, host: Host, machines: Machines) -> None:
+async def delete_disks(plan: removal.Plan, host: Host, machines: Machines) -> None:
+    """Delete the disks of a machine that is removed."""
     job, images = host.job, host.storage.images
     try:
         if not job.recall("aside"):
@@ -175,8 +176,10 @@ async def _delete_disks(plan: removal.Plan, host: Host, machines: Machines) -> N
         ) from error
 
 
-async def _end_and_forget(machines: Machines, uuid: str) -> None:
-    """A machine that has gone already, by an earlier run or by its nature when it stopped, is what was wanted."""
+async def end_and_forget(machines: Machines, uuid: str) -> None:
+    """End a machine and forget it.
+
+    One that has gone already, by an earlier run or by its nature when it stopped, is what was wanted."""
     try:
         await machines.stop(uuid)
         await machines.undefine(uuid)

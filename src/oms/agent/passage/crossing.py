@@ -21,6 +21,10 @@ class Matchmaker(Protocol):
         """Have the other host of a job of ours do `op`, if it is not at that yet, and say where it listens. Raises
         Cut where OMS cannot be asked now, and what OMS says against it."""
 
+    async def standing(self, job: str) -> str:
+        """How the job stands of which one of ours is the other side: `running`, `done`, `failed` and so on. Raises
+        as `introduce` does."""
+
     async def call_off(self, job: str) -> None:
         """Have the other host give it up, as far as it still can. Raises as `introduce` does."""
 
@@ -37,16 +41,20 @@ class Crossing:
         self._gate: Gate | None = None
 
     async def find(self) -> Gate:
-        """Have OMS say where the other host listens. Raises Cut, what OMS says against it, and the error with
-        which the other host has refused or given up."""
+        """Have OMS say where the other host listens. Raises Cut, what OMS says against it, and, with
+        `data.there`, the error with which the other host's job has ended."""
         self._gate = None
         found = await self._matchmaker.introduce(self._job, self._op)
         if found.error is not None:
-            raise unpack(found.error)
+            refusal = unpack(found.error)
+            refusal.data.setdefault("there", found.state)
+            raise refusal
         if found.gate is None:
             if found.state in ("failed", "cancelled", "done"):
                 raise JobInterrupted(
-                    f"The other host's job {found.job} has ended ({found.state}): see what it left", job=found.job
+                    f"The other host's job {found.job} has ended ({found.state}): see what it left",
+                    job=found.job,
+                    there=found.state,
                 )
             raise Cut("The other host does not listen yet")
         self._gate = found.gate

@@ -23,11 +23,11 @@ class OmsMatchmaker:
 
     async def introduce(self, job: str, op: HostOperation[Any]) -> Introduced:
         """See `crossing.Matchmaker`."""
-        answer = await asyncio.to_thread(self._exchange, "POST", job, encode(op))
-        try:
-            return msgspec.json.decode(answer, type=Introduced)
-        except (ValueError, RecursionError) as bad:
-            raise Cut("OMS answers what is not understood") from bad
+        return _understood(await asyncio.to_thread(self._exchange, "POST", job, encode(op)))
+
+    async def standing(self, job: str) -> str:
+        """See `crossing.Matchmaker`."""
+        return _understood(await asyncio.to_thread(self._exchange, "GET", job, b"")).state
 
     async def call_off(self, job: str) -> None:
         """See `crossing.Matchmaker`."""
@@ -49,6 +49,13 @@ class OmsMatchmaker:
         if response.status != 200:
             raise _refused(response.status, answer)
         return answer
+
+
+def _understood(answer: bytes) -> Introduced:
+    try:
+        return msgspec.json.decode(answer, type=Introduced)
+    except (ValueError, RecursionError) as bad:
+        raise Cut("OMS answers what is not understood") from bad
 
 
 def _refused(status: int, answer: bytes) -> Exception:

@@ -73,6 +73,11 @@ class Passages:
             raise NotThere("This job listens for no other host just now", job=job)
         return found
 
+    async def standing(self, job: Job) -> str:
+        """How the job on the other host stands, of which this one is the other side, as OMS knows it: `running`,
+        `done`, `failed` and so on. Raises Cut where OMS cannot be asked, and what it says."""
+        return await self._matchmaker.standing(job.id)
+
     @contextlib.asynccontextmanager
     async def crossing(self, job: Job, there: Callable[[str], HostOperation[Any]]) -> AsyncIterator[Crossing]:
         """The way to the other host. `there` makes, given this side's certificate, what that host is to do; the

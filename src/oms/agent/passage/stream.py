@@ -9,13 +9,14 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from typing import Any, TypeVar
+from collections.abc import Callable
+from typing import Any
 
 import msgspec
 
 from oms.contract.errors import FuncManError
 
-T = TypeVar("T")
+Judge = Callable[[bytes], bytes]
 PIECE_BYTES = 256 * 1024
 LARGEST_BYTES = 4 * 1024 * 1024
 """The largest piece that is taken."""
@@ -81,8 +82,8 @@ class Stream:
         """Send a value, as JSON in a piece."""
         await self.send(msgspec.json.encode(value))
 
-    async def hear(self, kind: type[T]) -> T:
-        """The next value."""
+    async def hear(self, kind: Any) -> Any:
+        """The next value, which is of that type."""
         try:
             return msgspec.json.decode(await self.receive(), type=kind)
         except (ValueError, RecursionError) as bad:
@@ -122,10 +123,15 @@ class Stream:
             raise _cut(error) from error
 
 
-async def relay(stream: Stream, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def relay(
+    stream: Stream,
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    judge: Judge | None = None,
+) -> None:
     """Carry bytes between a stream and a local connection, both ways, until both have ended. Raises Cut where one
-    breaks. Both are closed whatever happens."""
-    ways = [asyncio.create_task(_out(stream, reader)), asyncio.create_task(_back(stream, writer))]
+    breaks, and what `judge` raises, which is asked what goes on of what came. Both are closed whatever happens."""
+    ways = [asyncio.create_task(_out(stream, reader)), asyncio.create_task(_back(stream, writer, judge))]
     try:
         await asyncio.gather(*ways)
         await stream.finish()
@@ -152,9 +158,9 @@ async def _out(stream: Stream, reader: asyncio.StreamReader) -> None:
     await stream.end()
 
 
-async def _back(stream: Stream, writer: asyncio.StreamWriter) -> None:
+async def _back(stream: Stream, writer: asyncio.StreamWriter, judge: Judge | None) -> None:
     while piece := await stream.receive():
-        writer.write(piece)
+        writer.write(judge(piece) if judge else piece)
         await writer.drain()
     with contextlib.suppress(OSError):
         writer.write_eof()

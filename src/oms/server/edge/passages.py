@@ -43,8 +43,12 @@ class PassageDoor:
         if verb == "DELETE":
             await self._matchmaker.call_off(host, job_id)
             return 200, _JSON, b"{}"
+        if verb == "GET":
+            return 200, _JSON, msgspec.json.encode(await self._matchmaker.standing(host, job_id))
         if verb != "POST":
-            return _refused(405, FuncManError("POST what the other host is to do, or DELETE to call it off."))
+            return _refused(
+                405, FuncManError("POST what the other host is to do, DELETE to call it off, GET to ask.")
+            )
         if (body := await _body(receive)) is None:
             return None
         found = await self._matchmaker.introduce(host, job_id, body)

@@ -33,6 +33,7 @@ from oms.agent.guests.libvirt.copies import LibvirtCopies
 from oms.agent.guests.libvirt.devices import LibvirtDevices
 from oms.agent.guests.libvirt.ends import Ends
 from oms.agent.guests.libvirt.lines import Lines
+from oms.agent.guests.libvirt.moves import LibvirtMoves
 from oms.agent.guests.libvirt.snapshots import LibvirtSnapshots
 from oms.agent.guests.libvirt.use import Meter
 from oms.agent.guests.load import CpuLoad
@@ -63,7 +64,7 @@ EVENTS: Final[dict[int, What]] = {
 NOTHING_KNOWN = Use()
 
 
-class LibvirtMachines(LibvirtSnapshots, LibvirtCopies, LibvirtDevices):
+class LibvirtMachines(LibvirtSnapshots, LibvirtCopies, LibvirtDevices, LibvirtMoves):
     """The machines of one libvirtd; see the Protocol `Machines` for what each method does."""
 
     def __init__(

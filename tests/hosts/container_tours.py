@@ -25,6 +25,9 @@ def containers(tour: Tour) -> None:
         ("parse_vm_for_template", ("119", "templatename")),
         ("create_template_from_vm", ("119", "templatename", {})),
         ("delete_template", ("templatename",)),
+        ("upload_template", ("templatename", 1024)),
+        ("fetch_template", ("templatename", "https://127.0.0.1:9/x.tar.gz")),
+        ("copy_template", ("templatename", "node2")),
     ):
         assert tour.refused(f"ovzservices.{method}", *params).error["data"]["reason"] == "not_supported"
     assert {guest["type"] for guest in tour.call("kvmplusovzservices.list_vms", "cpu")} <= {"kvm"}

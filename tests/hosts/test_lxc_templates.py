@@ -161,6 +161,7 @@ async def test_a_debian_is_deployed_starts_and_answers(lxc: Lxc) -> None:
     await lxc.containers.start("101")
     assert "bookworm" in await lxc.inside("101", "/bin/cat", "/etc/os-release")
     assert await lxc.inside("101", "/usr/bin/stat", "-c", "%u %a", "/usr/bin/passwd") == "0 4755"
+    running = ""
     for _ in range(100):
         running = await lxc.inside("101", "/bin/sh", "-c", "ps -e -o comm=")
         if "sshd" in running.split():

@@ -62,6 +62,7 @@ ANY_TEXT: dict[tuple[str, str], Says] = {
     ("kvmservices.fetch_file_based_image", "url"): is_error("FuncManError"),
     ("kvmservices.fetch_template", "url"): is_error("FuncManError"),
     ("ovzservices.update_vm_settings", "container_settings_dictionary"): is_error("FuncManError"),  # none is there
+    ("ovzservices.fetch_template", "url"): is_error("FuncManError"),
     ("ovzservices.deploy_template_for_vm", "settings_dictionary"): is_error("FuncManError"),
     ("ovzservices.create_template_from_vm", "settings_dictionary"): is_error("FuncManError"),
     # Any text is "yes" there; the machine of the call's example is there already.

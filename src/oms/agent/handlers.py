@@ -12,6 +12,7 @@ from oms.agent.ovz import description as ovz_description
 from oms.agent.ovz import handlers as ovz
 from oms.agent.ovz import power as ovz_power
 from oms.agent.passage import handlers as passage
+from oms.agent.rootfs import arriving as rootfs_arriving
 from oms.agent.rootfs import handlers as rootfs
 from oms.agent.stats import handlers as stats
 from oms.agent.templates import arriving
@@ -22,7 +23,7 @@ ROOMS = (
     images, install, kvm, consoles, description, power, snapshots, devices, iso, lvm, templates, arriving,
     ovz, ovz_description, ovz_power, passage, leaving, receiving, stats,
     kvmplusovz,
-    rootfs,
+    rootfs, rootfs_arriving,
 )  # fmt: skip
 
 handlers: Handlers[Host] = Handlers()

@@ -126,7 +126,8 @@ class CancelJob(HostOperation[JobState], frozen=True):
 class SendFile(HostOperation[int], frozen=True):
     """Bring another host's job a file from here, from an offset on; answers the file's size once it has begun.
 
-    `kind` says which directory it is in: `iso`, `template`. After its end follows its SHA-256 (32 bytes).
+    `kind` says which directory it is in: `iso`, `template`, `rootfs`. After its end follows its SHA-256 (32
+    bytes).
     """
 
     job: str

@@ -17,6 +17,7 @@ from oms.contract.kvm import (
     templates,
 )
 from oms.contract.operation import Operation, Service
+from oms.contract.ovz import arrivals as ovz_arrivals
 from oms.contract.ovz import description as ovz_description
 from oms.contract.ovz import power as ovz_power
 from oms.contract.ovz import templates as ovz_templates
@@ -27,7 +28,7 @@ MODULES: tuple[ModuleType, ...] = (
     auth, func, kvm, description, devices, images, install, power, snapshots, templates, arrivals, screen,
     migration,
     kvmplusovz,
-    ovz, ovz_description, ovz_power, ovz_templates,
+    ovz, ovz_description, ovz_power, ovz_templates, ovz_arrivals,
     ssh, iso, lvm, stats, tag, task, user,
 )  # fmt: skip
 

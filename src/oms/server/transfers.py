@@ -18,6 +18,7 @@ from oms.contract.errors import AuthError, FuncManError, NoSuchTask
 from oms.contract.internal import SendFile
 from oms.contract.kvm import arrivals, images
 from oms.contract.operation import HostOperation, Operation, Permission
+from oms.contract.ovz import arrivals as ovz_arrivals
 from oms.contract.registry import OF_JOBS
 from oms.server.desk import House
 from oms.server.meeting import Meetings, Pipe
@@ -30,11 +31,13 @@ UPLOADS: tuple[type[Operation[Any]], ...] = (
     iso.UploadImage,
     images.UploadFileBasedImage,
     arrivals.UploadTemplate,
+    ovz_arrivals.UploadTemplate,
 )
 """Whoever may call these brings their bytes."""
 COPIES: dict[type[Operation[Any]], Callable[[Any], tuple[str, str, str]]] = {
     iso.CopyImage: lambda op: (op.from_hostname, "iso", op.image_name),
     arrivals.CopyTemplate: lambda op: (op.from_hostname, "template", op.template_name),
+    ovz_arrivals.CopyTemplate: lambda op: (op.from_hostname, "rootfs", op.template_name),
 }
 """From which host, out of which directory, which file."""
 LOOK_SECONDS = 0.25

@@ -68,7 +68,7 @@ class Rig:
         for place in self.storage.all():
             place.mkdir(parents=True)
         (directory / "ct").mkdir()
-        self.containers = Shifted(directory / "ct")
+        self.containers: Containers = Shifted(directory / "ct")
         self.leases = Leases()
 
     @property

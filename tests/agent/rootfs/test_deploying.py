@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from oms.agent.guests.fake import FakeContainers
 from oms.agent.rootfs import handlers, proposal
 from oms.agent.templates import ovf_writing
 from oms.agent.templates.appliance import Amount, Appliance
@@ -105,6 +106,7 @@ async def test_the_id_is_the_callers_choice(rig: Rig) -> None:
 async def test_a_password_is_set_and_written_down_nowhere(rig: Rig) -> None:
     job = RehearsedJob()
     assert await rig.deploy({"passwd": "s3cret!"}, job=job) == {}
+    assert isinstance(rig.containers, FakeContainers)
     assert rig.containers._kept["101"].files["password"] == "s3cret!"
     assert "s3cret" not in str(job.records) + str(job.notes)
 

@@ -27,6 +27,7 @@ from oms.agent.templates.appliance import BadPackage
 from oms.contract.errors import FuncManError, HypervisorUnavailable, OmsError
 from oms.contract.types import Secret
 
+LEASE: Final = "rootfs"
 FILLED: Final = "filled"
 LOOKED, WRITTEN = 30.0, 95.0
 """Percents at which the steps end."""
@@ -44,7 +45,7 @@ class Plan(msgspec.Struct, frozen=True):
 
 def lease(template: str) -> str:
     """The name under which a container template is held."""
-    return f"rootfs/{template}"
+    return f"{LEASE}/{template}"
 
 
 async def deploy(plan: Plan, template: str, password: Secret | None, host: Host, containers: Containers) -> None:

@@ -1,5 +1,6 @@
 """A file of this host for another host's job: found by its kind and name, and nothing else can be asked for."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -8,6 +9,7 @@ import msgspec
 
 from oms.agent import placing, shelf
 from oms.agent.context import Storage
+from oms.agent.rootfs import catalogue
 from oms.agent.templates import package
 from oms.agent.transfer.relay import Relay
 from oms.contract.errors import NotSupported
@@ -15,16 +17,17 @@ from oms.contract.internal import SendFile
 
 
 class Sent(msgspec.Struct, frozen=True):
-    """Where the files of a kind lie, what people call one, and the ending that its name has there."""
+    """Where the files of a kind lie, what people call one, and the endings that its name may have there."""
 
     directory: Callable[[Storage], Path]
     noun: str
-    ending: str = ""
+    endings: tuple[str, ...] = ("",)
 
 
 KINDS: Final = {
     "iso": Sent(lambda storage: storage.iso, "ISO image"),
-    "template": Sent(lambda storage: storage.templates, "template in one archive", package.ARCHIVE),
+    "template": Sent(lambda storage: storage.templates, "template in one archive", (package.ARCHIVE,)),
+    "rootfs": Sent(lambda storage: storage.rootfs, "container template in one archive", catalogue.ENDINGS),
 }
 """Each kind of files that is sent, by the word for it between OMS and its agents."""
 
@@ -34,6 +37,8 @@ async def send(relay: Relay, storage: Storage, op: SendFile) -> int:
     if (kind := KINDS.get(op.kind)) is None:
         raise NotSupported(f"This host's agent sends no files of the kind {op.kind!r}.")
     directory = kind.directory(storage)
-    file = shelf.find(directory, f"{op.name}{kind.ending}", kind.noun)
+    names = [f"{op.name}{ending}" for ending in kind.endings]
+    there = (name for name in names if os.path.lexists(shelf.path_of(directory, name)))
+    file = shelf.find(directory, next(there, names[0]), kind.noun)
     with placing.told(directory):
         return await relay.send(file, op.job, op.offset)

@@ -17,10 +17,9 @@ from oms.contract.types import Hostname
     raises=(AlreadyThere, NoSpace, Unusable),
 )
 class UploadTemplate(HostOperation[Upload], frozen=True):
-    """Begin to bring a container template, an archive of a root file system (.tar.gz, .tar.xz, .tar.zst); answers
-    where its bytes are to be PUT.
+    """Begin to bring a container template, packed by gzip, xz or zstd; answers where its bytes are to be PUT.
 
-    All is as with `isoservices.upload_image`. What has come is looked at as a whole; an archive that is damaged or
+    It is an archive of a root file system, as in `debian.tar.xz`. All is as with `isoservices.upload_image`. What has come is looked at as a whole; an archive that is damaged or
     hostile is refused and nothing of it kept.
     """
 

@@ -19,8 +19,8 @@ from oms.contract.types import Hostname
 class UploadTemplate(HostOperation[Upload], frozen=True):
     """Begin to bring a container template, packed by gzip, xz or zstd; answers where its bytes are to be PUT.
 
-    It is an archive of a root file system, as in `debian.tar.xz`. All is as with `isoservices.upload_image`. What has come is looked at as a whole; an archive that is damaged or
-    hostile is refused and nothing of it kept.
+    It is an archive of a root file system, as in `debian.tar.xz`. All is as with `isoservices.upload_image`. What
+    has come is looked at as a whole; an archive that is damaged or hostile is refused and nothing of it kept.
     """
 
     template_name: TemplateName

@@ -152,7 +152,7 @@ def unwrapped(kind: type[Operation[Any]], result: Answer) -> Any:
         assert list(answer) == ["client", "result"]
         assert answer["client"] == NAME
         answer = answer["result"]
-    typed = msgspec.convert(answer, kind.facts.result)
+    typed = msgspec.convert(answer, kind.facts.answer)
     assert json.dumps(msgspec.to_builtins(typed)) == json.dumps(answer)
     return answer
 

@@ -6,7 +6,6 @@ has no word for (role, job or not, aliases, time-out) stands under `x-oms`.
 
 import functools
 import inspect
-import typing
 from types import GenericAlias
 from typing import Any
 
@@ -81,7 +80,7 @@ def _types() -> list[Any]:
     kinds: dict[Any, None] = {}
     for kind in OPERATIONS:
         kinds.update({_param_type(param): None for param in kind.facts.params})
-        kinds[_answered(kind)] = None
+        kinds[kind.facts.answer] = None
     return [*kinds, _MISSING]
 
 
@@ -149,14 +148,9 @@ def default(kind: type[Operation[Any]], param: Param) -> Any:
     return inspect.signature(kind).parameters[param.name].default
 
 
-def _answered(kind: type[Operation[Any]]) -> Any:
-    """The type of the answer itself, out of all envelopes."""
-    return typing.get_args(kind.facts.result)[0] if kind.facts.partly else kind.facts.result
-
-
 def _envelope(kind: type[Operation[Any]], schema: dict[Any, Schema]) -> Schema:
     """An answer as it comes: typed, dated, and of a host with the host's name."""
-    types, result = [kind.facts.answers], schema[_answered(kind)]
+    types, result = [kind.facts.answers], schema[kind.facts.answer]
     if issubclass(kind, HostOperation):
         result = _closed({"client": {"type": "string", "description": "the host that answered"}, "result": result})
         if kind.facts.partly:

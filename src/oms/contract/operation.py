@@ -87,6 +87,11 @@ class Facts(msgspec.Struct, frozen=True):
         """`service.method`, the name in JSON-RPC 2.0, in records and on the bus."""
         return f"{self.service.name}.{self.name}"
 
+    @property
+    def answer(self) -> Any:
+        """The type of the answer itself, out of all envelopes."""
+        return typing.get_args(self.result)[0] if self.partly else self.result
+
 
 class Operation(msgspec.Struct, Generic[R_co], frozen=True):
     """One call of one method, without what stands in front. `R_co` is the type of its answer."""

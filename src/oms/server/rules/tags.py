@@ -56,7 +56,7 @@ class Tagged(msgspec.Struct):
 @functools.cache
 def list_of_guests(kind: type[Operation[Any]]) -> Any:
     """The type of the list that a method answers, if its lines are guests; else None."""
-    (found,) = typing.get_args(kind.facts.result) if kind.facts.partly else (kind.facts.result,)
+    found = kind.facts.answer
     item = next(iter(typing.get_args(found)), None)
     is_one = typing.get_origin(found) is list and set(getattr(item, "__struct_fields__", ())) >= LINE
     return found if is_one else None

@@ -240,10 +240,12 @@ class Jobs:
 
     async def _fail(self, job: Job, error: OmsError) -> None:
         failure = _json(pack(error))
-        self._tell_of(await self._store.write(lambda tx: jobs.change(tx, job.id, state="failed", error=failure)))
+        noted = await self._store.write(lambda tx: jobs.change(tx, job.id, state="failed", error=failure))
+        self._tell_of(noted, news=noted is not None and noted.error == failure)
 
-    def _tell_of(self, noted: Job | None) -> None:
-        if noted is not None and noted.state in ENDED:
+    def _tell_of(self, noted: Job | None, *, news: bool = True) -> None:
+        """`news` is False where the job had ended otherwise before."""
+        if news and noted is not None and noted.state in ENDED:
             self._ended(noted)
         if noted is not None and answered(noted):
             self._changed(noted.host_id)

@@ -41,6 +41,7 @@ class Looks:
         self._here = here
         self._lane = Lane("look", THREADS)
         self._hung: set[str] = set()
+        self._unseen: set[str] = set()
         self._sight = Sight()
 
     async def look(self) -> Sight:
@@ -59,11 +60,16 @@ class Looks:
         self._lane.close()
 
     async def _run(self, look: Callable[[], T], otherwise: T) -> T:
+        part = look.__name__
         try:
-            return await self._lane.run(look, LIMIT_SECONDS)
+            seen = await self._lane.run(look, LIMIT_SECONDS)
         except (OSError, TooLate) as why:
-            log.warning("a part of the host could not be looked at", part=look.__name__, why=str(why))
+            if part not in self._unseen:
+                self._unseen.add(part)
+                log.warning("a part of the host cannot be looked at", part=part, why=str(why) or "not in time")
             return otherwise
+        self._unseen.discard(part)
+        return seen
 
     async def _usages(self) -> tuple[Usage, ...]:
         nothing: tuple[Mount, ...] = ()

@@ -4,7 +4,7 @@ import shutil
 import sys
 from collections.abc import Callable
 
-from bench import calls, costs, jobs, machine, machines, stats, templates
+from bench import calls, containers, costs, jobs, machine, machines, stats, templates
 from bench.figures import HEAD
 from bench.setting import MACHINES, Setting, prepared
 from tests.hosts.libvirtd import why_not
@@ -15,6 +15,7 @@ PARTS: dict[str, Callable[[Setting], None]] = {
     "connections": calls.connections,
     "live": machines.live,
     "start": machines.start,
+    "containers": containers.containers,
     "jobs": jobs.jobs,
     "audit": costs.audit,
     "templates": templates.templates,

@@ -9,7 +9,7 @@ import pytest
 
 from oms.agent.context import Host, Offer
 from oms.agent.guests.containers import ContainerSettings
-from oms.agent.guests.lxc import LxcContainers
+from oms.agent.guests.lxc import LxcContainers, programs
 from oms.agent.ovz.handlers import delete_vm, start_vm, stop_vm, update_vm_settings
 from oms.agent.ovz.power import reboot_vm
 from oms.contract import ovz
@@ -164,3 +164,30 @@ async def test_who_else_is_on_the_host_cannot_reach_a_containers_files(container
     assert place.st_gid == next(part.outside for part in containers.capabilities.ids if part.kind == "group")
     assert (containers.home / "10/config").stat().st_mode & 0o7 == 0
     assert (containers.home / ".staging").stat().st_mode & 0o77 == 0
+
+
+async def test_where_systemd_runs_a_container_is_a_unit_of_it(
+    containers: LxcContainers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A double of systemd's programs: it runs what it is told to, as a child of nobody's."""
+    asked, active = tmp_path / "asked", tmp_path / "active"
+    run, ctl = tmp_path / "systemd-run", tmp_path / "systemctl"
+    run.write_text(
+        f'#!/bin/sh\necho "$@" >>{asked}\nwhile [ "$1" != -- ]; do shift; done; shift\n'
+        f'touch {active}\nsetsid sh -c \'"$@"; rm {active}\' sh "$@" </dev/null >/dev/null 2>&1 &\n'
+    )
+    ctl.write_text(f"#!/bin/sh\nexec test -e {active}\n")
+    for program in (run, ctl):
+        program.chmod(0o755)
+    monkeypatch.setattr(programs, "SYSTEMD", tmp_path)
+    monkeypatch.setattr(programs, "SYSTEMD_RUN", str(run))
+    monkeypatch.setattr(programs, "SYSTEMCTL", str(ctl))
+    await make(containers, "11", SMALL)
+    await containers.start("11")
+    assert (await containers.find("11")).state == "running"
+    assert "--unit=oms-container-11-" in asked.read_text()
+    await containers.stop("11")
+    assert not (await containers.find("11")).runs
+    (containers.home / "11/rootfs/sbin/init").unlink()
+    with pytest.raises(FuncManError, match="Container 11 does not start"):
+        await containers.start("11")

@@ -1,5 +1,6 @@
 """What LXC's configuration files say, and how they are changed."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -163,7 +164,9 @@ def test_a_failed_start_is_told_by_the_first_error() -> None:
 def test_a_container_is_a_unit_of_its_own_where_systemd_runs() -> None:
     from oms.agent.guests.lxc import programs
 
-    words = programs.unit(Path("/var/lib/lxc"), "129")
-    assert "--property=Delegate=yes" in words
-    assert "--property=ExecStop=lxc-stop -P /var/lib/lxc -n 129 -t 90" in words
+    words = programs.unit(Path("/var/lib/lxc"), "129", programs.unit_name("129"))
+    assert {"--property=Delegate=yes", "--property=KillMode=mixed", "--property=Type=simple"} <= set(words)
+    assert '--property=ExecStop=-/usr/bin/lxc-stop -P "/var/lib/lxc" -n 129 -t 90' in words
     assert words[-1] == "--"
+    assert programs.unit_name("129") != programs.unit_name("129")
+    assert re.fullmatch(r"oms-container-a_b-[0-9a-f]{8}\.service", programs.unit_name("a+b"))

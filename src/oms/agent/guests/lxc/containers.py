@@ -108,12 +108,10 @@ class LxcContainers:
                 raise FuncManError(f"Container {ctid} is just ending, and does not come to it", container=ctid)
             await self._changing.set_uplink(seen)
             try:
-                await programs.start(self.home, ctid)
+                await programs.start(self.home, ctid, lambda: self._has_begun(ctid))
             except FuncManError:
                 await self._is_off(ctid, END_SECONDS)
                 raise
-            if (await self._seen(ctid)).process is None:
-                raise FuncManError(f"Container {ctid} was started, and ended at once", container=ctid)
         self._watching.look()
 
     async def stop(self, ctid: str, /) -> None:
@@ -251,6 +249,9 @@ class LxcContainers:
 
     async def _seen(self, ctid: str) -> Seen:
         return await asyncio.to_thread(self._looking.one, ctid)
+
+    async def _has_begun(self, ctid: str) -> bool:
+        return (await self._seen(ctid)).process is not None
 
     async def _running(self, ctid: str) -> Seen:
         seen = await self._seen(ctid)

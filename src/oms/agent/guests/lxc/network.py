@@ -1,7 +1,7 @@
 """A container's interface: the lines that say how it is set up, and its addresses while it runs.
 
 New ones are routed, as OpenVZ's venet0 is: the host sends packets for the container's addresses into its
-interface, answers for the gateway there, and takes no others from it. Or they are on a bridge. Addresses of a
+interface, and answers for the gateway there. Or they are on a bridge. Addresses of a
 running one are changed by the host's own `ip`, in its network namespace; read, they stand in files of the kernel.
 """
 

@@ -5,9 +5,13 @@ itself (NoNewPrivileges, the filter of system calls, the limits). Where systemd 
 systemd starts; elsewhere lxc-start goes into the background, out of the agent's session and control groups.
 """
 
+import asyncio
 import contextlib
 import os
+import re
 import shutil
+import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
 
@@ -16,9 +20,12 @@ from oms.contract.errors import FuncManError
 
 START_SECONDS = 50.0
 CHANGE_SECONDS = 30.0
-SYSTEMD: Final = Path("/run/systemd/system")
+SYSTEMD = Path("/run/systemd/system")
+"""There while systemd runs."""
+SYSTEMD_RUN, SYSTEMCTL = "systemd-run", "systemctl"
 LOG: Final = "oms.log"
 LOG_BYTES = 65536
+Runs = Callable[[], Awaitable[bool]]
 
 
 def is_installed() -> bool:
@@ -26,28 +33,55 @@ def is_installed() -> bool:
     return shutil.which("lxc-start") is not None
 
 
-async def start(path: Path, ctid: str) -> None:
-    """Start it; it runs when this returns, or the error says why it does not. Raises FuncManError."""
+async def start(path: Path, ctid: str, runs: Runs) -> None:
+    """Start it; it runs when this returns, or the error says why it does not. Raises FuncManError.
+
+    `runs` says whether it does now.
+    """
     log = path / ctid / LOG
     with contextlib.suppress(OSError):
         log.unlink()
-    words = ["lxc-start", "-P", str(path), "-n", ctid, "-l", "ERROR", "-o", str(log), "-d"]
-    done = await run([*unit(path, ctid), *words] if SYSTEMD.is_dir() else words, timeout=START_SECONDS)
-    if done.exit:
+    words = ["lxc-start", "-P", str(path), "-n", ctid, "-l", "ERROR", "-o", str(log)]
+    if not SYSTEMD.is_dir():
+        done = await run([*words, "-d"], timeout=START_SECONDS)
+    else:
+        name = unit_name(ctid)
+        done = await run([SYSTEMD_RUN, *unit(path, ctid, name), *words, "-F"], timeout=START_SECONDS)
+        if not done.exit:
+            await _comes_up(name, runs)
+    if not await runs():
         raise FuncManError(f"Container {ctid} does not start: {why(log) or done.words}", container=ctid)
 
 
-def unit(path: Path, ctid: str) -> list[str]:
-    """The words that have systemd run a container as a unit of its own, which goes on when the agent ends, and
-    which the host's own shutdown ends cleanly."""
-    stop = f"lxc-stop -P {path} -n {ctid} -t 90"
+async def _comes_up(name: str, runs: Runs) -> None:
+    """Wait until a unit's container runs, or the unit has ended."""
+    end = time.monotonic() + START_SECONDS
+    while not await runs() and time.monotonic() < end:
+        active = await run([SYSTEMCTL, "is-active", "--quiet", "--", name], timeout=START_SECONDS)
+        if active.exit:
+            return
+        await asyncio.sleep(0.02)
+
+
+def unit_name(ctid: str) -> str:
+    """Another one at each start: the unit of the last may still be ending."""
+    return f"oms-container-{re.sub('[^A-Za-z0-9_.]', '_', ctid)}-{os.urandom(4).hex()}.service"
+
+
+def unit(path: Path, ctid: str, name: str) -> list[str]:
+    """What has systemd run a container as a unit of its own, which goes on when the agent ends, and which the
+    host's own shutdown ends cleanly: the settings of LXC's own unit, lxc@.service, for any of LXC's paths.
+
+    lxc-start stays in the foreground there: it leaves the unit's control group, and only as its main process is it
+    still known to belong to it.
+    """
+    stop = f'-/usr/bin/lxc-stop -P "{path}" -n {ctid} -t 90'
     return [
-        "systemd-run",
         "--quiet",
         "--collect",
-        f"--unit=oms-container-{ctid}",
+        f"--unit={name}",
         f"--description=Container {ctid}",
-        "--property=Type=forking",
+        "--property=Type=simple",
         "--property=Delegate=yes",
         "--property=KillMode=mixed",
         "--property=TimeoutStopSec=120s",

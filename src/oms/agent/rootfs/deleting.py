@@ -7,8 +7,9 @@ from typing import Final
 
 from oms.agent import placing
 from oms.agent.context import Host
+from oms.agent.guests.containers import Containers
 from oms.agent.host import durable, files
-from oms.agent.rootfs import catalogue, looking
+from oms.agent.rootfs import catalogue, looking, unpacked
 from oms.agent.rootfs.deploying import lease
 from oms.contract.errors import NotThere
 
@@ -16,7 +17,7 @@ GOING, ASIDE = "going", "aside"
 KEYED: Final = f".{'?' * catalogue.KEY_DIGITS}.*"
 
 
-async def delete(name: str, host: Host) -> None:
+async def delete(name: str, host: Host, containers: Containers) -> None:
     """Delete it. May be repeated by the same job, which knows by its notes what it was to delete: what has come
     under the name since is another one, and stays. Raises NotThere, FuncManError."""
     directory, job = host.storage.rootfs, host.job
@@ -27,6 +28,8 @@ async def delete(name: str, host: Host) -> None:
         if not job.recall(ASIDE):
             with placing.told(directory):
                 await asyncio.to_thread(_set_aside, directory, job.id, going)
+            with placing.told(containers.home):
+                await asyncio.to_thread(unpacked.forget, containers, name)
             await job.record(ASIDE, True)  # from here on, what they were known by may be others' again
     await placing.remove(directory, job)
 

@@ -6,6 +6,7 @@ then on it is made, off, in one step that may be repeated. Until then the job ca
 after a crash. Whatever fails, what was prepared is taken away.
 """
 
+import asyncio
 import contextlib
 import os
 from pathlib import Path
@@ -18,7 +19,8 @@ from oms.agent.context import Host
 from oms.agent.guests.containers import Containers, ContainerSettings, NewContainer
 from oms.agent.host import process, space
 from oms.agent.host.stoppable import Progress, in_thread
-from oms.agent.rootfs import catalogue, conditions
+from oms.agent.leases import Holder
+from oms.agent.rootfs import catalogue, conditions, unpacked
 from oms.agent.rootfs.catalogue import Template
 from oms.agent.tarballs import unpacking
 from oms.agent.tarballs.owners import Owners
@@ -53,7 +55,7 @@ async def deploy(plan: Plan, template: str, password: Secret | None, host: Host,
     job = host.job
     try:
         if not job.recall(FILLED):
-            async with job.cancellable(), host.leases.hold(job, shared=(lease(template),)):
+            async with job.cancellable():
                 await _fill(plan, template, host, containers)
             await job.record(FILLED, True)
         new = NewContainer(plan.ctid, plan.settings, password, plan.bridge)
@@ -67,17 +69,57 @@ async def deploy(plan: Plan, template: str, password: Secret | None, host: Host,
 
 async def _fill(plan: Plan, name: str, host: Host, containers: Containers) -> None:
     """Write its files into a place that is empty, and on the disk."""
-    async with catalogue.opened(host.storage.rootfs, name) as template:
-        if template.key != plan.key:
-            raise FuncManError(f"Template {name!r} was replaced by another meanwhile: nothing was made; try again")
-        found = await conditions.look(template, host, containers, lambda share: host.job.progress(share * LOOKED))
-        await containers.discard(host.job.id)
-        place = await containers.prepare(host.job.id, plan.settings.disk_kb)
-        with placing.told(place):
-            space.require(place, found.needed_bytes, f"Container {plan.ctid}")
-            work = write(template, found, place, containers, lambda share: host.job.progress(_written(share)))
-            await space.while_room(place, work, f"Container {plan.ctid}")
+    job = host.job
+    while True:
+        async with (
+            host.leases.hold(job, shared=(lease(name),)),
+            catalogue.opened(host.storage.rootfs, name) as template,
+        ):
+            if template.key != plan.key:
+                raise FuncManError(
+                    f"Template {name!r} was replaced by another meanwhile: nothing was made; try again"
+                )
+            found = await conditions.look(template, host, containers, lambda share: job.progress(share * LOOKED))
+            await containers.discard(job.id)
+            place = await containers.prepare(job.id, plan.settings.disk_kb)
+            with placing.told(place):
+                if await _filled(template, found, place, host, containers):
+                    break
+        await unpack(name, host, containers, job, lambda share: job.progress(_written(share)))
     await sync(place)
+
+
+async def _filled(template: Template, found: Found, place: Path, host: Host, containers: Containers) -> bool:
+    """Whether it is: what should be copied by reference has to be unpacked first. Raises OSError."""
+    what = f"A container of the template {template.name!r}"
+    if await unpacked.can_clone(containers, place):
+        copy = unpacked.place_of(containers, template)
+        if not await asyncio.to_thread(copy.is_dir):
+            return False
+        await unpacked.copied(copy, place)
+        return True
+    space.require(place, found.needed_bytes, what)
+    work = write(template, found, place, containers, lambda share: host.job.progress(_written(share)))
+    await space.while_room(place, work, what)
+    return True
+
+
+async def unpack(name: str, host: Host, containers: Containers, holder: Holder, progress: Progress) -> None:
+    """Have a template unpacked beside the containers. Raises Unusable, NoSpace, FuncManError."""
+    async with (
+        host.leases.hold(holder, alone=(lease(name),)),
+        catalogue.opened(host.storage.rootfs, name) as template,
+    ):
+        found = await conditions.look(template, host, containers, lambda _share: None)
+
+        async def writing(place: Path) -> None:
+            space.require(place, found.needed_bytes, f"Template {name!r}, unpacked,")
+            work = write(template, found, place, containers, progress)
+            await space.while_room(place, work, f"Template {name!r}, unpacked,")
+            await sync(place)
+
+        with placing.told(containers.home):
+            await unpacked.ready(containers, template, writing)
 
 
 async def write(template: Template, found: Found, place: Path, containers: Containers, progress: Progress) -> None:

@@ -20,6 +20,7 @@ from oms.agent.rootfs import (
     packing,
     packing_settings,
     proposal,
+    unpacked,
 )
 from oms.agent.rootfs.deploying import Plan
 from oms.agent.rootfs.proposal import Choice
@@ -56,6 +57,10 @@ async def parse_template_for_vm(
                 catalogue.opened(host.storage.rootfs, op.template_name) as again,
             ):
                 await conditions.look(again, host, containers, lambda _share: None)
+            with placing.told(containers.home):
+                clones = await unpacked.can_clone(containers, containers.home)
+            if clones:
+                await deploying.unpack(op.template_name, host, containers, errand, lambda _share: None)
 
         await host.errands.run(f"look-{template.name}.{template.key}", work, READERS_WAIT_SECONDS)
         if not looking.note_of(host.storage.rootfs, template, containers.capabilities.ids).exists():
@@ -112,8 +117,7 @@ async def create_template_from_vm(op: templates.CreateTemplateFromVm, host: Host
 @handlers.handles(templates.DeleteTemplate)
 async def delete_template(op: templates.DeleteTemplate, host: Host) -> int:
     """Containers made of it have files of their own."""
-    containers_of(host)
-    await deleting.delete(op.template_name, host)
+    await deleting.delete(op.template_name, host, containers_of(host))
     return 0
 
 

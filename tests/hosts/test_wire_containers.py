@@ -106,6 +106,24 @@ def _life(tour: wire.Tour, path: Path, ctid: int) -> None:
     assert tour.refused("ovzservices.start_vm", "../129").error["data"]["parameter"] == "container_id"
 
 
+def test_tags_stand_at_a_container_until_it_is_gone(path: Path, caller: Caller) -> None:
+    for ctid in ("140", "141"):
+        made(path, ctid, SMALL)
+    for ctid, tag in (("140", "web"), ("140", "v m"), ("141", "web")):
+        assert caller.tag("add_tag", tag, NAME, ctid) == 0
+    assert {one["id"]: one["tags"] for one in ovz_call(caller, "list_vms")} == {
+        "140": ["v m", "web"],
+        "141": ["web"],
+    }
+    assert [one["id"] for one in ovz_call(caller, "list_vms", "memory", "tag:v m")] == ["140"]
+    both = caller.call("kvmplusovzservices", "list_vms", caller.sessid, 0, NAME, "tag:web")
+    assert [(one["type"], one["id"]) for one in both] == [("openvz", "140"), ("openvz", "141")]
+    assert ovz_call(caller, "delete_vm", "140") == 0
+    assert [(found["type"], found["id"]) for found in caller.tag("list_tagged", "web")] == [("openvz", "141")]
+    made(path, "140", SMALL)
+    assert [one["tags"] for one in ovz_call(caller, "list_vms") if one["id"] == "140"] == [[]]
+
+
 def test_the_answers_are_the_documents(oms: Stack, path: Path, caller: Caller) -> None:
     made(path, "129", ContainerSettings(hostname="suse-11.1", memory_kb=64 * 1024, addresses=(ADDRESS,)))
     documented = {method.method: method for method in METHODS if method.service == "ovzservices"}

@@ -7,7 +7,7 @@ import pytest
 
 from tests.hosts.libvirtd import PrivateLibvirtd
 from tests.hosts.movers import ENDED, OTHER, Movers, count, movers
-from tests.hosts.stack import Caller
+from tests.hosts.stack import NAME, Caller
 
 pytestmark = pytest.mark.hosts
 
@@ -58,7 +58,10 @@ def test_one_that_is_off_moves_with_its_files_and_back(both: Movers, caller: Cal
     domain = both.here.domain("off")
     assert domain is not None
     domain.setAutostart(1)
+    caller.tag("add_tag", "web", NAME, "off")
     both.move(caller, "off")
+    assert [(found["host"], found["name"]) for found in caller.tag("list_tagged", "web")] == [(OTHER, "off")]
+    assert [machine["tags"] for machine in caller.kvm("list_vms", "tag:web", host=OTHER)] == [["web"]]
     moved = both.there.domain("off")
     assert moved is not None
     assert (moved.isActive(), moved.isPersistent(), moved.autostart()) == (0, 1, 1)
@@ -69,7 +72,9 @@ def test_one_that_is_off_moves_with_its_files_and_back(both: Movers, caller: Cal
     assert both.content(disk) == content
     caller.kvm("start_vm", "off")
     both.wait(lambda: count(disk, "qcow2")[1] > 0, "it does not boot")
+    assert [found["host"] for found in caller.tag("list_tagged", "web")] == [NAME]
     caller.kvm("delete_vm", "off")
+    assert caller.tag("list_tagged", "web") == []
     assert both.here.files() | both.there.files() == set()
 
 

@@ -347,10 +347,12 @@ async def test_a_container_that_is_made_anew_does_not_inherit_tags(oms: Oms) -> 
     who = await oms.as_operator()
     await who.ask(ADD, 0, "web", "h1", "101")
     made = Job(
-        id="0" * 32, method="ovzservices.deploy_template_for_vm", host_id=host.id, host="h1", target="101",
+        id="0" * 32, method="ovzservices.deploy_template_for_vm", host_id=host.id, host="h1", target="ct",
         owner="", same="", state="running", op="{}", created=0, deadline=0,
     )  # fmt: skip
-    await oms.store.write(lambda tx: guests.follow(tx, made, {}))
+    await oms.store.write(lambda tx: guests.follow(tx, made, {"vm_id": "102"}))
+    assert await listed(who, method=LIST_CTS) == {"ct": ["web"]}
+    await oms.store.write(lambda tx: guests.follow(tx, made, {"vm_id": "101"}))
     assert await listed(who, method=LIST_CTS) == {"ct": []}
 
 

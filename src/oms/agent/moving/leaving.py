@@ -88,6 +88,7 @@ async def migrate_vm(op: api.MigrateVm, host: Host) -> int:
         await job.record("plan", recalled)
     plan = msgspec.convert(recalled, Plan)
     job.note("target", op.target_hostname)
+    job.note("uuid", plan.uuid)
     names = [medium.name for medium, _ in plan.media if medium.kind == "image" and medium.at_home]
     async with host.leases.hold(job, alone=[lease(name) for name in names]):
         return await _Leaving(plan, host, machines, host.passages).run()

@@ -98,13 +98,15 @@ def forget_missing(tx: Connection, before: float) -> int:
 def follow(tx: Connection, job: Job, notes: Mapping[str, str]) -> None:
     """What a job that is done means for tags: those of a guest that is gone are too, and others move with theirs.
 
-    `notes`: what its host says of it, as the UUID of a machine that was deleted: its name may be another's by now.
+    `notes`: what its host says of it, as the UUID of a machine (its name may be another's by now), or the id of a
+    container that was made.
     """
     if job.method not in DELETES | MAKES | MOVES:
         return
     kind = KINDS[job.method.partition(".")[0]]
     if kind == "openvz":
-        which = guests.c.id == f"{job.host_id}/{job.target}"
+        ctid = notes.get("vm_id", "") if job.method in MAKES else job.target
+        which = guests.c.id == f"{job.host_id}/{ctid}"
     elif "uuid" in notes:
         which = guests.c.id == notes["uuid"].lower()
     else:

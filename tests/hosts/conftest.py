@@ -43,7 +43,7 @@ class MakeDomain(Protocol):
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Whatever asks for a real libvirtd carries the mark, so that `-m "not hosts"` leaves all of it out."""
     for item in items:
-        if {"libvirtd", "make_libvirtd", "ordeal"} & set(getattr(item, "fixturenames", ())):
+        if {"libvirtd", "second_libvirtd", "make_libvirtd", "ordeal"} & set(getattr(item, "fixturenames", ())):
             item.add_marker("hosts")
 
 
@@ -58,6 +58,13 @@ def real_parts() -> None:
 def libvirtd(real_parts: None) -> Iterator[PrivateLibvirtd]:
     """One libvirtd for the whole run. A test that kills its libvirtd asks for `make_libvirtd` instead."""
     # Not tmp_path: a socket's path has 107 bytes, and a long test name would eat them.
+    with tempfile.TemporaryDirectory(prefix="oms-libvirtd-") as root, PrivateLibvirtd(Path(root)) as daemon:
+        yield daemon
+
+
+@pytest.fixture(scope="session")
+def second_libvirtd(real_parts: None) -> Iterator[PrivateLibvirtd]:
+    """That of another host, for machines that move."""
     with tempfile.TemporaryDirectory(prefix="oms-libvirtd-") as root, PrivateLibvirtd(Path(root)) as daemon:
         yield daemon
 

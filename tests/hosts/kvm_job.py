@@ -94,7 +94,7 @@ class CrashyMachines:
         {
             "start", "start_once", "stop", "ask_off", "reset", "pause", "resume", "save", "forget_saved",
             "set_autostart", "create_snapshot", "revert_snapshot", "delete_snapshot",
-            "attach", "detach", "update",
+            "attach", "detach", "update", "send_away", "drop_arrived",
             "define", "undefine", "redefine", "set_live_vcpus", "set_live_memory",
         }
     )  # fmt: skip

@@ -100,18 +100,25 @@ async def _planned(op: api.MigrateVm, host: Host, machines: Machines) -> Plan:
     rules.check_can_leave(machine, await machines.snapshots(machine.uuid))
     media = []
     for medium, file in rules.media(machine, host.storage):
-        size = 0
-        if medium.kind == "image":
-            found = await qemu_img.info(file, medium.format, limits=None)
-            size = found.virtual_size
-            if being == "off":
-                rules.check_whole(medium, found.backing_filename)
-        elif medium.kind == "seed":
-            size = file.stat().st_size
-        media.append((msgspec.structs.replace(medium, size_bytes=size), str(file)))
+        media.append((await _measured(medium, file, being), str(file)))
     memory = machine.live.max_memory_kb if machine.live else 0
     nonce = secrets.token_hex(NONCE_BYTES)
     return Plan(machine.uuid, machine.name, being, machine.autostart, memory, nonce, tuple(media))
+
+
+async def _measured(medium: Medium, file: Path, being: Being) -> Medium:
+    """With its sizes. Raises Unusable."""
+    if medium.kind == "iso":
+        return medium
+    if medium.kind == "seed":
+        with placing.told(file.parent):
+            size = file.stat().st_size
+        return msgspec.structs.replace(medium, size_bytes=size, used_bytes=size)
+    found = await qemu_img.info(file, medium.format, limits=None)
+    if being == "off":
+        rules.check_whole(medium, found.backing_filename)
+    used = found.virtual_size if found.backing_filename else found.actual_size
+    return msgspec.structs.replace(medium, size_bytes=found.virtual_size, used_bytes=used)
 
 
 class _Leaving:
@@ -143,7 +150,7 @@ class _Leaving:
             if _waits(error):
                 raise
             if not self._job.recall("failed"):
-                await self._job.record("failed", pack(error))
+                await self._job.record("failed", msgspec.to_builtins(pack(error)))
             await self._take_back(crossing)
             raise
         await self._job.record("commit", True)
@@ -229,7 +236,8 @@ class _Leaving:
         for medium, file in self._plan.media:
             if medium.target in ready.copied and (off or medium.kind == "seed"):
                 stream = await crossing.open(f"file {medium.target}")
-                await sent.send(stream, Path(file), lambda percent: self._job.progress(percent * MOVED / 100))
+                with contextlib.suppress(Cut):  # the other host says why, in the answer to the next words
+                    await sent.send(stream, Path(file), lambda percent: self._job.progress(percent * MOVED / 100))
         assert self._words is not None
         await self._words.say(Sent())
         await self._heard(self._words, Whole)

@@ -13,7 +13,7 @@ from oms.agent.context import Host
 from oms.agent.guests import Machine, Machines
 from oms.agent.guests.moves import Admission
 from oms.agent.host import files, links, qemu_img, space
-from oms.agent.images import catalogue, use
+from oms.agent.images import catalogue, foreign, use
 from oms.agent.images.handlers import lease
 from oms.agent.kvm import seeds
 from oms.agent.kvm.conditions import machines_of
@@ -144,7 +144,7 @@ class _Receiving(contextlib.AsyncExitStack):
             case Offer() as offer:
                 await words.say(await self._answered(offer, gate, words))
             case Sent():
-                await self._place_files()
+                await self._take_files(words)
                 await words.say(Whole())
             case Commit():
                 await self._commit(words)
@@ -224,9 +224,7 @@ class _Receiving(contextlib.AsyncExitStack):
                 copied.append((medium, str(path)))
             places[medium.target] = Place(path, whole=not there)
         with placing.told(self._images):
-            wanted = sum(
-                medium.size_bytes for medium, _ in copied if offer.being == "off" or medium.kind == "seed"
-            )
+            wanted = sum(medium.used_bytes for medium, _ in copied)
             space.require(self._images, max(wanted, 1), f"Machine {self._op.kvm_vm_name!r}")
         return places, copied
 
@@ -283,9 +281,20 @@ class _Receiving(contextlib.AsyncExitStack):
     async def _receive(self, gate: Gate, medium: Medium, staging: Path) -> None:
         stream = await gate.stream(f"file {medium.target}")
         most = medium.size_bytes * ROOM_PERCENT // 100 + ROOM_BYTES
-        await space.while_room(
-            staging, sent.receive(stream, staging / _staged(medium), most), f"File {medium.name}"
-        )
+        receiving = sent.receive(stream, staging / _staged(medium), most)
+        try:
+            await space.while_room(staging, receiving, f"File {medium.name}")
+        finally:
+            stream.close()  # whoever sends it need not wait
+
+    async def _take_files(self, words: Stream) -> None:
+        try:
+            await self._place_files()
+        except Cut:
+            raise
+        except OmsError as error:
+            await self._refuse(error, words)
+            raise
 
     async def _place_files(self) -> None:
         """Give the files that have come their names."""
@@ -304,7 +313,8 @@ class _Receiving(contextlib.AsyncExitStack):
                 await asyncio.to_thread(path.parent.mkdir, mode=0o711, exist_ok=True)
             await placing.place(self._job, staged, path)
         else:
-            await qemu_img.check(staged, medium.format, limits=qemu_img.limits_for(medium.size_bytes))
+            if medium.format != "raw":  # of a raw disk all is its guest's, and nothing in it is read here
+                await foreign.check(staged, medium.format)
             await catalogue.take_in(self._job, staged, path, medium.format)
 
     # --- how it ends
@@ -355,7 +365,7 @@ class _Receiving(contextlib.AsyncExitStack):
             return None
 
     async def _give_up(self, why: OmsError) -> None:
-        await self._job.record("dropped", pack(why))
+        await self._job.record("dropped", msgspec.to_builtins(pack(why)))
         await self.drop()
 
     async def drop(self) -> None:

@@ -13,13 +13,15 @@ Being = Literal["running", "paused", "off"]
 
 class Medium(msgspec.Struct, frozen=True):
     """A file in one of the machine's drives: a disk `image`, an `iso` of the library, or the `seed` that OMS made
-    for this machine. `at_home`: it lies in its host's directory of images. `size_bytes`: as the guest sees it."""
+    for this machine. `at_home`: it lies in its host's directory of images. `size_bytes`: as the guest sees it;
+    `used_bytes`: what it takes on the host's disk, or could, where it stands upon another."""
 
     target: str
     kind: Literal["image", "iso", "seed"]
     name: str
     format: DiskFormat = "raw"
     size_bytes: int = 0
+    used_bytes: int = 0
     at_home: bool = True
 
 

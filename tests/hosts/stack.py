@@ -88,6 +88,9 @@ class Caller:
     def tag(self, method: str, *params: Any) -> Any:
         return self.call("tagservices", method, self.sessid, 0, *params)
 
+    def net(self, method: str, *params: Any, host: str = NAME) -> Any:
+        return self.call("netinterfaceservices", method, self.sessid, 0, host, *params)
+
     def task(self, method: str, *params: Any) -> Any:
         return self.call("taskservices", method, self.sessid, 0, *params)
 
@@ -126,6 +129,7 @@ class Stack:
             "OMS_AGENT_DOMAIN_TYPE": "qemu",
             "OMS_AGENT_NAME": NAME,
             "OMS_AGENT_AUTHORIZED_KEYS": str(directory / "authorized_keys"),
+            "OMS_AGENT_NETWORK_ROOT": str(directory / "network"),
             "OMS_AGENT_REJOIN_AFTER": "1",
             "OMS_AGENT_RECONNECT_DELAY": "0.2",
             **{f"OMS_AGENT_{name.upper()}": value for name, value in agent_settings.items()},
@@ -144,7 +148,7 @@ class Stack:
         return self.directory / "storage" / "iso"
 
     def __enter__(self) -> "Stack":
-        for part in ("run", "logs"):
+        for part in ("run", "logs", "network"):
             (self.directory / part).mkdir(parents=True, exist_ok=True)
         try:
             self.start("signer")
@@ -165,7 +169,7 @@ class Stack:
         program = self.server_program if name == "server" else ("-m", "oms")
         with (self._logs / f"{name}.log").open("ab") as log:
             self.processes[name] = subprocess.Popen(
-                [*self._under, sys.executable, *program, *self._arguments(name)],
+                [*self._before(name), sys.executable, *program, *self._arguments(name)],
                 env=self._environment | self._others.get(name, {}),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -184,6 +188,15 @@ class Stack:
         self.sign_in(name)
         return home / "storage"
 
+    def _before(self, name: str) -> Sequence[str]:
+        """The beginning of a process's command."""
+        return self._under
+
+    @property
+    def seen_by_agents(self) -> str:
+        """The host part of the address under which agents know the server."""
+        return "127.0.0.1"
+
     def _arguments(self, name: str) -> list[str]:
         if name == "signer":
             run = self.directory / "run"
@@ -194,7 +207,7 @@ class Stack:
         from oms.bus import enrolment
 
         sha256 = enrolment.fingerprint(enrolment.read_certificate(pem))
-        return ["agent", "--server", f"https://127.0.0.1:{self.port}", "--ca-sha256", sha256]
+        return ["agent", "--server", f"https://{self.seen_by_agents}:{self.port}", "--ca-sha256", sha256]
 
     def pid(self, name: str) -> int:
         """The process id of signer, server, agent (or a further host's name) or nats."""

@@ -19,12 +19,13 @@ from oms.contract.operation import Permission
 from oms.contract.registry import OPERATIONS
 from tests.agent.templates.packages import small_template
 from tests.contract.document import METHODS, Documented
-from tests.hosts import account_tours, container_tours, tours, wire
+from tests.hosts import account_tours, container_tours, net_examples, tours, wire
 from tests.hosts.conftest import MakeDomain
 from tests.hosts.guest_image import UP_MARKER
 from tests.hosts.install_cd import tiny_cd
 from tests.hosts.kvm_machines import emptied, small_xml
 from tests.hosts.libvirtd import PrivateLibvirtd
+from tests.hosts.net_host import Isolated, isolated
 from tests.hosts.stack import NAME, PASSWORD, Caller, CallFailed, Stack
 from tests.hosts.volume_groups import VolumeGroup, volume_group
 
@@ -42,9 +43,9 @@ def group(real_parts: None, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 @pytest.fixture(scope="module")
 def oms(
     libvirtd: PrivateLibvirtd, group: VolumeGroup, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Stack]:
+) -> Iterator[Isolated]:
     seen = {"device_mapper": group.lvm.mapper, "lvm_devices": group.device}
-    with Stack(tmp_path_factory.mktemp("oms"), libvirtd.uri, **seen) as stack:
+    with isolated(tmp_path_factory.mktemp("oms"), libvirtd.uri, **seen) as stack:
         yield stack
 
 
@@ -62,7 +63,7 @@ def virt(libvirtd: PrivateLibvirtd) -> Iterator[libvirt.virConnect]:
 
 @each_dialect
 def test_every_method_answers_in_every_way_of_writing(
-    oms: Stack, virt: libvirt.virConnect, group: VolumeGroup, ask: wire.Ask
+    oms: Isolated, virt: libvirt.virConnect, group: VolumeGroup, ask: wire.Ask
 ) -> None:
     domain = virt.defineXML(small_xml("openfiler", vcpus="<vcpu current='1'>2</vcpu>"))
     tour = wire.Tour(oms.port, ask)
@@ -83,6 +84,7 @@ def test_every_method_answers_in_every_way_of_writing(
     tours.consoles(tour)
     tours.tags(tour)
     account_tours.accounts(tour)
+    tours.network(tour, oms.place)
     _tour_of_an_installation(tour, oms.iso / f"{ask.__name__}.iso")
     assert tour.call("kvmservices.delete_vm", "openfiler") == 0
     assert tour.call("kvmservices.list_vms") == []
@@ -188,7 +190,7 @@ def test_a_batch_answers_each_call_in_its_place(oms: Stack, caller: Caller) -> N
 
 @pytest.mark.parametrize("documented", METHODS, ids=str)
 def test_an_example_of_the_document_is_answered_in_its_shape(
-    oms: Stack, caller: Caller, virt: libvirt.virConnect, documented: Documented
+    oms: Isolated, caller: Caller, virt: libvirt.virConnect, documented: Documented
 ) -> None:
     """The addresses as printed, with this session, this host, and machines of those names."""
     for name in ("openfiler", "openfiler2", "openfiler23", "centos54", "winxp2"):
@@ -201,6 +203,8 @@ def test_an_example_of_the_document_is_answered_in_its_shape(
         if documented.method == "create_template_from_vm":
             (oms.templates / "templeit.ova").unlink()
         _image_of_the_example(oms.images / "testimage.img", there=documented.method != "create_file_based_image")
+        if documented.service == "netinterfaceservices":
+            net_examples.prepare(oms.place, documented.method)
         if documented.method == "create_vm_from_iso":
             tiny_cd(oms.iso / "winxpsp2corp.iso")
         shown = (

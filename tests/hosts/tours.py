@@ -8,6 +8,7 @@ import libvirt
 from tests.agent.templates.packages import small_template
 from tests.hosts import uploads
 from tests.hosts.kvm_machines import disk_xml, small_xml
+from tests.hosts.net_host import Place
 from tests.hosts.stack import NAME, Stack
 from tests.hosts.wire import Tour
 
@@ -235,3 +236,33 @@ def consoles(tour: Tour) -> None:
     assert tour.call("sshservices.list_session_ssh_connections") == []
     assert tour.refused("sshservices.check_session_ssh_connection", 6900).name == "SSHConnectionCheckError"
     assert tour.call("sshservices.remove_session_ssh_connections") == 0
+
+
+def network(tour: Tour, place: Place) -> None:
+    """A bridge and a route of its own, on a host with a network of its own."""
+    place.card("eth3")
+    own, mask = ("10.44.0.1", "255.255.255.0"), "255.255.0.0"
+    assert tour.call("netinterfaceservices.add_bridge", "br44", *own, "0.0.0.0") == 0
+    assert tour.call("netinterfaceservices.add_bridge_member", "br44", "eth3") == 0
+    assert tour.call("netinterfaceservices.list_bridges") == [{"bridge": "br44", "members": ["eth3"]}]
+    names = [one["name"] for one in tour.call("netinterfaceservices.list_interfaces")]
+    assert {"lo", "eth0", "eth3", "br44"} <= set(names)
+    route, other = ("10.45.0.0", mask, "10.44.0.9"), ("10.46.0.0", mask, "0.0.0.0")
+    assert tour.call("netinterfaceservices.add_static_route", *route, "br44") == 0
+    taken = tour.refused("netinterfaceservices.add_static_route", *route, "br44")
+    assert taken.error["data"]["reason"] == "already_there"
+    assert tour.call("netinterfaceservices.edit_static_route", *route, "br44", *other) == 0
+    shown = [one for one in tour.call("netinterfaceservices.show_routing_table") if one["interface"] == "br44"]
+    assert [(one["destination"], one["router"], one["flags"]) for one in shown] == [
+        ("10.44.0.0", "*", "U"), ("10.46.0.0", "*", "U"),
+    ]  # fmt: skip
+    assert tour.call("netinterfaceservices.delete_static_route", *other, "br44") == 0
+    assert tour.call("netinterfaceservices.edit_bridge", "br44", "10.44.0.2", "255.255.255.0", "10.44.0.9") == 0
+    assert tour.call("netinterfaceservices.get_default_gateway", "br44") == "10.44.0.9"
+    assert tour.call("netinterfaceservices.edit_static_gateway", place.near, "eth0") == 0
+    assert tour.call("netinterfaceservices.delete_bridge_member", "br44", "eth3") == 0
+    foreign = tour.refused("netinterfaceservices.add_bridge", "br45", *own, "192.168.7.1")
+    assert foreign.error["data"]["reason"] == "not_fitting"
+    assert tour.call("netinterfaceservices.delete_bridge", "br44") == 0
+    assert tour.refused("netinterfaceservices.delete_bridge", "br44").error["data"]["reason"] == "not_there"
+    place.ip("link", "del", "eth3")

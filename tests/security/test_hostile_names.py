@@ -98,6 +98,16 @@ BESIDE: dict[str, dict[str, Any]] = {
 """What the other parameters of a method must be, so that the one that is attacked is looked at."""
 
 
+LEGAL.update(
+    {
+        ("netinterfaceservices.add_static_route", "gateway"): ["*"],
+        ("netinterfaceservices.edit_static_route", "gateway_old"): ["*"],
+        ("netinterfaceservices.edit_static_route", "gateway_new"): ["*"],
+        ("netinterfaceservices.delete_static_route", "gateway"): ["*"],
+    }
+)
+
+
 @pytest.fixture(scope="module", autouse=True)
 def template(watched: Watched) -> None:
     """A template whose disks are made ready, which goes on after the first that was said of it."""

@@ -78,6 +78,9 @@ class Watched(Stack):
             "authority": snapshot.tree(self.directory / "signer"),
             "journal": jobs,
             "storage": snapshot.tree(self.directory / "storage"),
+            "network": snapshot.tree(self.directory / "network"),
+            "bridges": sorted(path.parent.name for path in Path("/sys/class/net").glob("*/bridge")),
+            "routes": Path("/proc/net/route").read_text(),
             "keys": (self.directory / "authorized_keys").read_text(),
             "machines": {
                 domain.name(): (domain.XMLDesc(), domain.state()) for domain in self._virt.listAllDomains()

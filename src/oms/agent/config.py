@@ -9,6 +9,8 @@ from typing import Annotated, Literal
 import msgspec
 
 from oms.agent.host.lvm import Mapper
+from oms.agent.netinterface.files import Way
+from oms.agent.netinterface.side import CONFIRM_SECONDS
 from oms.agent.passage.passages import MB, Terms, ports, towards
 from oms.agent.transfer.web import Fetching
 from oms.bus import enrolment
@@ -77,6 +79,13 @@ class AgentConfig(msgspec.Struct, frozen=True):
     """Where statistics of this host come from: what its agent measures, or its Zabbix agent."""
     zabbix_agent: str = "127.0.0.1:10050"
     """Where that Zabbix agent listens."""
+    network_files: Way = "auto"
+    """What brings this host's network up at its start, so that changes are written for it: `ifupdown`, `networkd`,
+    or `none`: changes hold until the next start."""
+    network_root: Path = Path("/")
+    """Where the network's files are, as `etc/network` and so on below this."""
+    network_confirm: Annotated[float, msgspec.Meta(ge=1, le=90)] = CONFIRM_SECONDS
+    """How long a change of the network waits to have reached OMS before it is undone."""
     authorized_keys: str = "/root/.ssh/authorized_keys"
     """Where OMS's key for consoles is put; empty: nowhere."""
     ssh_address: str = ""

@@ -10,6 +10,7 @@ from oms.agent.guests import Machines
 from oms.agent.guests.containers import Containers
 from oms.agent.host.lvm import Lvm
 from oms.agent.leases import Leases
+from oms.agent.netinterface.side import Side
 from oms.agent.passage.passages import Passages
 from oms.agent.stats.history import History
 from oms.agent.stats.sampler import Sampler
@@ -126,3 +127,5 @@ class Host:
     passages: Passages | None = None
     """The ways to other hosts."""
     statistics: Statistics | None = None
+    network: Side | None = None
+    """How this host is connected; None where that is not for this agent to change."""

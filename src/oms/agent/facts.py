@@ -58,7 +58,7 @@ class Facts:
     def target(self, op: HostOperation[object]) -> str:
         """What an operation changes, under one name: a machine may be called by its name or its UUID."""
         name = str(getattr(op, op.facts.target)) if op.facts.target else ""
-        return f"{op.facts.lane.name}/{self._names.get(name.lower(), name)}"
+        return op.facts.queue(self._names.get(name.lower(), name))
 
     async def run(self) -> None:
         """Watch and tell, for ever."""

@@ -8,6 +8,7 @@ from oms.agent.kvm import handlers as kvm
 from oms.agent.kvmplusovz import handlers as kvmplusovz
 from oms.agent.lvm import handlers as lvm
 from oms.agent.moving import leaving, receiving
+from oms.agent.netinterface import handlers as netinterface
 from oms.agent.ovz import description as ovz_description
 from oms.agent.ovz import handlers as ovz
 from oms.agent.ovz import power as ovz_power
@@ -22,6 +23,8 @@ from oms.contract.handlers import Handlers
 ROOMS = (
     images, install, kvm, consoles, description, power, snapshots, devices, iso, lvm, templates, arriving,
     ovz, ovz_description, ovz_power, passage, leaving, receiving, stats,
+    netinterface,
+    ovz, ovz_description, ovz_power, passage, stats,
     kvmplusovz,
     rootfs, rootfs_arriving,
 )  # fmt: skip

@@ -48,8 +48,7 @@ Lane = Callable[[HostOperation[Any]], str]
 
 def lane_of(op: HostOperation[Any]) -> str:
     """Service and target; the service alone where an operation changes no single thing."""
-    target = getattr(op, op.facts.target) if op.facts.target else ""
-    return f"{op.facts.lane.name}/{target}"
+    return op.facts.queue(getattr(op, op.facts.target) if op.facts.target else "")
 
 
 class Jobs:

@@ -37,8 +37,11 @@ from oms.agent.leases import Leases
 from oms.agent.libvirtd import Hypervisor
 from oms.agent.measuring import measuring
 from oms.agent.moving import sockets
+from oms.agent.netinterface import applying
+from oms.agent.netinterface.side import Side
 from oms.agent.passage.matchmaker import OmsMatchmaker
 from oms.agent.passage.passages import Passages
+from oms.agent.reach import Reach
 from oms.agent.transfer import sending
 from oms.agent.transfer.relay import Relay
 from oms.bus.call import defect
@@ -113,6 +116,7 @@ class Agent:
         self._identity = Identity(config.home)
         self._clocks = ServerClocks()
         self._events = Events()
+        self._reach = Reach()
         self._jobs: Jobs | None = None
         self._keys = asyncio.Lock()
         self._beside: set[asyncio.Task[None]] = set()
@@ -138,6 +142,9 @@ class Agent:
     async def serve(self) -> None:
         """Everything, for ever."""
         async with contextlib.AsyncExitStack() as parts:
+            journal = await Journal.open(self._config.home / "journal.db")
+            parts.push_async_callback(journal.close)
+            await applying.recover(self._network(), await journal.unfinished())
             hypervisor = Hypervisor(self._config)
             parts.push_async_callback(hypervisor.close)
             await hypervisor.begin()
@@ -145,8 +152,6 @@ class Agent:
             if containers is not None:
                 parts.push_async_callback(containers.close)
             facts = Facts(hypervisor.machines, self._events.facts, containers, _ssh(self._config))
-            journal = await Journal.open(self._config.home / "journal.db")
-            parts.push_async_callback(journal.close)
             serve = await self._prepared(parts, journal, facts, hypervisor.machines, containers)
             self._while_in(parts, self._events.run(), facts.run())
             enrolment = Enrolment(self._config, self._identity, facts.now, self._now)
@@ -178,6 +183,7 @@ class Agent:
         parts.push_async_callback(errands.close)
         relay = Relay(self._config, self._identity, self._now)
         parts.callback(relay.close)
+        network = self._network()
         passages = Passages(self._config.passages, OmsMatchmaker(relay))
 
         def surroundings(job: Job) -> Host:
@@ -194,6 +200,7 @@ class Agent:
                 containers,
                 passages,
                 statistics,
+                network,
             )
 
         self._jobs = Jobs(
@@ -214,6 +221,10 @@ class Agent:
             on_greeted=self._greeted,
             send=functools.partial(sending.send, relay, storage),
         )
+
+    def _network(self) -> Side:
+        config = self._config
+        return Side(self._reach.again, config.network_root, config.network_files, config.network_confirm)
 
     @staticmethod
     async def _sweep(storage: Storage, open_jobs: set[str]) -> None:
@@ -251,10 +262,13 @@ class Agent:
         wire = self._wire(place, lambda _refusal: refused.set())
         wire.serve(serve)
         wire.on_state(lambda connected: None if connected else self._clocks.disconnected())
+        wire.on_state(self._reach.state)
         self._events.use(wire)
         async with contextlib.AsyncExitStack() as parts:
             parts.push_async_callback(wire.close)
             parts.callback(self._events.use, None)
+            self._reach.use(wire)
+            parts.callback(self._reach.use, None)
             wire.start()
             self._while_in(
                 parts,
@@ -313,6 +327,7 @@ class Agent:
         )
 
     def _greeted(self, hello: Hello) -> None:
+        self._reach.greeted()
         if hello.authorized_key and self._config.authorized_keys:
             task = asyncio.create_task(self._install(hello.authorized_key))
             self._beside.add(task)

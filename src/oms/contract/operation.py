@@ -43,6 +43,8 @@ class Service(msgspec.Struct, frozen=True):
     summary: str
     aliases: tuple[str, ...] = ()
     answers: Literal["func", "auth"] = "func"
+    one_at_a_time: bool = False
+    """Whether a host makes its changes one after the other, whatever they change."""
 
 
 class Param(msgspec.Struct, frozen=True):
@@ -81,6 +83,10 @@ class Facts(msgspec.Struct, frozen=True):
     params: tuple[Param, ...]
     summary: str
     document: str
+
+    def queue(self, target: str) -> str:
+        """The lane, by name, in which a host makes such changes of a target."""
+        return f"{self.lane.name}/{'' if self.lane.one_at_a_time else target}"
 
     @property
     def wire(self) -> str:

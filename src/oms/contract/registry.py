@@ -3,7 +3,22 @@
 from types import ModuleType
 from typing import Any
 
-from oms.contract import auth, func, internal, iso, kvm, kvmplusovz, lvm, ovz, ssh, stats, tag, task, user
+from oms.contract import (
+    auth,
+    func,
+    internal,
+    iso,
+    kvm,
+    kvmplusovz,
+    lvm,
+    netinterface,
+    ovz,
+    ssh,
+    stats,
+    tag,
+    task,
+    user,
+)
 from oms.contract.kvm import (
     arrivals,
     description,
@@ -29,7 +44,7 @@ MODULES: tuple[ModuleType, ...] = (
     migration,
     kvmplusovz,
     ovz, ovz_description, ovz_power, ovz_templates, ovz_arrivals,
-    ssh, iso, lvm, stats, tag, task, user,
+    ssh, iso, lvm, netinterface, stats, tag, task, user,
 )  # fmt: skip
 
 

@@ -1,0 +1,1 @@
+"""NetInterfaceService: what this host is connected by, changed so that it finds back by itself. See `applying`."""

@@ -24,7 +24,6 @@ ROOMS = (
     images, install, kvm, consoles, description, power, snapshots, devices, iso, lvm, templates, arriving,
     ovz, ovz_description, ovz_power, passage, leaving, receiving, stats,
     netinterface,
-    ovz, ovz_description, ovz_power, passage, stats,
     kvmplusovz,
     rootfs, rootfs_arriving,
 )  # fmt: skip

@@ -22,8 +22,6 @@
         │   ├── NoMemory                      the host has not enough memory for a machine now
         │   ├── Unusable                      an image or package that is damaged, unsafe, or of another kind
         │   ├── NotFetched                    a file could not be had from where it was to come
-        │   ├── NotFitting                    legal values that do not fit each other, or what the host has
-        │   ├── TakenBack                     done, and undone because the host could not reach OMS with it
         │   ├── HostUnavailable               the host is not connected, or not signed here
         │   ├── HostBusy                      too many calls wait for that host
         │   ├── HypervisorUnavailable         the host is there, its hypervisor is not
@@ -210,18 +208,6 @@ class NotFetched(FuncManError):
     """A file could not be had from where it was to come: the address is refused, or does not give it."""
 
     reason = "not_fetched"
-
-
-class NotFitting(FuncManError):
-    """Each value is legal by itself, and they do not fit each other or what the host has; nothing was changed."""
-
-    reason = "not_fitting"
-
-
-class TakenBack(FuncManError):
-    """It was done, and with it the host could not reach OMS any more: the host has undone it."""
-
-    reason = "taken_back"
 
 
 class HostUnavailable(FuncManError):

@@ -8,7 +8,7 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
-from oms.contract.errors import AlreadyThere, InUse, NotFitting, NotSupported, NotThere, TakenBack
+from oms.contract.errors import AlreadyThere, FuncManError, InUse, NotSupported, NotThere
 from oms.contract.operation import HostOperation, Permission, Service, operation
 from oms.contract.types import text
 
@@ -20,6 +20,20 @@ SERVICE = Service(
     "host itself.",
     one_at_a_time=True,
 )
+
+
+class NotFitting(FuncManError):
+    """Each value is legal by itself, and they do not fit each other or what the host has; nothing was changed."""
+
+    reason = "not_fitting"
+
+
+class TakenBack(FuncManError):
+    """It was done, and with it the host could not reach OMS any more: the host has undone it."""
+
+    reason = "taken_back"
+
+
 CHANGE_SECONDS: Final = 120.0
 """Longer than a host waits for a change to be confirmed, and takes to undo one that is not."""
 

@@ -17,7 +17,8 @@ from oms.agent.leases import Leases
 from oms.agent.netinterface import applying, files, handlers
 from oms.agent.netinterface.side import Side
 from oms.contract import netinterface as api
-from oms.contract.errors import AlreadyThere, FuncManError, JobInterrupted, NotSupported, TakenBack
+from oms.contract.errors import AlreadyThere, FuncManError, JobInterrupted, NotSupported
+from oms.contract.netinterface import TakenBack
 from oms.contract.operation import HostOperation
 from tests.agent.netinterface.test_bridges import bare
 from tests.agent.netinterface.world import MemoryKernel, same

@@ -19,7 +19,8 @@ from oms.agent.netinterface import bridges
 from oms.agent.netinterface.kept import Kept, KeptBridge, KeptLink, KeptRoute, Theirs
 from oms.agent.netinterface.view import Plan, View
 from oms.contract import netinterface as api
-from oms.contract.errors import AlreadyThere, FuncManError, InUse, NotFitting, NotThere
+from oms.contract.errors import AlreadyThere, FuncManError, InUse, NotThere
+from oms.contract.netinterface import NotFitting
 from tests.agent.netinterface.world import MemoryKernel, address, network, usual, view
 
 MASK = "255.255.255.0"

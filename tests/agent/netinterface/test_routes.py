@@ -10,7 +10,8 @@ from oms.agent.netinterface import routes
 from oms.agent.netinterface.kept import Kept, KeptRoute, Theirs
 from oms.agent.netinterface.view import Plan, View
 from oms.contract import netinterface as api
-from oms.contract.errors import AlreadyThere, FuncManError, InUse, NotFitting, NotThere
+from oms.contract.errors import AlreadyThere, FuncManError, InUse, NotThere
+from oms.contract.netinterface import NotFitting
 from tests.agent.netinterface.world import address, network, usual, view
 
 ROUTER = "10.0.0.1"

@@ -24,7 +24,8 @@ from oms.agent.netinterface.files import NOT_KEPT
 from oms.agent.netinterface.kept import Kept
 from oms.agent.netinterface.side import Side
 from oms.agent.netinterface.view import Plan, View
-from oms.contract.errors import FuncManError, JobInterrupted, NotFitting, NotSupported, OmsError, TakenBack
+from oms.contract.errors import FuncManError, JobInterrupted, NotSupported, OmsError
+from oms.contract.netinterface import NotFitting, TakenBack
 
 log = structlog.get_logger("oms.agent")
 BEGUN, REACHED = "begun", "reached"

@@ -35,7 +35,8 @@ from oms.agent.netinterface.view import (
     link_of,
 )
 from oms.contract import netinterface as api
-from oms.contract.errors import AlreadyThere, InUse, NotFitting
+from oms.contract.errors import AlreadyThere, InUse
+from oms.contract.netinterface import NotFitting
 
 NO_ADDRESS: Final = "0.0.0.0"  # noqa: S104 - as callers write it, and nothing is bound to it
 JOINABLE: Final = frozenset({"", "veth", "tun", "bond", "vlan", "vxlan", "dummy", "gretap", "team", "macvlan"})

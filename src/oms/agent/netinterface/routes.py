@@ -9,7 +9,8 @@ from oms.agent.host.network_changes import Change, DropRoute, PutRoute
 from oms.agent.netinterface.kept import KeptRoute
 from oms.agent.netinterface.view import Plan, View, check_gateway, check_way_out, link_of, nets_of, network4
 from oms.contract import netinterface as api
-from oms.contract.errors import AlreadyThere, InUse, NotFitting, NotThere
+from oms.contract.errors import AlreadyThere, InUse, NotThere
+from oms.contract.netinterface import NotFitting
 
 NONE: Final = ("0.0.0.0", "*", "")  # noqa: S104 - as the document writes "no gateway"
 KEEPERS: Final = {KERNEL: "the kernel, with an address", 9: "a router's word", 16: "DHCP", 42: "a routing daemon"}

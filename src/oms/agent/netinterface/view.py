@@ -9,7 +9,8 @@ import msgspec
 from oms.agent.host.network import Link, Network, Route, not_to_be_put_back
 from oms.agent.host.network_changes import Change
 from oms.agent.netinterface.kept import Kept, Theirs
-from oms.contract.errors import InUse, NotFitting, NotThere
+from oms.contract.errors import InUse, NotThere
+from oms.contract.netinterface import NotFitting
 
 BRIDGE: Final = "bridge"
 GUEST_KINDS: Final = frozenset({"tun"})

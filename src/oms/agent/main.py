@@ -170,20 +170,12 @@ class Agent:
         """The jobs, those of the last run taken up again, and the function that answers requests."""
         lvm = Lvm(self._config.device_mapper, self._config.lvm_devices)
         storage, leases = Storage.below(self._config.storage, self._config.images), Leases()
-        offer = Offer(
-            bridge=self._config.bridge,
-            disk_format=self._config.image_format,
-            block_devices=self._config.block_devices,
-            container_bridge=self._config.container_bridge,
-            container_stop_seconds=self._config.container_stop_seconds,
-        )
         statistics = measuring(self._config, facts, self._events)
         self._while_in(parts, statistics.sampler.run())
         errands = Errands()
         parts.push_async_callback(errands.close)
         relay = Relay(self._config, self._identity, self._now)
         parts.callback(relay.close)
-        network = self._network()
         passages = Passages(self._config.passages, OmsMatchmaker(relay))
 
         def surroundings(job: Job) -> Host:
@@ -192,7 +184,7 @@ class Agent:
                 machines,
                 job,
                 leases,
-                offer,
+                self._offer(),
                 lvm,
                 errands,
                 relay,
@@ -200,7 +192,7 @@ class Agent:
                 containers,
                 passages,
                 statistics,
-                network,
+                self._network(),
             )
 
         self._jobs = Jobs(
@@ -220,6 +212,15 @@ class Agent:
             facts=facts.now,
             on_greeted=self._greeted,
             send=functools.partial(sending.send, relay, storage),
+        )
+
+    def _offer(self) -> Offer:
+        return Offer(
+            bridge=self._config.bridge,
+            disk_format=self._config.image_format,
+            block_devices=self._config.block_devices,
+            container_bridge=self._config.container_bridge,
+            container_stop_seconds=self._config.container_stop_seconds,
         )
 
     def _network(self) -> Side:

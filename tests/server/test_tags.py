@@ -368,6 +368,23 @@ async def test_a_name_that_two_guests_have_is_asked_about(oms: Oms) -> None:
     assert (await who.error(ADD, 0, "web", "h1", "101", "vmware")).data == {"parameter": "vm_type"}
 
 
+async def test_an_id_comes_before_a_name_that_looks_like_it(oms: Oms) -> None:
+    await joined(oms, "h1", Guests({uuid(2): 1, "b": 2}, {"101": "102", "102": "ct"}))
+    who = await oms.as_operator()
+    for name in (uuid(2), "102"):
+        await who.ask(ADD, 0, "web", "h1", name)
+    assert await bearers(who, "web") == [("kvm", "h1", "b"), ("openvz", "h1", "ct")]
+
+
+async def test_a_host_does_not_get_anothers_machine_by_saying_that_it_has_it(oms: Oms) -> None:
+    await joined(oms, "h1", Guests({"a": 1}))
+    await joined(oms, "h2", Guests({"mine": 1}))
+    who = await oms.as_operator()
+    await who.ask(ADD, 0, "web", "h1", "a")
+    await who.ask(ADD, 0, "db", "h2", "mine")
+    assert await bearers(who, "db") == await bearers(who, "web") == [("kvm", "h1", "a")]
+
+
 async def test_there_is_an_end_to_tags(oms: Oms, monkeypatch: pytest.MonkeyPatch) -> None:
     await joined(oms, "h1", Guests({"a": 1}))
     who = await oms.as_operator()
@@ -380,7 +397,9 @@ async def test_there_is_an_end_to_tags(oms: Oms, monkeypatch: pytest.MonkeyPatch
     assert await who.ask(ADD, 0, "t1", "h1", "a") == 0
 
 
-async def test_a_tag_that_oms_finds_later_does_not_take_peoples_away(oms: Oms) -> None:
+async def test_a_tag_that_oms_finds_later_does_not_take_peoples_away(
+    oms: Oms, monkeypatch: pytest.MonkeyPatch
+) -> None:
     host = await joined(oms, "h1", Guests({}))
     who = await oms.as_operator()
     await who.ask(ADD, 0, "arch linux", "h1")
@@ -393,7 +412,11 @@ async def test_a_tag_that_oms_finds_later_does_not_take_peoples_away(oms: Oms) -
     await until(changed)
     (found,) = await who.ask("funcservices.list_signed", 0, "arch linux")
     assert {"tag": "arch linux", "level": 3} in found["tags"]
+    monkeypatch.setattr(double, "FACTS", msgspec.structs.replace(BOTH, distribution="arch linux"))
+    await joined(oms, "h2", Guests({}))
+    assert (await who.error(ADD, 0, "arch linux", "h2")).data["reason"] == "reserved_tag"
     assert await who.ask(REMOVE, 0, "arch linux", "h1") == 0
+    assert (await who.error(REMOVE, 0, "arch linux", "h2")).data["reason"] == "reserved_tag"
 
 
 async def test_ten_thousand_guests_are_joined_with_their_tags_by_one_question(oms: Oms) -> None:

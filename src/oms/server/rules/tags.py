@@ -36,11 +36,6 @@ class Line(msgspec.Struct, frozen=True):
         agent does not tell a machine's."""
         return self.uuid.lower() or (f"{host_id}/{self.id}" if self.type != "kvm" else "")
 
-    @property
-    def kind(self) -> str:
-        """`kvm` or `openvz`."""
-        return "kvm" if self.uuid else "openvz"
-
 
 class Tagged(msgspec.Struct):
     """A guest that bears tags, as OMS last saw it."""

@@ -65,12 +65,15 @@ async def edit_freeform_tag_name(op: api.EditFreeformTagName, desk: Desk) -> int
     old, new = op.old_tag_name, op.new_tag_name
 
     def rename(tx: Connection) -> None:
-        _refuse_reserved(tx, old, new)
         if not _is_borne(tx, old):
+            _refuse_reserved(tx, old)
             raise NotThere(
                 f"There is no freeform tag {old!r}: tagservices.list_tags lists those there are", tag=old
             )
-        if old != new and _is_borne(tx, new):
+        if old == new:
+            return
+        _refuse_reserved(tx, new)
+        if _is_borne(tx, new):
             raise TagTaken(
                 f"There is a tag {new!r} already, and two cannot become one by renaming: choose another name, or "
                 f"add_tag {new!r} where {old!r} is and remove_tag that",
@@ -118,9 +121,9 @@ async def remove_tag(op: api.RemoveTag, desk: Desk) -> int:
 
     def take(tx: Connection) -> None:
         host = _host(tx, op.server_hostname)
-        _refuse_reserved(tx, op.tag_name)
         taken = guests.take(tx, guest.id, op.tag_name) if guest else hosts.take_tag(tx, host.id, op.tag_name)
         if not taken:
+            _refuse_reserved(tx, op.tag_name)
             who = f"{op.vm_name} on {host.name}" if guest else host.name
             raise NotThere(f"{who} does not bear the tag {op.tag_name!r}", tag=op.tag_name)
 
@@ -156,11 +159,9 @@ def _is_borne(tx: Connection, tag: str) -> bool:
     return tag in hosts.tags_at(tx, 3) or guests.is_borne(tx, tag)
 
 
-def _refuse_reserved(tx: Connection, *names: str) -> None:
-    automatic = hosts.tags_at(tx, 1, 2)
-    for name in names:
-        if why := rules.why_reserved(name, automatic):
-            raise ReservedTag(f"Tag {why}. Nothing was changed.", tag=name)
+def _refuse_reserved(tx: Connection, tag: str) -> None:
+    if why := rules.why_reserved(tag, hosts.tags_at(tx, 1, 2)):
+        raise ReservedTag(f"Tag {why}. Nothing was changed.", tag=tag)
 
 
 def _refuse_too_many(tx: Connection, tag: str, bears: list[str]) -> None:
@@ -176,17 +177,10 @@ async def _guest(op: api.AddTag | api.RemoveTag, desk: Desk) -> Tagged:
     """The guest that is meant, as its host knows it. Raises NotThere, FuncManError, and what its host says."""
     host = await desk.house.fleet.host(op.server_hostname)
     now = await desk.house.store.read(lambda tx: _host(tx, op.server_hostname))
-    offered = facts_of(now).hypervisors
-    found = []
-    for service, kind in rules.KINDS.items():
-        method = BY_WIRE.get(f"{service}.list_vms")
-        if method is None or (op.vm_type != kind if op.vm_type else kind not in offered):
-            continue
-        question: Any = method()
-        for entry in await desk.house.caller.ask(host.id, question):
-            line = Line(name=entry.name, id=entry.id, uuid=getattr(entry, "uuid", "") or "")
-            if op.vm_name in (line.name, line.id, line.uuid) and line.kind == kind:
-                found.append(Tagged(line.guest(host.id), kind, host.id, line.name, 0, []))
+    kinds = (op.vm_type,) if op.vm_type else facts_of(now).hypervisors
+    found = [
+        guest for kind in rules.KINDS.values() if kind in kinds for guest in await _called(op, kind, host, desk)
+    ]
     if not found:
         raise NotThere(f"There is no guest {op.vm_name!r} on {host.name}", guest=op.vm_name)
     if len(found) > 1:
@@ -196,3 +190,18 @@ async def _guest(op: api.AddTag | api.RemoveTag, desk: Desk) -> Tagged:
             guest=op.vm_name,
         )
     return found[0]
+
+
+async def _called(op: api.AddTag | api.RemoveTag, kind: str, host: Host, desk: Desk) -> list[Tagged]:
+    """The guests of a kind that are called so; by its id it is one, whatever others are named."""
+    service = next(service for service, of in rules.KINDS.items() if of == kind)
+    question: Any = BY_WIRE[f"{service}.list_vms"]()
+    found = []
+    for entry in await desk.house.caller.ask(host.id, question):
+        line = Line(name=entry.name, id=entry.id, uuid=getattr(entry, "uuid", "") or "", type=kind)
+        guest = line.guest(host.id)
+        if guest in (op.vm_name.lower(), f"{host.id}/{op.vm_name}"):
+            return [Tagged(guest, kind, host.id, line.name, 0, [])]
+        if guest and op.vm_name == line.name:
+            found.append(Tagged(guest, kind, host.id, line.name, 0, []))
+    return found

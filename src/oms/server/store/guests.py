@@ -40,9 +40,11 @@ def named(tx: Connection, host_id: str, kind: str, name: str) -> Tagged | None:
 
 
 def add(tx: Connection, guest: Tagged, tag: str) -> None:
-    """Give a tag to a guest, which may be new here."""
+    """Give a tag to a guest, which may be new here. One that another host has too stays that host's."""
     where = {"host_id": guest.host_id, "name": guest.name[:LONGEST_NAME], "missing": 0.0}
-    if not tx.execute(update(guests).where(guests.c.id == guest.id).values(**where)).rowcount:
+    moved = (guests.c.host_id == guest.host_id) | (guests.c.missing > 0)
+    tx.execute(update(guests).where((guests.c.id == guest.id) & moved).values(**where))
+    if tx.execute(select(guests.c.id).where(guests.c.id == guest.id)).first() is None:
         tx.execute(insert(guests).values(id=guest.id, kind=guest.kind, **where))
     if tag not in of(tx, guest.id):
         tx.execute(insert(guest_tags).values(guest=guest.id, tag=tag))

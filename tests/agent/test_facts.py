@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -11,6 +12,8 @@ import pytest
 from oms.agent import facts
 from oms.agent.facts import Facts, of_this_host
 from oms.agent.guests import Capabilities, Change, Machines, MachineState
+from oms.agent.guests.containers import ContainerSettings, NewContainer
+from oms.agent.guests.fake import FakeContainers
 from oms.contract.errors import HypervisorUnavailable
 from oms.contract.internal import HostFacts
 from oms.contract.kvm import StopVm
@@ -108,6 +111,19 @@ async def test_a_machine_is_one_target_by_name_and_by_uuid(watched: Any) -> None
     assert by_name == watched.facts.target(StopVm(UUID)) == watched.facts.target(StopVm(UUID.lower()))
     assert by_name != watched.facts.target(StopVm("other"))
     assert watched.facts.target(Sweep()) == "testservices/"
+
+
+async def test_containers_are_counted_beside_machines_or_alone(tmp_path: Path) -> None:
+    containers, told = FakeContainers(tmp_path), list[HostFacts]()
+    for few, hypervisors, count in ((Few(), ("kvm", "openvz"), 1), (None, ("openvz",), 2)):
+        watch = Facts(cast("Machines | None", few), told.append, containers)
+        task = asyncio.create_task(watch.run())
+        await containers.prepare("job", 0)
+        await containers.create("job", NewContainer(str(100 + count), ContainerSettings()))
+        await until(lambda: watch.now().vmcount == count)  # noqa: B023 - it is waited for here
+        assert watch.now().hypervisors == hypervisors
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 def test_this_host_is_described() -> None:

@@ -8,6 +8,7 @@ OpenVZ's templates are.
 
 import os
 import shutil
+import stat
 import subprocess
 import tempfile
 from pathlib import Path
@@ -90,10 +91,15 @@ def tiny(place: Path, ids: IdMap = (), *, init: str = INIT, shadow: bool = True)
 
 def give(place: Path, ids: IdMap) -> None:
     """Make all of it the container's, whose ids are those outside."""
-    if ids:
-        for path in (place, *place.rglob("*")):
-            found = path.lstat()
-            os.lchown(path, outside(ids, "user", found.st_uid), outside(ids, "group", found.st_gid))
+    given: set[int] = set()
+    for path in (place, *place.rglob("*")) if ids else ():
+        found = path.lstat()
+        if found.st_ino in given:
+            continue  # another name of the same file
+        given.add(found.st_ino)
+        os.lchown(path, outside(ids, "user", found.st_uid), outside(ids, "group", found.st_gid))
+        if not stat.S_ISLNK(found.st_mode):
+            path.chmod(stat.S_IMODE(found.st_mode))  # its new owner has taken set-user-id away
 
 
 def debian() -> Path:

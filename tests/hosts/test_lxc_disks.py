@@ -60,6 +60,7 @@ async def test_a_disk_has_its_size_which_changes_while_it_runs(containers: LxcCo
     assert "quota" not in attached(containers.home, "7", *fill).lower()
     found = await containers.find("7")
     assert (found.settings.disk_kb, found.disk_limit) == (64 * MB, "subvolume")
+    btrfs("subvolume", "create", str(containers.home / "7/rootfs/own"))
     await containers.stop("7")
     await containers.destroy("7")
     assert btrfs("subvolume", "list", str(containers.home)) == ""

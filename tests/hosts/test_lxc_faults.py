@@ -174,7 +174,8 @@ async def test_where_systemd_runs_a_container_is_a_unit_of_it(
     run, ctl = tmp_path / "systemd-run", tmp_path / "systemctl"
     run.write_text(
         f'#!/bin/sh\necho "$@" >>{asked}\nwhile [ "$1" != -- ]; do shift; done; shift\n'
-        f'touch {active}\nsetsid sh -c \'"$@"; rm {active}\' sh "$@" </dev/null >/dev/null 2>&1 &\n'
+        f'setsid sh -c \'touch {active}; "$@"; rm {active}\' sh "$@" </dev/null >/dev/null 2>&1 &\n'
+        f"while [ ! -e {active} ]; do sleep 0.01; done\n"
     )
     ctl.write_text(f"#!/bin/sh\nexec test -e {active}\n")
     for program in (run, ctl):

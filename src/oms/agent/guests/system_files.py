@@ -59,7 +59,7 @@ def set_resolver(root: Path, ids: IdMap, servers: tuple[str, ...] | None, domain
 
 def set_hostname(root: Path, ids: IdMap, name: str) -> None:
     """Write it down where systems look for it at their start. Raises Unfit, OSError."""
-    _put(root, ids, HOSTNAME, f"{name.partition('.')[0]}\n")
+    _put(root, ids, HOSTNAME, f"{name}\n")
     text = (foreign_root.read(root, HOSTS) or b"127.0.0.1 localhost\n").decode(errors="replace")
     _put(root, ids, HOSTS, with_local_name(text, name))
 

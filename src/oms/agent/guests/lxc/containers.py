@@ -32,7 +32,7 @@ from oms.agent.host import durable
 from oms.agent.host.files import STAGING
 from oms.agent.host.foreign_root import Unfit
 from oms.agent.host.memory import available_memory_kb, total_memory_kb
-from oms.contract.errors import AlreadyThere, ContainerIsOff, FuncManError
+from oms.contract.errors import AlreadyThere, ContainerIsOff, FuncManError, HypervisorUnavailable
 
 log = structlog.get_logger("oms.agent.guests")
 END_SECONDS = 10.0
@@ -109,17 +109,16 @@ class LxcContainers:
             await self._changing.set_uplink(seen)
             try:
                 await programs.start(self.home, ctid, lambda: self._has_begun(ctid))
-            except FuncManError:
-                await self._is_off(ctid, END_SECONDS)
-                raise
+            except FuncManError as error:
+                await self._see_off(ctid, error)
         self._watching.look()
 
     async def stop(self, ctid: str, /) -> None:
         """Kill what runs in it."""
         if (await self._seen(ctid)).runs:
-            await programs.stop(self.home, ctid)
+            said = await programs.stop(self.home, ctid)
             if not await self._is_off(ctid, END_SECONDS):
-                raise FuncManError(f"Container {ctid} was killed, and does not end", container=ctid)
+                raise FuncManError(f"Container {ctid} was killed, and does not end: {said}", container=ctid)
         self._watching.look()
 
     async def ask_off(self, ctid: str, /) -> None:
@@ -191,7 +190,9 @@ class LxcContainers:
         if seen.runs:
             raise FuncManError(f"Container {ctid} runs, and only one that is off is removed", container=ctid)
         if not seen.config.ours or seen.config.rootfs != self.home / ctid / disks.ROOTFS:
-            await programs.destroy(self.home, ctid)
+            said = await programs.destroy(self.home, ctid)
+            if ctid in await asyncio.to_thread(self._looking.running):
+                raise FuncManError(f"Container {ctid} was not removed: {said}", container=ctid)
         else:
             gone = disks.out_of_place(self.home, ctid)
             try:
@@ -241,14 +242,23 @@ class LxcContainers:
     async def _freeze(self, ctid: str, *, still: bool) -> None:
         seen = await self._running(ctid)
         if cgroups.is_frozen(seen.groups) != still:
-            await (programs.freeze if still else programs.thaw)(self.home, ctid)
+            said = await (programs.freeze if still else programs.thaw)(self.home, ctid)
             if cgroups.is_frozen(seen.groups) != still:
-                raise FuncManError(f"Container {ctid} does not {'stand still' if still else 'go on'}")
+                raise FuncManError(f"Container {ctid} does not {'stand still' if still else 'go on'}: {said}")
         what: Literal["paused", "resumed"] = "paused" if still else "resumed"
         self._watching.tell(Change(ctid, ctid, what))
 
     async def _seen(self, ctid: str) -> Seen:
         return await asyncio.to_thread(self._looking.one, ctid)
+
+    async def _see_off(self, ctid: str, error: FuncManError) -> None:
+        """After a start that failed, or took too long: raises that, when it is off. One that runs has started."""
+        if await self._is_off(ctid, END_SECONDS):
+            raise error
+        if not await self._has_begun(ctid):
+            raise HypervisorUnavailable(
+                f"Whether container {ctid} starts is not known yet: {error.message}", outcome="unknown"
+            ) from error
 
     async def _has_begun(self, ctid: str) -> bool:
         return (await self._seen(ctid)).process is not None

@@ -19,6 +19,7 @@ from oms.agent.guests import DiskUse
 from oms.agent.guests.containers import DiskLimit
 from oms.agent.host.files import STAGING
 from oms.agent.host.process import ProgramError, run
+from oms.agent.host.stoppable import Progress, in_thread
 from oms.contract.errors import FuncManError
 
 SECONDS = 60.0
@@ -137,9 +138,17 @@ async def remove(place: Path) -> None:
     """Delete a directory of ours with all that is in it, subvolumes too. Raises OSError, FuncManError."""
     rootfs = place / ROOTFS
     if is_subvolume(rootfs):
-        await _btrfs("subvolume", "delete", str(rootfs))
+        # Where the container has made subvolumes of its own in it, each is emptied like a directory instead.
+        with contextlib.suppress(FuncManError):
+            await _btrfs("subvolume", "delete", str(rootfs))
     with contextlib.suppress(FileNotFoundError):
-        shutil.rmtree(place)
+        await in_thread(lambda go_on: _rmtree(place, go_on))
+
+
+def _rmtree(place: Path, go_on: Progress) -> None:
+    """Links are not followed, whatever changes meanwhile."""
+    go_on(0)
+    shutil.rmtree(place)
 
 
 def into_place(path: Path, job: str, ctid: str) -> None:

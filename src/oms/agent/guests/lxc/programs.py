@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
 
-from oms.agent.host.process import Completed, run
+from oms.agent.host.process import run
 from oms.contract.errors import FuncManError
 
 START_SECONDS = 50.0
@@ -91,33 +91,35 @@ def unit(path: Path, ctid: str, name: str) -> list[str]:
     ]
 
 
-async def stop(path: Path, ctid: str) -> None:
-    """Kill what runs in it. Raises FuncManError."""
-    done = await run(["lxc-stop", "-P", str(path), "-n", ctid, "-k"], timeout=CHANGE_SECONDS)
-    _check(done, "stopped", ctid)
+async def stop(path: Path, ctid: str) -> str:
+    """Kill what runs in it; what was said if that failed."""
+    return await _said(path, ctid, "lxc-stop", "-k")
 
 
-async def ask_off(path: Path, ctid: str) -> None:
-    """Have its init shut it down, by the signal that this init takes for that."""
-    await run(["lxc-stop", "-P", str(path), "-n", ctid, "--nokill", "--nowait"], timeout=CHANGE_SECONDS)
+async def ask_off(path: Path, ctid: str) -> str:
+    """Have its init shut it down, by the signal that this init takes for that; what was said if that failed."""
+    return await _said(path, ctid, "lxc-stop", "--nokill", "--nowait")
 
 
-async def freeze(path: Path, ctid: str) -> None:
-    """Have it stand still. Raises FuncManError."""
-    done = await run(["lxc-freeze", "-P", str(path), "-n", ctid], timeout=CHANGE_SECONDS)
-    _check(done, "suspended", ctid)
+async def freeze(path: Path, ctid: str) -> str:
+    """Have it stand still; what was said if that failed."""
+    return await _said(path, ctid, "lxc-freeze")
 
 
-async def thaw(path: Path, ctid: str) -> None:
-    """Have it go on. Raises FuncManError."""
-    done = await run(["lxc-unfreeze", "-P", str(path), "-n", ctid], timeout=CHANGE_SECONDS)
-    _check(done, "resumed", ctid)
+async def thaw(path: Path, ctid: str) -> str:
+    """Have it go on; what was said if that failed."""
+    return await _said(path, ctid, "lxc-unfreeze")
 
 
-async def destroy(path: Path, ctid: str) -> None:
-    """Remove one that was made by other means, whose root file system may be anywhere. Raises FuncManError."""
-    done = await run(["lxc-destroy", "-P", str(path), "-n", ctid], timeout=CHANGE_SECONDS * 4)
-    _check(done, "removed", ctid)
+async def destroy(path: Path, ctid: str) -> str:
+    """Remove one that was made by other means, whose root file system may be anywhere; what was said if that
+    failed."""
+    return await _said(path, ctid, "lxc-destroy")
+
+
+async def _said(path: Path, ctid: str, program: str, *words: str) -> str:
+    done = await run([program, "-P", str(path), "-n", ctid, *words], timeout=CHANGE_SECONDS)
+    return done.words if done.exit else ""
 
 
 async def set_hostname(pid: int, name: str) -> str:
@@ -153,8 +155,3 @@ def first_error(text: str) -> str:
         if " ERROR " in line:
             return " - ".join(line.split(" - ")[2:]).strip()[:200]
     return ""
-
-
-def _check(done: Completed, verb: str, ctid: str) -> None:
-    if done.exit:
-        raise FuncManError(f"Container {ctid} cannot be {verb}: {done.words}", container=ctid)

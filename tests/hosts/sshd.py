@@ -63,6 +63,8 @@ class PrivateSshd:
             "PidFile none",
             "StrictModes no",  # tests lie in directories that everybody may write
             "UsePAM no",
+            "AcceptEnv LANG LC_*",  # as Debian's own settings have it
+            "PrintMotd no",
             "PermitRootLogin prohibit-password",
             "MaxStartups 200",
         ]

@@ -17,6 +17,8 @@ from oms.server.consoles.ways import reaching
 KEPT_BYTES = 256 * 1024
 TYPE = "xterm-256color"
 SIZE = (80, 24)
+LANGUAGE = {"LANG": "C.UTF-8"}
+"""Browsers write UTF-8: a shell that was not told so throws half of it away. Debian's sshd takes this setting."""
 MOST = 1000
 """Columns or rows."""
 
@@ -53,7 +55,12 @@ class Terminal:
         try:
             with reaching(what, host):
                 process = await connection.create_process(
-                    command, term_type=TYPE, term_size=SIZE, encoding=None, stderr=asyncssh.STDOUT
+                    command,
+                    term_type=TYPE,
+                    term_size=SIZE,
+                    env=LANGUAGE,
+                    encoding=None,
+                    stderr=asyncssh.STDOUT,
                 )
         except BaseException:
             connection.abort()

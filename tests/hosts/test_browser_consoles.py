@@ -1,0 +1,152 @@
+"""Consoles as a person has them: the documented addresses, opened in a real browser."""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import libvirt
+import pytest
+from playwright.sync_api import BrowserContext, Page, expect
+
+from tests.hosts.browser import browser
+from tests.hosts.guests import domain_xml
+from tests.hosts.kvm_machines import emptied
+from tests.hosts.libvirtd import PrivateLibvirtd
+from tests.hosts.sshd import PrivateSshd
+from tests.hosts.stack import NAME, Caller, Stack
+
+pytestmark = pytest.mark.hosts
+SCREEN = "<graphics type='vnc'><listen type='socket'/></graphics><video><model type='vga'/></video>"
+MENU = "<os><bootmenu enable='yes' timeout='65535'/>"
+LIT = """() => {
+  const canvas = document.querySelector("#view canvas");
+  if (!canvas || !canvas.width) return 0;
+  const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+  let lit = 0;
+  for (let i = 0; i < data.length; i += 4) if (data[i] + data[i + 1] + data[i + 2] > 200) lit++;
+  return lit;
+}"""
+"""How many points of the screen are not dark."""
+
+
+@pytest.fixture(scope="module")
+def sshd(libvirtd: PrivateLibvirtd, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateSshd]:
+    with PrivateSshd(tmp_path_factory.mktemp("sshd"), libvirtd) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def oms(libvirtd: PrivateLibvirtd, sshd: PrivateSshd, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    with Stack(tmp_path_factory.mktemp("oms"), libvirtd.uri, **sshd.agent_settings) as stack:
+        yield stack
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[BrowserContext]:
+    with browser() as context:
+        yield context
+
+
+@pytest.fixture
+def caller(oms: Stack) -> Iterator[Caller]:
+    with contextlib.closing(oms.caller()) as made:
+        yield made
+        made.call("authservices", "deauthenticate", made.sessid)
+
+
+@pytest.fixture
+def page(chromium: BrowserContext) -> Iterator[Page]:
+    made = chromium.new_page()
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def machine(libvirtd: PrivateLibvirtd, oms: Stack) -> Iterator[libvirt.virDomain]:
+    """A machine whose firmware waits for a key, and shows a menu then."""
+    with emptied(libvirtd.uri) as virt:
+        disk = oms.directory / "empty.img"
+        disk.write_bytes(bytes(1024 * 1024))
+        console = oms.directory / "console"
+        xml = domain_xml("winxp2", memory_mb=64, vcpu=1, console=console, disk=disk, image=None, devices=SCREEN)
+        made = virt.defineXML(xml.replace("<os>", MENU))
+        made.create()
+        yield made
+
+
+def set_up(caller: Caller) -> str:
+    port: str = caller.call("kvmservices", "set_up_vnc_connection", caller.sessid, 0, NAME, "winxp2")
+    return port
+
+
+def until(true: Callable[[], bool], seconds: float = 20) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+def test_the_documented_address_shows_the_screen_and_takes_keys(
+    oms: Stack, caller: Caller, page: Page, machine: libvirt.virDomain, tmp_path: Path
+) -> None:
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("websocket", lambda socket: asked.append(socket.url))
+    port = set_up(caller)
+    page.goto(f"https://127.0.0.1:{oms.pages_port}/vnc.html?SESSID={caller.sessid}&host=127.0.0.1&port={port}")
+    until(lambda: page.evaluate(LIT) > 500)  # the firmware's words
+    assert caller.sessid not in page.url
+    expect(page).to_have_title(f"winxp2 on {NAME}")
+    before = page.evaluate(LIT)
+    page.locator("#view canvas").click()
+    page.keyboard.press("Escape")
+    until(lambda: page.evaluate(LIT) > before * 1.5)  # its menu
+    page.screenshot(path=tmp_path / "screen.png")
+    sockets = [url for url in asked if url.startswith("wss:")]
+    assert len(sockets) == 1
+    assert sockets[0].startswith(f"wss://127.0.0.1:{port}/?ticket=")
+    assert [url for url in asked[1:] if caller.sessid in url] == []
+
+
+@pytest.mark.parametrize(
+    "said", ["host=evil.example&port={}", "host=127.0.0.1&port=443", "host=127.0.0.1&port=22"]
+)
+def test_an_address_of_somebody_elses_making_connects_to_nothing(
+    oms: Stack, caller: Caller, page: Page, machine: libvirt.virDomain, said: str
+) -> None:
+    sockets: list[str] = []
+    page.on("websocket", lambda socket: sockets.append(socket.url))
+    port = set_up(caller)
+    page.goto(f"https://127.0.0.1:{oms.pages_port}/vnc.html?SESSID={caller.sessid}&{said.format(port)}")
+    expect(page.locator("#notice")).to_contain_text("This ")
+    assert sockets == []
+    assert caller.sessid not in page.url
+
+
+def test_a_terminal_takes_commands_and_survives_a_reload(
+    oms: Stack, caller: Caller, page: Page, tmp_path: Path
+) -> None:
+    port = caller.call("sshservices", "set_up_ssh_connection", caller.sessid, 0, NAME)
+    page.goto(f"https://127.0.0.1:{port}/?SESSID={caller.sessid}")
+    rows = page.locator(".xterm-rows")
+    expect(rows).to_contain_text("#", timeout=15_000)
+    assert caller.sessid not in page.url
+    page.keyboard.type("echo $((6*7))-häh; stty size\n")
+    expect(rows).to_contain_text("42-häh", timeout=15_000)
+    page.screenshot(path=tmp_path / "terminal.png")
+    page.reload()
+    expect(rows).to_contain_text("42-häh", timeout=15_000)
+    caller.call("sshservices", "remove_session_ssh_connections", caller.sessid, 0)
+    expect(page.locator("#notice")).to_contain_text("removed")
+
+
+def test_both_go_through_the_one_port_too(
+    oms: Stack, caller: Caller, page: Page, machine: libvirt.virDomain
+) -> None:
+    port = set_up(caller)
+    page.goto(f"https://127.0.0.1:{oms.port}/console/vnc.html?SESSID={caller.sessid}&port={port}")
+    until(lambda: page.evaluate(LIT) > 100)
+    shell = caller.call("sshservices", "set_up_ssh_connection", caller.sessid, 0, NAME)
+    page.goto(f"https://127.0.0.1:{oms.port}/console/terminal.html?SESSID={caller.sessid}&port={shell}")
+    expect(page.locator(".xterm-rows")).to_contain_text("#", timeout=15_000)

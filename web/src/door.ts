@@ -8,9 +8,10 @@ export interface Ticket {
   view_only: boolean;
 }
 
+/** Who asks, and for which console: the one at a port, or of an id, or that a link leads to. */
 export interface Asked {
   sessid: string;
-  port: number;
+  wanted: { port: number } | { console: string } | { share: string };
 }
 
 /** Why there is no console, in words for a person. */
@@ -24,31 +25,38 @@ export const NOT_REACHED = 4003;
 /** Whether the page came from the main address, where everything is below /console. */
 const BELOW = location.pathname.startsWith("/console/") ? "/console" : "";
 
-/** What the page was opened for. The address keeps nothing of the session; this tab does, for when it is loaded anew. */
+/** What the page was opened for. The address keeps nothing secret; this tab does, for when it is loaded anew. */
 export function asked(): Asked {
   const words = new URLSearchParams(location.search);
-  const given = words.get("SESSID");
+  const share = new URLSearchParams(location.hash.slice(1)).get("share");
+  const id = words.get("console");
   const port = Number(words.get("port") ?? location.port);
-  const kept = `SESSID ${port}`;
+  const kept = `console ${id ?? port}`;
+  const given = words.get("SESSID") ?? share;
   if (given !== null) {
     sessionStorage.setItem(kept, given);
     words.delete("SESSID");
     const rest = words.toString();
     history.replaceState(null, "", location.pathname + (rest ? `?${rest}` : ""));
+    sessionStorage.setItem(`${kept} by`, share === null ? "session" : "link");
   }
   const host = words.get("host");
   if (host !== null && host !== location.hostname) {
     throw new Refused(`This page shows consoles of ${location.hostname} alone, and was asked for one of “${host}”.`);
   }
-  return { sessid: sessionStorage.getItem(kept) ?? "", port };
+  const secret = sessionStorage.getItem(kept) ?? "";
+  if (sessionStorage.getItem(`${kept} by`) === "link") {
+    return { sessid: "", wanted: { share: secret } };
+  }
+  return { sessid: secret, wanted: id === null ? { port } : { console: id } };
 }
 
-/** A ticket for the console at a port. */
+/** A ticket for the console. */
 export async function ticket(to: Asked): Promise<Ticket> {
   const answer = await fetch(`${BELOW}/ticket`, {
     method: "POST",
     headers: { Authorization: `Bearer ${to.sessid}` },
-    body: JSON.stringify({ port: to.port }),
+    body: JSON.stringify(to.wanted),
   });
   if (!answer.ok) {
     throw new Refused(await answer.text());
@@ -58,7 +66,8 @@ export async function ticket(to: Asked): Promise<Ticket> {
 
 /** The WebSocket that a ticket lets in: at the port of the console, or through the main address. */
 export function opened(to: Asked, given: Ticket): WebSocket {
-  const at = BELOW ? `${location.host}${BELOW}/ws` : `${location.hostname}:${to.port}/`;
+  const port = "port" in to.wanted ? to.wanted.port : location.port;
+  const at = BELOW ? `${location.host}${BELOW}/ws` : `${location.hostname}:${port}/`;
   const socket = new WebSocket(`wss://${at}?ticket=${given.ticket}`);
   socket.binaryType = "arraybuffer";
   return socket;

@@ -1,9 +1,10 @@
 """All that this agent can do: the tables of its rooms as one."""
 
+from oms.agent import consoles
 from oms.agent.context import Host
 from oms.agent.images import handlers as images
 from oms.agent.iso import handlers as iso
-from oms.agent.kvm import consoles, description, devices, install, power, snapshots
+from oms.agent.kvm import description, devices, install, power, snapshots
 from oms.agent.kvm import handlers as kvm
 from oms.agent.kvmplusovz import handlers as kvmplusovz
 from oms.agent.lvm import handlers as lvm

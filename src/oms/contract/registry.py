@@ -5,6 +5,7 @@ from typing import Any
 
 from oms.contract import (
     auth,
+    console,
     func,
     internal,
     iso,
@@ -44,7 +45,7 @@ MODULES: tuple[ModuleType, ...] = (
     migration,
     kvmplusovz,
     ovz, ovz_description, ovz_power, ovz_templates, ovz_arrivals,
-    ssh, iso, lvm, netinterface, stats, tag, task, user,
+    ssh, console, iso, lvm, netinterface, stats, tag, task, user,
 )  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from oms.server.ca.client import SignerClient
 from oms.server.ca.protocol import Trust
 from oms.server.config import ServerConfig, address
 from oms.server.consoles.desk import Consoles, Ports
+from oms.server.consoles.far_ends import FarEnds
 from oms.server.desk import House
 from oms.server.edge.assets import Assets
 from oms.server.edge.consoles import PATH as CONSOLES
@@ -67,7 +68,15 @@ async def assembled(
     metrics = MetricsPage(store, wire, own)
     work = Jobs(store, caller, reads.changed, own.job_ended)
     fleet = Fleet(store, caller, reads, work)
-    consoles = Consoles(store, caller, fleet, config.lifetime, ports=ports, pools=config.console_ports)
+    consoles = Consoles(
+        store,
+        fleet,
+        FarEnds(store, caller),
+        config.lifetime,
+        ports=ports,
+        pools=config.console_ports,
+        recordings=config.recordings,
+    )
     house = House(
         store=store,
         sessions=Sessions(store, config.lifetime),

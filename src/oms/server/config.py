@@ -36,6 +36,8 @@ class ServerConfig(msgspec.Struct, frozen=True):
     """The ports of screens: so many at once."""
     ssh_ports: PortRange = "6900-6999"
     """The ports of terminals."""
+    record_consoles: bool = False
+    """Whether what text consoles and terminals say is kept, in files that asciinema plays."""
     names: tuple[str, ...] = ()
     """Host names that this server answers to and has in its certificate, besides this machine's own."""
     tls_certificate: Path | None = None
@@ -93,6 +95,11 @@ class ServerConfig(msgspec.Struct, frozen=True):
     def qooxdoo(self) -> Qooxdoo:
         """What of qooxdoo's own is switched on."""
         return Qooxdoo(self.script_transport, self.qooxdoo_test)
+
+    @property
+    def recordings(self) -> Path | None:
+        """Where what consoles say is kept."""
+        return self.home / "recordings" if self.record_consoles else None
 
     @property
     def consoles(self) -> tuple[str, int]:

@@ -4,6 +4,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Literal
 
+from oms.server.consoles.recording import Recording
 from oms.server.consoles.relay import Socket
 from oms.server.consoles.terminal import Terminal
 from oms.server.store.hosts import Host
@@ -11,6 +12,7 @@ from oms.server.store.sessions import Session
 
 Kind = Literal["vnc", "text", "ssh"]
 """A machine's screen, a guest's text console, a terminal on the host itself."""
+GuestKind = Literal["kvm", "openvz"]
 
 
 @dataclass(eq=False)
@@ -22,9 +24,11 @@ class Console:
     session: Session
     host: Host
     guest: str = ""
+    guest_kind: GuestKind = "kvm"
     uuid: str = ""
     port: int | None = None
     terminal: Terminal | None = None
+    recording: Recording | None = None
     viewers: dict[Socket, bool] = field(default_factory=dict)
     """Who looks on now, and whether that is all he may."""
     set_up: float = field(default_factory=time.time)
@@ -34,9 +38,9 @@ class Console:
     """Something was typed or clicked since its session was last told so."""
 
     @property
-    def target(self) -> tuple[Kind, str, str]:
+    def target(self) -> tuple[Kind, str, GuestKind, str]:
         """What it shows: there is one console of a kind for a machine or a host."""
-        return self.kind, self.host.id, self.uuid
+        return self.kind, self.host.id, self.guest_kind, self.uuid
 
     @property
     def title(self) -> str:

@@ -1,28 +1,29 @@
-"""What consoles are set up: made, found, shown; removed with their session, their host, or for want of viewers."""
+"""What consoles are open: opened, found, shown; closed with their session, their host, or for want of viewers."""
 
 import asyncio
 import contextlib
 import secrets
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Protocol
 
-import msgspec
 import structlog
 
-from oms.bus.call import Caller
-from oms.contract.errors import FuncManError, OmsError
-from oms.contract.internal import FindScreen, HostFacts
+from oms.contract.errors import OmsError
 from oms.contract.operation import Permission
-from oms.server.consoles.console import Console, Kind
-from oms.server.consoles.relay import Sink, Socket, Source, both, inward, outward
+from oms.server.consoles.console import Console, GuestKind, Kind
+from oms.server.consoles.far_ends import FarEnds
+from oms.server.consoles.looking import NotUnderstood
+from oms.server.consoles.recording import Recording
+from oms.server.consoles.relay import Socket, both, inward, outward
 from oms.server.consoles.spots import Spots
-from oms.server.consoles.terminal import Terminal
-from oms.server.consoles.tickets import Tickets
-from oms.server.consoles.ways import NoTunnel, NoWay, Way, Ways, reaching
+from oms.server.consoles.terminal import SIZE
+from oms.server.consoles.tickets import Shares, Tickets
+from oms.server.consoles.ways import NoTunnel, NoWay
 from oms.server.fleet import Fleet
 from oms.server.rules.sessions import Lifetime
-from oms.server.store import Store, hosts, now, sessions, tokens
+from oms.server.store import Store, now, sessions, tokens
 from oms.server.store.hosts import Host
 from oms.server.store.sessions import Session
 
@@ -32,9 +33,10 @@ LOOK_SECONDS = 1.0
 """So often each console's session is looked at: consoles close within twice that."""
 TOUCH_SECONDS = 30.0
 NEEDED: dict[Kind, Permission] = {"vnc": Permission.OPERATOR, "text": Permission.OPERATOR, "ssh": Permission.ADMIN}
+MOST_VIEWERS = 16
+MOST_OPEN = 1000
 GONE, TAKEN_OVER, NOT_REACHED = 4001, 4002, 4003
-"""Why a WebSocket was closed: its console was removed; another viewer has it now; it is not to be reached."""
-_facts = msgspec.json.Decoder(HostFacts)
+"""Why a WebSocket was closed: its console was closed; another viewer has it now; it is not to be reached."""
 
 
 class AlreadyMine(Exception):
@@ -52,7 +54,7 @@ class Anothers(Exception):
 
 
 class NoSpot(Exception):
-    """All ports are lent."""
+    """All ports are lent, or as many consoles are open as may be."""
 
 
 class Ports(Protocol):
@@ -68,47 +70,51 @@ class Consoles:
     def __init__(
         self,
         store: Store,
-        caller: Caller,
         fleet: Fleet,
+        far_ends: FarEnds,
         lifetime: Lifetime,
         *,
         ports: Ports,
         pools: dict[Kind, Spots],
+        recordings: Path | None,
     ) -> None:
-        self._store, self._caller, self._fleet, self._lifetime = store, caller, fleet, lifetime
-        self._ports, self._pools = ports, pools
+        """`recordings`: where what text consoles say is kept; None keeps none."""
+        self._store, self._fleet, self._far_ends, self._lifetime = store, fleet, far_ends, lifetime
+        self._ports, self._pools, self._recordings = ports, pools, recordings
         self._all: dict[str, Console] = {}
         self._closers: dict[str, Callable[[], None]] = {}
-        self._ways = Ways(self._way)
         self.tickets = Tickets()
+        self.shares = Shares()
 
-    # --- setting up
+    # --- opening
 
-    async def set_up(self, kind: Kind, session: Session, host_name: str, guest: str = "") -> Console:
-        """A new console at a port of its own.
+    async def open(
+        self,
+        kind: Kind,
+        session: Session,
+        host_name: str,
+        guest: str = "",
+        *,
+        guest_kind: GuestKind = "kvm",
+        at_port: bool = False,
+    ) -> Console:
+        """A new console; `at_port`: one that has a port of its own.
 
         Raises AlreadyMine, Anothers, NoWay, NoTunnel, NoSpot; OmsError where the host or the guest is not there.
         """
         await self._tidy()
         host = await self._fleet.host(host_name)
-        console = Console(secrets.token_hex(16), kind, session, host, guest)
-        if kind == "vnc":
-            screen = await self._caller.ask(host.id, FindScreen(guest))
-            console.guest, console.uuid = screen.name, screen.uuid
+        console = Console(secrets.token_hex(16), kind, session, host, guest, guest_kind)
+        await self._far_ends.identify(console)
         self._check_free(console)
-        await self._try(console)
+        await self._far_ends.try_out(console)
         try:
             self._check_free(console)
-        except (AlreadyMine, Anothers):
-            await _ended(console)
+            self._admit(console, at_port=at_port)
+        except BaseException:
+            await self._end(console)
             raise
-        try:
-            self._lend(console)
-        except NoSpot:
-            await _ended(console)
-            raise
-        self._all[console.id] = console
-        log.info("console set up", id=console.id, kind=kind, user=session.user, title=console.title)
+        log.info("console opened", id=console.id, kind=kind, user=session.user, title=console.title)
         return console
 
     def _check_free(self, console: Console) -> None:
@@ -116,15 +122,18 @@ class Consoles:
             if other.target == console.target:
                 raise (AlreadyMine if other.session.digest == console.session.digest else Anothers)(other)
 
-    async def _try(self, console: Console) -> None:
-        """See that it can be shown. Raises NoWay, NoTunnel."""
-        if console.kind == "ssh":
-            console.terminal = await self._terminal(console)
-        elif console.kind == "vnc":
-            async with contextlib.AsyncExitStack() as channel:
-                await self._screen(console, channel)
+    def _admit(self, console: Console, *, at_port: bool) -> None:
+        """Raises NoSpot; OSError where a recording cannot be begun, without which there is no console."""
+        if len(self._all) >= MOST_OPEN:
+            raise NoSpot
+        if console.terminal is not None and self._recordings is not None:
+            console.recording = Recording(self._recordings / f"{console.id}.cast", console.title, SIZE)
+            console.terminal.recording = console.recording
+        if at_port:
+            self.lend(console)
+        self._all[console.id] = console
 
-    def _lend(self, console: Console) -> None:
+    def lend(self, console: Console) -> None:
         """A port that can be listened on. Raises NoSpot."""
         pool = self._pools[console.kind]
         for port in pool.free():
@@ -139,6 +148,10 @@ class Consoles:
         raise NoSpot
 
     # --- finding
+
+    def all(self) -> list[Console]:
+        """The oldest first."""
+        return list(self._all.values())
 
     def at_port(self, port: int) -> Console | None:
         """The console that has that port."""
@@ -158,25 +171,21 @@ class Consoles:
 
     async def check(self, console: Console) -> None:
         """See that it can still be shown. Raises NoWay, NoTunnel, OmsError."""
-        if console.kind == "vnc":
-            async with contextlib.AsyncExitStack() as channel:
-                await self._screen(console, channel)
-        elif console.terminal is None or console.terminal.over:
-            (await self._ways.own(console.host.id)).abort()
+        await self._far_ends.try_out(console)
 
     # --- showing
 
     async def show(self, console: Console, socket: Socket, *, view_only: bool) -> None:
         """Let a browser look at it until it goes. Who looked at it before, and might type, looks no more."""
+        if len(console.viewers) >= MOST_VIEWERS:
+            await socket.close(NOT_REACHED, "As many look at this console as may.")
+            return
         if not view_only:
-            for other in [viewer for viewer, looks in console.viewers.items() if not looks]:
-                del console.viewers[other]
-                with contextlib.suppress(OSError):
-                    await other.close(TAKEN_OVER, "The console was opened elsewhere.")
+            await self._send_off(console)
         console.viewers[socket] = view_only
         try:
             await self._shown(console, socket, view_only=view_only)
-        except (NoWay, NoTunnel) as why:
+        except (NoWay, NoTunnel, NotUnderstood) as why:
             await socket.close(NOT_REACHED, str(why))
         except OmsError as why:
             await socket.close(NOT_REACHED, why.message)
@@ -187,72 +196,59 @@ class Consoles:
             console.left = time.monotonic()
 
     async def _shown(self, console: Console, socket: Socket, *, view_only: bool) -> None:
-        if console.kind != "vnc":
-            if console.terminal is None or console.terminal.over:
-                console.terminal = await self._terminal(console)
-            await console.terminal.show(socket, console.touch, view_only=view_only)
+        if console.kind == "vnc":
+            async with contextlib.AsyncExitStack() as channel:
+                reader, writer = await self._far_ends.screen(console, channel)
+                await both(outward(reader, socket), inward(socket, writer, console.touch, view_only=view_only))
             return
-        async with contextlib.AsyncExitStack() as channel:
-            reader, writer = await self._screen(console, channel)
-            await both(outward(reader, socket), inward(socket, writer, console.touch))
+        if console.terminal is None or console.terminal.over:
+            console.terminal = await self._far_ends.terminal(console)
+            console.terminal.recording = console.recording
+        await console.terminal.show(socket, console.touch, view_only=view_only)
 
-    async def _screen(self, console: Console, channel: contextlib.AsyncExitStack) -> tuple[Source, Sink]:
-        """The channel to a machine's screen, where that is now. Raises NoWay, NoTunnel, OmsError."""
-        screen = await self._caller.ask(console.host.id, FindScreen(console.uuid))
-        if screen.uuid != console.uuid:
-            raise FuncManError("Another machine is there now: set its screen up anew.")
-        connection = await self._ways.shared(console.host.id)
-        with reaching(f"The screen of {screen.name}", console.host.name):
-            if screen.socket:
-                reader, writer = await connection.open_unix_connection(screen.socket, encoding=None)
-            else:
-                reader, writer = await connection.open_connection("127.0.0.1", screen.port, encoding=None)
-        channel.callback(writer.close)
-        return reader, writer
+    async def _send_off(self, console: Console) -> None:
+        for viewer in [viewer for viewer, only_looks in console.viewers.items() if not only_looks]:
+            del console.viewers[viewer]
+            with contextlib.suppress(OSError):
+                await viewer.close(TAKEN_OVER, "The console was opened elsewhere.")
 
-    async def _terminal(self, console: Console) -> Terminal:
-        connection = await self._ways.own(console.host.id)
-        return await Terminal.begin(connection, None, "A terminal", console.host.name)
+    async def take_over(self, console: Console, session: Session) -> None:
+        """It is this session's from now on."""
+        console.session = session
+        console.left = time.monotonic()
+        await self._send_off(console)
 
-    async def _way(self, host_id: str) -> Way:
-        """Raises NoWay."""
-        host, private = await self._store.read(
-            lambda tx: (hosts.by_id(tx, host_id), hosts.ssh_private_key(tx, host_id))
-        )
-        if host is None or private is None:
-            raise NoWay("That host is not signed here any more.")
-        facts = _facts.decode(host.facts) if host.facts else HostFacts("")
-        name, _, port = facts.ssh_address.rpartition(":")
-        if not name or not host.ssh_host_keys:
-            raise NoWay(
-                f"{host.name} has no SSH server that OMS knows of: install openssh-server there, then start its "
-                "agent anew."
-            )
-        return Way(host.name, name.strip("[]"), int(port), private, tuple(host.ssh_host_keys.split("\n")))
-
-    # --- removing
+    # --- closing
 
     async def remove(self, console: Console, why: str = "The console was removed.") -> None:
         """Take it away from whoever looks at it, and its port from whoever would."""
         if self._all.pop(console.id, None) is None:
             return
-        if console.port is not None:
-            self._pools[console.kind].give_back(console.port)
-            self._closers.pop(console.id)()
+        self.shares.forget(console.id)
         for viewer in list(console.viewers):
             with contextlib.suppress(OSError):
                 await viewer.close(GONE, why)
-        await _ended(console)
-        log.info("console removed", id=console.id, why=why)
+        await self._end(console)
+        log.info("console closed", id=console.id, why=why)
+
+    async def _end(self, console: Console) -> None:
+        """What there is for it, here and on its host, is there no more."""
+        if console.port is not None:
+            self._pools[console.kind].give_back(console.port)
+            self._closers.pop(console.id)()
+        if console.terminal is not None:
+            await console.terminal.end()
+        if console.recording is not None:
+            await console.recording.close()
 
     async def forget(self, host: Host) -> None:
         """A host was removed: so is all that leads there."""
-        self._ways.cut(host.id)
+        self._far_ends.cut(host.id)
         for console in [console for console in self._all.values() if console.host.id == host.id]:
             await self.remove(console, "The host was removed.")
 
     async def watch(self) -> None:
-        """For ever: remove what is over."""
+        """For ever: close what is over."""
         told = time.monotonic()
         while True:
             await asyncio.sleep(LOOK_SECONDS)
@@ -296,6 +292,7 @@ class Consoles:
                 yield console, "Nobody looked at it."
 
     async def _touch(self) -> None:
+        """Who types in a console uses his session."""
         used = [console for console in self._all.values() if console.used]
         for console in used:
             console.used = False
@@ -304,13 +301,7 @@ class Consoles:
             await self._store.write(lambda tx: sessions.touch_all(tx, digests, now()))
 
     async def close(self) -> None:
-        """Remove all."""
+        """Close all."""
         for console in list(self._all.values()):
             await self.remove(console, "OMS is being stopped.")
-        await self._ways.close()
-
-
-async def _ended(console: Console) -> None:
-    """What runs for it on its host runs no more."""
-    if console.terminal is not None:
-        await console.terminal.end()
+        await self._far_ends.close()

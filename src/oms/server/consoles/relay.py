@@ -1,4 +1,5 @@
-"""Bytes to and fro between a browser's WebSocket and a channel of SSH, as they are: nothing here reads them.
+"""Bytes to and fro between a browser's WebSocket and a channel of SSH, as they are: but for viewers who
+may only look, nothing here reads them.
 
 Each side waits for the other, so what is on its way never grows: a browser that does not read stops the machine's
 screen, and nothing else.
@@ -7,6 +8,8 @@ screen, and nothing else.
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Protocol
+
+from oms.server.consoles.looking import OnlyLooks
 
 READ_BYTES = 256 * 1024
 Message = MutableMapping[str, Any]
@@ -84,10 +87,18 @@ async def outward(source: Source, socket: Socket) -> None:
         await socket.give(data)
 
 
-async def inward(socket: Socket, sink: Sink, used: Callable[[], None]) -> None:
-    """From the browser to the machine, to the end; `used` hears that somebody does something."""
+async def inward(socket: Socket, sink: Sink, used: Callable[[], None], *, view_only: bool) -> None:
+    """From the browser to a machine's screen, to the end; `used` hears that somebody does something.
+
+    Of one who may only look, what he does goes no further. Raises NotUnderstood.
+    """
+    looks = OnlyLooks() if view_only else None
     while (data := await socket.read()) is not None:
-        if isinstance(data, bytes):
+        if not isinstance(data, bytes):
+            continue
+        if looks is not None:
+            data = looks.let_through(data)
+        else:
             used()
-            sink.write(data)
-            await sink.drain()
+        sink.write(data)
+        await sink.drain()

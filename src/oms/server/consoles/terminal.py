@@ -11,6 +11,7 @@ from collections.abc import Callable
 import asyncssh
 import msgspec
 
+from oms.server.consoles.recording import Recording
 from oms.server.consoles.relay import READ_BYTES, Socket
 from oms.server.consoles.ways import reaching
 
@@ -44,8 +45,7 @@ class Terminal:
         self._viewers: set[Socket] = set()
         self._turn = asyncio.Lock()
         self._reading = asyncio.create_task(self._read())
-        self.heard: Callable[[bytes], None] = lambda _data: None
-        """Is told all that the program says, for a recording."""
+        self.recording: Recording | None = None
 
     @classmethod
     async def begin(
@@ -104,11 +104,14 @@ class Terminal:
             size = _size.decode(text)
             if 0 < size.columns <= MOST and 0 < size.rows <= MOST:
                 self._process.change_terminal_size(size.columns, size.rows)
+                if self.recording is not None:
+                    self.recording.resize(size.columns, size.rows)
 
     async def _read(self) -> None:
         with contextlib.suppress(asyncssh.Error, OSError):
             while data := await self._process.stdout.read(READ_BYTES):
-                self.heard(data)
+                if self.recording is not None:
+                    self.recording.hear(data)
                 async with self._turn:
                     self._keep(data)
                     await asyncio.gather(*(self._give(viewer, data) for viewer in self._viewers))

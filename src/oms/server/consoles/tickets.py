@@ -20,6 +20,37 @@ class Ticket(msgspec.Struct, frozen=True):
     until: float
 
 
+class Share(msgspec.Struct, frozen=True):
+    """A link by which others look on. `until` by the monotonic clock."""
+
+    console: str
+    until: float
+
+
+class Shares:
+    """The links that hold."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._given: dict[str, Share] = {}
+
+    def give(self, console: str, seconds: float) -> str:
+        """A new one: 192 random bits as text."""
+        self._given = {text: share for text, share in self._given.items() if self._clock() <= share.until}
+        text = secrets.token_urlsafe(24)
+        self._given[text] = Share(console, self._clock() + seconds)
+        return text
+
+    def find(self, text: str) -> str | None:
+        """The console that a link leads to; None where it leads nowhere any more."""
+        share = self._given.get(text)
+        return share.console if share is not None and self._clock() <= share.until else None
+
+    def forget(self, console: str) -> None:
+        """The links to a console lead nowhere from now on."""
+        self._given = {text: share for text, share in self._given.items() if share.console != console}
+
+
 class Tickets:
     """Those that nobody has used yet."""
 

@@ -46,9 +46,11 @@ _NOT_BUILT: Answered = (
 
 
 class Wanted(msgspec.Struct, frozen=True):
-    """A page asks for a ticket to the console at a port."""
+    """A page asks for a ticket to the console at a port, or of an id, or that a link leads to."""
 
-    port: int
+    port: int = 0
+    console: str = ""
+    share: str = ""
 
 
 class Given(msgspec.Struct, frozen=True):
@@ -114,16 +116,29 @@ class ConsoleDoor:
         try:
             wanted = msgspec.json.decode(await body(receive), type=Wanted)
         except (msgspec.MsgspecError, UnicodeError):
-            return 400, _TEXT, b'Send {"port": PORT}.'
-        try:
-            session = await self._sessions.check(bearer(_headers(scope)))
-        except AuthError as failure:
-            return 401, _TEXT, failure.message.encode()
-        console = self._consoles.at_port(wanted.port)
-        if console is None or console.session.digest != session.digest:
-            return 404, _TEXT, b"This session has no console at that port: it was closed, or never set up."
-        ticket = self._consoles.tickets.give(console.id)
-        return 200, _JSON, msgspec.json.encode(Given(ticket, console.kind, console.title, view_only=False))
+            return 400, _TEXT, b'Send {"port": PORT} or {"console": ID}.'
+        if wanted.share:
+            console = self._consoles.find(self._consoles.shares.find(wanted.share) or "")
+            if console is None:
+                return (
+                    404,
+                    _TEXT,
+                    b"This link leads nowhere any more: its time is over, or the console is closed.",
+                )
+        else:
+            try:
+                session = await self._sessions.check(bearer(_headers(scope)))
+            except AuthError as failure:
+                return 401, _TEXT, failure.message.encode()
+            console = self._wanted(wanted)
+            if console is None or console.session.digest != session.digest:
+                return 404, _TEXT, b"This session has no such console: it was closed, or never opened."
+        only_looks = bool(wanted.share)
+        ticket = self._consoles.tickets.give(console.id, view_only=only_looks)
+        return 200, _JSON, msgspec.json.encode(Given(ticket, console.kind, console.title, only_looks))
+
+    def _wanted(self, wanted: Wanted) -> Console | None:
+        return self._consoles.find(wanted.console) if wanted.console else self._consoles.at_port(wanted.port)
 
     # --- WebSockets
 

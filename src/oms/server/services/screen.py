@@ -27,7 +27,9 @@ handlers = Table()
 async def set_up_vnc_connection(op: api.SetUpVncConnection, desk: Desk) -> str:
     """At a port of its own."""
     with _told(f"{op.kvm_vm_name} on {op.server_hostname}"):
-        console = await desk.house.consoles.set_up("vnc", await desk.session(), op.server_hostname, op.kvm_vm_name)
+        console = await desk.house.consoles.open(
+            "vnc", await desk.session(), op.server_hostname, op.kvm_vm_name, at_port=True
+        )
     return str(console.port)
 
 

@@ -26,7 +26,7 @@ handlers = Table()
 async def set_up_ssh_connection(op: api.SetUpSshConnection, desk: Desk) -> str:
     """At a port of its own."""
     with _told(op.server_hostname):
-        console = await desk.house.consoles.set_up("ssh", await desk.session(), op.server_hostname)
+        console = await desk.house.consoles.open("ssh", await desk.session(), op.server_hostname, at_port=True)
     return str(console.port)
 
 

@@ -1,0 +1,113 @@
+"""consoleservices: consoles through the one address, and what administrators do with others'."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+
+from oms.contract import console as api
+from oms.contract.console import ListedConsole, OpenedConsole, Share
+from oms.contract.errors import AuthError, FuncManError, InUse, NotThere
+from oms.contract.operation import Permission
+from oms.server.consoles.console import Console
+from oms.server.consoles.desk import NEEDED, AlreadyMine, Anothers, NoSpot
+from oms.server.consoles.ways import NoTunnel, NoWay
+from oms.server.desk import Desk, Table
+
+handlers = Table()
+
+
+@handlers.handles(api.OpenConsole)
+async def open_console(op: api.OpenConsole, desk: Desk) -> OpenedConsole:
+    """Without a port of its own."""
+    if desk.role < NEEDED[op.kind]:
+        raise AuthError(f"A terminal on a host is for administrators; {desk.user} is {desk.role.name.lower()}.")
+    if (op.kind == "ssh") == bool(op.guest):
+        raise FuncManError("A terminal on a host (kind ssh) has no guest; every other console has one.")
+    with _told():
+        try:
+            console = await desk.house.consoles.open(
+                op.kind, await desk.session(), op.server_hostname, op.guest, guest_kind=op.guest_kind
+            )
+        except AlreadyMine as mine:
+            console = mine.console
+    return _opened(console)
+
+
+@handlers.handles(api.ListConsoles)
+async def list_consoles(op: api.ListConsoles, desk: Desk) -> list[ListedConsole]:
+    """The oldest first."""
+    return [_listed(console) for console in desk.house.consoles.all() if _may(console, desk)]
+
+
+@handlers.handles(api.CloseConsole)
+async def close_console(op: api.CloseConsole, desk: Desk) -> int:
+    """Whoever looks at it."""
+    await desk.house.consoles.remove(_found(op.console, desk))
+    return 0
+
+
+@handlers.handles(api.TakeOverConsole)
+async def take_over_console(op: api.TakeOverConsole, desk: Desk) -> OpenedConsole:
+    """Also one's own, from another session."""
+    console = _found(op.console, desk)
+    await desk.house.consoles.take_over(console, await desk.session())
+    return _opened(console)
+
+
+@handlers.handles(api.ShareConsole)
+async def share_console(op: api.ShareConsole, desk: Desk) -> Share:
+    """What is after `#` is in no log: browsers send it to nobody."""
+    console = _found(op.console, desk)
+    seconds = op.minutes * 60
+    link = desk.house.consoles.shares.give(console.id, seconds)
+    until = (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return Share(f"{_page(console)}#share={link}", until)
+
+
+def _found(console_id: str, desk: Desk) -> Console:
+    console = desk.house.consoles.find(console_id)
+    if console is None or not _may(console, desk):
+        raise NotThere(f"No console {console_id} is open: list_consoles lists those that are.")
+    return console
+
+
+def _may(console: Console, desk: Desk) -> bool:
+    return desk.role >= Permission.ADMIN or console.session.user == desk.user
+
+
+def _opened(console: Console) -> OpenedConsole:
+    return OpenedConsole(console.id, console.title, _page(console))
+
+
+def _page(console: Console) -> str:
+    return f"/console/{'vnc' if console.kind == 'vnc' else 'terminal'}.html?console={console.id}"
+
+
+def _listed(console: Console) -> ListedConsole:
+    return ListedConsole(
+        id=console.id,
+        kind=console.kind,
+        host=console.host.name,
+        guest=console.guest,
+        user=console.session.user,
+        port=console.port or 0,
+        since=datetime.fromtimestamp(console.set_up, UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        viewers=len(console.viewers),
+        recorded=console.recording is not None,
+    )
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
+    except Anothers as why:
+        other = why.console
+        raise InUse(
+            f"{other.session.user} has that console open: take_over_console {other.id} makes it yours.",
+            console=other.id,
+        ) from why
+    except NoSpot as why:
+        raise FuncManError("As many consoles are open as may be: close some.") from why
+    except (NoWay, NoTunnel) as why:
+        raise FuncManError(str(why)) from why

@@ -1,12 +1,17 @@
 """What a page does, without a browser: a ticket for a SESSID, and the WebSocket that it opens."""
 
+import contextlib
 import json
+import re
 import ssl
+import time
 import urllib.error
 import urllib.request
 from typing import Any
 
+import pytest
 from websockets import Origin
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 TRUSTING = ssl.create_default_context()
@@ -18,11 +23,14 @@ def get(port: int, path: str, **headers: str) -> tuple[int, dict[str, str], byte
     return _asked(urllib.request.Request(f"https://127.0.0.1:{port}{path}", headers=headers))
 
 
-def ask_ticket(pages: int, sessid: str, port: int, *, path: str = "/ticket", origin: str = "") -> tuple[int, Any]:
-    """Status, and the ticket's JSON or the words of a refusal."""
+def ask_ticket(
+    pages: int, sessid: str, wanted: int | dict[str, str], *, path: str = "/ticket", origin: str = ""
+) -> tuple[int, Any]:
+    """Status, and the ticket's JSON or the words of a refusal. `wanted`: the port of a console, or a `console` or
+    `share`."""
     request = urllib.request.Request(
         f"https://127.0.0.1:{pages}{path}",
-        json.dumps({"port": port}).encode(),
+        json.dumps({"port": wanted} if isinstance(wanted, int) else wanted).encode(),
         {"Authorization": f"Bearer {sessid}", "Origin": origin or f"https://127.0.0.1:{pages}"},
     )
     status, _, body = _asked(request)
@@ -50,6 +58,35 @@ def open_socket(
         open_timeout=20,
         close_timeout=5,
     )
+
+
+def said(socket: ClientConnection, pattern: str, seconds: float = 10) -> str:
+    """What a terminal says until the pattern is in it."""
+    text, end = "", time.monotonic() + seconds
+    while not re.search(pattern, text):
+        try:
+            data = socket.recv(timeout=max(end - time.monotonic(), 0.1))
+        except (ConnectionClosed, TimeoutError) as over:
+            raise AssertionError(f"no {pattern!r} was said, only {text!r}") from over
+        assert isinstance(data, bytes)
+        text += data.decode(errors="replace")
+    return text
+
+
+def closed(socket: ClientConnection, seconds: float = 5) -> int | None:
+    """Read to the end; the code it was closed with."""
+    end = time.monotonic() + seconds
+    with contextlib.suppress(ConnectionClosed):
+        while True:
+            socket.recv(timeout=max(end - time.monotonic(), 0.1))
+    return socket.close_code
+
+
+def not_let_in(port: int, paper: str, *, pages: int, path: str = "/", origin: str = "") -> int:
+    """The status by which a WebSocket is refused."""
+    with pytest.raises(InvalidStatus) as refusal, open_socket(port, paper, pages=pages, path=path, origin=origin):
+        pass
+    return refusal.value.response.status_code
 
 
 def _asked(request: urllib.request.Request) -> tuple[int, dict[str, str], bytes]:

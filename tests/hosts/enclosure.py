@@ -82,6 +82,7 @@ def cover(root: Path) -> None:
     for name, place in COVERED.items():
         (root / name).mkdir(parents=True, exist_ok=True)
         subprocess.run(["mount", "--bind", str(root / name), place], check=True)
+    Path("/run/lock").mkdir(exist_ok=True)  # where /var/lock leads: libvirt locks consoles there
 
 
 if __name__ == "__main__":

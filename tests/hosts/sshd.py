@@ -19,8 +19,8 @@ START_S = 10.0
 class PrivateSshd:
     """`with PrivateSshd(directory, libvirtd) as sshd:` has one at 127.0.0.1, port `sshd.port`."""
 
-    def __init__(self, directory: Path, libvirtd: PrivateLibvirtd) -> None:
-        """It runs where `libvirtd` does, whose machines' sockets are seen from nowhere else."""
+    def __init__(self, directory: Path, libvirtd: PrivateLibvirtd | None = None) -> None:
+        """With a `libvirtd`, it runs where that does, whose machines' sockets are seen from nowhere else."""
         self.directory, self.port = directory, free_port()
         self.keys = directory / "authorized_keys"
         self._libvirtd = libvirtd
@@ -37,7 +37,8 @@ class PrivateSshd:
 
     def __enter__(self) -> "PrivateSshd":
         self.directory.mkdir(parents=True, exist_ok=True)
-        (self._libvirtd.root / "run/sshd").mkdir(exist_ok=True)  # where it shuts its unprivileged half in
+        run = self._libvirtd.root / "run" if self._libvirtd else Path("/run")
+        (run / "sshd").mkdir(exist_ok=True)  # where it shuts its unprivileged half in
         self.new_key()
         self.start()
         return self
@@ -70,7 +71,9 @@ class PrivateSshd:
         ]
         config.write_text("\n".join(lines) + "\n")
         with (self.directory / "log").open("ab") as log:
-            command = self._libvirtd.inside("/usr/sbin/sshd", "-D", "-e", "-f", str(config))
+            command = ["/usr/sbin/sshd", "-D", "-e", "-f", str(config)]
+            if self._libvirtd is not None:
+                command = self._libvirtd.inside(*command)
             self._process = subprocess.Popen(command, stderr=log)
         end = time.monotonic() + START_S
         while time.monotonic() < end:
@@ -82,7 +85,8 @@ class PrivateSshd:
     def stop(self) -> None:
         """End it; connections that are there go on."""
         if self._process is not None:
-            os.kill(only_child(self._process.pid), signal.SIGTERM)
+            pid = self._process.pid
+            os.kill(pid if self._libvirtd is None else only_child(pid), signal.SIGTERM)
             self._process.wait(10)
             self._process = None
 

@@ -12,9 +12,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 PASSWORD = "a test's password"
 NAME = "node1"
@@ -104,6 +104,7 @@ class Stack:
     """The processes. `with Stack(directory, libvirt_uri) as oms:` has a signed, connected host called node1."""
 
     server_program: tuple[str, ...] = ("-m", "oms")
+    server_settings: ClassVar[Mapping[str, str]] = {}
 
     def __init__(
         self, directory: Path, libvirt_uri: str, *, under: Sequence[str] = (), **agent_settings: str
@@ -132,6 +133,7 @@ class Stack:
             "OMS_AGENT_NETWORK_ROOT": str(directory / "network"),
             "OMS_AGENT_REJOIN_AFTER": "1",
             "OMS_AGENT_RECONNECT_DELAY": "0.2",
+            **{f"OMS_{name.upper()}": value for name, value in self.server_settings.items()},
             **{f"OMS_AGENT_{name.upper()}": value for name, value in agent_settings.items()},
         }
 
@@ -235,6 +237,19 @@ class Stack:
     def caller(self, timeout: float = 90) -> Caller:
         """A client of its own, logged in."""
         return Caller(self.port, timeout).log_in()
+
+    def add_user(self, name: str, role: str) -> None:
+        """Another user; the password is `some words of NAME`."""
+        command = [sys.executable, "-m", "oms", "admin", "add-user", name, "--role", role, "--password"]
+        done = subprocess.run(
+            [*command, "--data", str(self.directory)],
+            input=f"some words of {name}\n",
+            text=True,
+            check=True,
+            capture_output=True,
+        )
+        assert f"{name} may log in as {role}" in done.stdout
+        assert "password" not in done.stdout
 
     def wait_for_server(self, seconds: float = START_S) -> None:
         """Until it takes calls."""

@@ -4,8 +4,6 @@ HTTPS, server, bus and agent, on a real libvirtd and real qemu."""
 import contextlib
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -344,23 +342,10 @@ def users(oms: Stack) -> Iterator[dict[str, Caller]]:
     with contextlib.ExitStack() as ends:
         made = {}
         for name, role in USERS.items():
-            _add_user(oms.directory, name, role)
+            oms.add_user(name, role)
             made[role] = ends.enter_context(contextlib.closing(Caller(oms.port)))
             made[role].log_in(name, f"some words of {name}")
         yield made
-
-
-def _add_user(data: Path, name: str, role: str) -> None:
-    command = [sys.executable, "-m", "oms", "admin", "add-user", name, "--role", role, "--password"]
-    done = subprocess.run(
-        [*command, "--data", str(data)],
-        input=f"some words of {name}\n",
-        text=True,
-        check=True,
-        capture_output=True,
-    )
-    assert f"{name} may log in as {role}" in done.stdout
-    assert "password" not in done.stdout
 
 
 @pytest.mark.parametrize("role", USERS.values())

@@ -2,18 +2,16 @@
 
 import contextlib
 import json
-import re
 import socket as sockets
 import time
 from collections.abc import Callable, Iterator
 
 import libvirt
 import pytest
-from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection
 
 from tests.hosts import browser_socket
-from tests.hosts.browser_socket import ask_ticket, open_socket, ticket
+from tests.hosts.browser_socket import ask_ticket, closed, not_let_in, open_socket, said, ticket
 from tests.hosts.guests import domain_xml
 from tests.hosts.kvm_machines import emptied
 from tests.hosts.libvirtd import PrivateLibvirtd
@@ -127,32 +125,6 @@ class Bytes:
             self._left += data
         taken, self._left = self._left[:count], self._left[count:]
         return taken
-
-
-def said(socket: ClientConnection, pattern: str, seconds: float = 10) -> str:
-    """What a terminal says until the pattern is in it."""
-    text, end = "", time.monotonic() + seconds
-    while not re.search(pattern, text):
-        data = socket.recv(timeout=max(end - time.monotonic(), 0.1))
-        assert isinstance(data, bytes)
-        text += data.decode(errors="replace")
-    return text
-
-
-def closed(socket: ClientConnection, seconds: float = 5) -> int | None:
-    """Read to the end; the code it was closed with."""
-    end = time.monotonic() + seconds
-    with contextlib.suppress(ConnectionClosed):
-        while True:
-            socket.recv(timeout=max(end - time.monotonic(), 0.1))
-    return socket.close_code
-
-
-def not_let_in(port: int, paper: str, *, pages: int, origin: str = "") -> int:
-    """The status by which a WebSocket is refused."""
-    with pytest.raises(InvalidStatus) as refusal, open_socket(port, paper, pages=pages, origin=origin):
-        pass
-    return refusal.value.response.status_code
 
 
 def test_a_screen_is_set_up_seen_listed_checked_and_removed(

@@ -52,6 +52,19 @@ class PrivateSshd:
         key.unlink(missing_ok=True)
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
 
+    def fingerprint(self) -> str:
+        """Of its key, as ssh-keygen shows it, and the key's kind."""
+        key = self.directory / "ssh_host_ed25519_key.pub"
+        shown = subprocess.run(
+            ["ssh-keygen", "-lf", key], check=True, capture_output=True, text=True
+        ).stdout.split()
+        return f"{shown[1]} ssh-ed25519"
+
+    @property
+    def runs(self) -> bool:
+        """Whether it is started."""
+        return self._process is not None
+
     def start(self, *settings: str) -> None:
         """Listen; `settings` stand before all others, so they count."""
         config = self.directory / "sshd_config"

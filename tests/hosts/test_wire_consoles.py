@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import signal
 import socket as sockets
 import time
 from collections.abc import Callable, Iterator
@@ -314,21 +315,26 @@ def test_a_terminal_runs_commands_takes_its_size_and_comes_back(oms: Stack, call
     )
 
 
-def test_a_server_that_shows_another_key_is_not_gone_to(oms: Stack, caller: Caller, sshd: PrivateSshd) -> None:
-    old = (sshd.directory / "ssh_host_ed25519_key").read_bytes()
+def test_a_server_that_shows_another_key_is_gone_to_once_that_was_said(
+    oms: Stack, caller: Caller, sshd: PrivateSshd
+) -> None:
     sshd.stop()
     try:
         assert "cannot be reached" in refused("SSHRemoteSetUpError", lambda: terminal(caller))
         sshd.new_key()
         sshd.start()
         assert "not known by the key" in refused("SSHRemoteSetUpError", lambda: terminal(caller))
+        oms.kill("agent", signal.SIGTERM)
+        oms.processes["agent"].wait(20)
+        oms.start("agent")  # which looks at its host's keys when it starts
+        oms.wait_for_host(caller)
+        assert "not known by the key" in refused("SSHRemoteSetUpError", lambda: terminal(caller))
+        (fingerprint,) = caller.call("sshservices", "trust_host_keys", caller.sessid, 0, NAME)
+        assert fingerprint == sshd.fingerprint()
+        assert terminal(caller)
     finally:
-        sshd.stop()
-        key = sshd.directory / "ssh_host_ed25519_key"
-        key.write_bytes(old)
-        key.chmod(0o600)
-        sshd.start()
-    assert terminal(caller)
+        if not sshd.runs:
+            sshd.start()
 
 
 def test_a_host_that_forbids_it_says_so(

@@ -236,6 +236,13 @@ def consoles(tour: Tour) -> None:
     assert tour.call("sshservices.list_session_ssh_connections") == []
     assert tour.refused("sshservices.check_session_ssh_connection", 6900).name == "SSHConnectionCheckError"
     assert tour.call("sshservices.remove_session_ssh_connections") == 0
+    assert tour.refused("sshservices.trust_host_keys", NAME).name == "SSHRemoteSetUpError"
+    nothing = "0" * 32
+    assert tour.refused("consoleservices.open_console", NAME, "ssh").name == "FuncManError"
+    assert tour.refused("consoleservices.open_console", NAME, "tty", "x").error["data"]["parameter"] == "kind"
+    assert tour.call("consoleservices.list_consoles") == []
+    for method in ("close_console", "take_over_console", "share_console"):
+        assert tour.refused(f"consoleservices.{method}", nothing).error["data"]["reason"] == "not_there"
 
 
 def network(tour: Tour, place: Place) -> None:

@@ -104,3 +104,14 @@ class CheckSessionSshConnection(ServerOperation[str], frozen=True):
     """See that this session's terminal at a port can be opened: OMS gets into the host; answers "0"."""
 
     port: SshPort
+
+
+@operation(SERVICE, Permission.ADMIN, changes=True, raises=(SSHRemoteSetUpError,))
+class TrustHostKeys(ServerOperation[list[str]], frozen=True):
+    """Know a host's SSH server by the keys that its agent tells of now; answers their fingerprints.
+
+    They are kept from the signing on, and a server that shows others is not gone to: this is for an administrator
+    who has given the host new keys.
+    """
+
+    server_hostname: Hostname

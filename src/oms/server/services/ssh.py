@@ -1,5 +1,7 @@
 """sshservices: terminals on hosts, at ports of OMS."""
 
+import base64
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -18,6 +20,8 @@ from oms.server.consoles.console import Console
 from oms.server.consoles.desk import AlreadyMine, Anothers, NoSpot
 from oms.server.consoles.ways import NoTunnel, NoWay
 from oms.server.desk import Desk, Table
+from oms.server.services.func import facts_of
+from oms.server.store import hosts
 
 handlers = Table()
 
@@ -58,6 +62,27 @@ async def check_session_ssh_connection(op: api.CheckSessionSshConnection, desk: 
         f"This session has no terminal at port {op.port}: list_session_ssh_connections lists those that it has.",
         port=op.port,
     )
+
+
+@handlers.handles(api.TrustHostKeys)
+async def trust_host_keys(op: api.TrustHostKeys, desk: Desk) -> list[str]:
+    """From what the agent said over the bus, where it has shown that it is this host's."""
+    host = await desk.house.fleet.host(op.server_hostname)
+    kept = await desk.house.store.read(lambda tx: hosts.by_id(tx, host.id))
+    keys = facts_of(kept).ssh_host_keys if kept else ()
+    if not keys:
+        raise SSHRemoteSetUpError(
+            f"The agent of {host.name} has found no SSH server there: install openssh-server."
+        )
+    await desk.house.store.write(lambda tx: hosts.pin_ssh(tx, host.id, keys, anew=True))
+    return [_fingerprint(key) for key in keys]
+
+
+def _fingerprint(key: str) -> str:
+    """As `ssh-keygen -l` shows it."""
+    kind, _, body = key.partition(" ")
+    digest = base64.b64encode(hashlib.sha256(base64.b64decode(body)).digest()).decode().rstrip("=")
+    return f"SHA256:{digest} {kind}"
 
 
 async def _mine(desk: Desk) -> list[Console]:

@@ -68,15 +68,7 @@ async def assembled(
     metrics = MetricsPage(store, wire, own)
     work = Jobs(store, caller, reads.changed, own.job_ended)
     fleet = Fleet(store, caller, reads, work)
-    consoles = Consoles(
-        store,
-        fleet,
-        FarEnds(store, caller),
-        config.lifetime,
-        ports=ports,
-        pools=config.console_ports,
-        recordings=config.recordings,
-    )
+    consoles = _consoles(config, store, caller, fleet, ports)
     house = House(
         store=store,
         sessions=Sessions(store, config.lifetime),
@@ -115,6 +107,18 @@ async def assembled(
         await house.fleet.close()
         await work.close()
         audit.close()
+
+
+def _consoles(config: ServerConfig, store: Store, caller: Caller, fleet: Fleet, ports: Ports) -> Consoles:
+    return Consoles(
+        store,
+        fleet,
+        FarEnds(store, caller),
+        config.lifetime,
+        ports=ports,
+        pools=config.console_ports,
+        recordings=config.recordings,
+    )
 
 
 def _console_door(config: ServerConfig, house: House, audit: Audit) -> ConsoleDoor:

@@ -4,7 +4,7 @@ import shutil
 import sys
 from collections.abc import Callable
 
-from bench import calls, containers, costs, jobs, machine, machines, stats, templates
+from bench import calls, containers, costs, jobs, machine, machines, rootfs, stats, templates
 from bench.figures import HEAD
 from bench.setting import MACHINES, Setting, prepared
 from tests.hosts.libvirtd import why_not
@@ -19,6 +19,7 @@ PARTS: dict[str, Callable[[Setting], None]] = {
     "jobs": jobs.jobs,
     "audit": costs.audit,
     "templates": templates.templates,
+    "rootfs": rootfs.rootfs,
     "stats": stats.stats,
     "memory": costs.memory,
 }

@@ -16,11 +16,11 @@ import msgspec
 
 from oms.agent import placing
 from oms.agent.context import Host
-from oms.agent.guests.containers import Containers, ContainerSettings, NewContainer
+from oms.agent.guests.containers import Containers, ContainerSettings, NewContainer, outside
 from oms.agent.host import process, space
 from oms.agent.host.stoppable import Progress, in_thread
 from oms.agent.leases import Holder
-from oms.agent.rootfs import catalogue, conditions, unpacked
+from oms.agent.rootfs import catalogue, conditions, terminals, unpacked
 from oms.agent.rootfs.catalogue import Template
 from oms.agent.tarballs import unpacking
 from oms.agent.tarballs.owners import Owners
@@ -86,6 +86,9 @@ async def _fill(plan: Plan, name: str, host: Host, containers: Containers) -> No
                 if await _filled(template, found, place, host, containers):
                     break
         await unpack(name, host, containers, job, lambda share: job.progress(_written(share)))
+    ids = containers.capabilities.ids
+    with placing.told(place):
+        await asyncio.to_thread(terminals.settle, place, (outside(ids, "user", 0), outside(ids, "group", 0)))
     await sync(place)
 
 

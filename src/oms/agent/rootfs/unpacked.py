@@ -10,6 +10,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import secrets
 import shutil
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -38,7 +39,7 @@ def place_of(containers: Containers, template: Template) -> Path:
 
 async def can_clone(containers: Containers, place: Path) -> bool:
     """Whether files beside the containers can be copied into `place` by reference. Raises OSError."""
-    return await asyncio.to_thread(_can_clone, durable.own_directory(containers.home / PLACE), place)
+    return await asyncio.to_thread(_can_clone, containers.home, place)
 
 
 async def ready(containers: Containers, template: Template, write: Write) -> Path:
@@ -49,8 +50,9 @@ async def ready(containers: Containers, template: Template, write: Write) -> Pat
     place = place_of(containers, template)
     if not await asyncio.to_thread(place.is_dir):
         await asyncio.to_thread(forget, containers, template.name)
+        durable.own_directory(place.parent)
         half = place.with_name(f"{place.name}{HALF}")
-        half.mkdir(mode=0o700, parents=True)
+        half.mkdir(mode=0o700)
         try:
             await write(half)
         except BaseException:
@@ -82,8 +84,8 @@ def forget(containers: Containers, name: str) -> None:
 
 
 def _can_clone(source: Path, target: Path) -> bool:
-    probes = source / PROBE, target / PROBE
-    flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    probes = [directory / f"{PROBE}-{secrets.token_hex(8)}" for directory in (source, target)]
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     with contextlib.ExitStack() as opened:
         files = []
         for probe in probes:

@@ -19,6 +19,7 @@ def containers(tour: Tour) -> None:
         ("suspend_vm", (129,)),
         ("resume_vm", (129,)),
         ("set_autostart_vm", (129, True)),
+        ("migrate_vm", (129, "node2")),
         ("list_templates", ()),
         ("parse_template_for_vm", ("templatename", "virtual_machine.example.com")),
         ("deploy_template_for_vm", ("templatename", "virtual_machine.example.com", {})),

@@ -13,6 +13,8 @@ from oms.agent.netinterface import handlers as netinterface
 from oms.agent.ovz import description as ovz_description
 from oms.agent.ovz import handlers as ovz
 from oms.agent.ovz import power as ovz_power
+from oms.agent.ovz.moving import leaving as ovz_leaving
+from oms.agent.ovz.moving import receiving as ovz_receiving
 from oms.agent.passage import handlers as passage
 from oms.agent.rootfs import arriving as rootfs_arriving
 from oms.agent.rootfs import handlers as rootfs
@@ -27,6 +29,7 @@ ROOMS = (
     netinterface,
     kvmplusovz,
     rootfs, rootfs_arriving,
+    ovz_leaving, ovz_receiving,
 )  # fmt: skip
 
 handlers: Handlers[Host] = Handlers()

@@ -8,6 +8,9 @@ from msgspec import Meta
 from oms.contract.errors import AlreadyThere, NoMemory, NoSpace, NotSupported, NotThere, Unusable, WireError
 from oms.contract.kvm import SERVICE as KVM
 from oms.contract.operation import HostOperation, Permission, Service, operation
+from oms.contract.ovz import SERVICE as OVZ
+from oms.contract.ovz.migration import OpenVZMigrationNotCapable
+from oms.contract.types import ContainerId
 
 SERVICE = Service("agent", "Agent", "Between OMS and its agents.")
 
@@ -205,8 +208,30 @@ class ReceiveMachine(HostOperation[int], frozen=True):
     certificate: str
 
 
-INTERNAL: tuple[type[Any], ...] = (Hello, AskJobs, CancelJob, SendFile, WhereGate, ReceiveMachine)
+@operation(
+    SERVICE,
+    Permission.ADMIN,
+    timeout=300,
+    changes=True,
+    target="container_id",
+    lane=OVZ,
+    raises=(OpenVZMigrationNotCapable,),
+)
+class ReceiveContainer(HostOperation[int], frozen=True):
+    """Take a container that comes from another host: `certificate` (PEM) is by which that is known, `job` its job.
+
+    Answered with 0 as soon as this host listens for it.
+    """
+
+    container_id: ContainerId
+    job: str
+    certificate: str
+
+
+INTERNAL: tuple[type[Any], ...] = (
+    Hello, AskJobs, CancelJob, SendFile, WhereGate, ReceiveMachine, ReceiveContainer,
+)  # fmt: skip
 """All that OMS asks of its agents by itself."""
 
-JOBS: tuple[type[HostOperation[Any]], ...] = (ReceiveMachine,)
+JOBS: tuple[type[HostOperation[Any]], ...] = (ReceiveMachine, ReceiveContainer)
 """Those of them that are jobs: what one host does because another has a job that needs it."""

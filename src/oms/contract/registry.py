@@ -35,6 +35,7 @@ from oms.contract.kvm import (
 from oms.contract.operation import Operation, Service
 from oms.contract.ovz import arrivals as ovz_arrivals
 from oms.contract.ovz import description as ovz_description
+from oms.contract.ovz import migration as ovz_migration
 from oms.contract.ovz import power as ovz_power
 from oms.contract.ovz import templates as ovz_templates
 
@@ -43,7 +44,7 @@ Methods = dict[str, type[Operation[Any]]]
 MODULES: tuple[ModuleType, ...] = (
     auth, func, kvm, description, devices, images, install, power, snapshots, templates, arrivals, screen,
     migration,
-    kvmplusovz,
+    kvmplusovz, ovz_migration,
     ovz, ovz_description, ovz_power, ovz_templates, ovz_arrivals,
     ssh, console, iso, lvm, netinterface, stats, tag, task, user,
 )  # fmt: skip

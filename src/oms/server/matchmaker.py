@@ -21,9 +21,10 @@ from oms.contract.errors import (
     OmsError,
     ParameterMismatch,
 )
-from oms.contract.internal import Gate, ReceiveMachine, WhereGate
+from oms.contract.internal import Gate, ReceiveContainer, ReceiveMachine, WhereGate
 from oms.contract.kvm.migration import MigrateVm
 from oms.contract.operation import HostOperation
+from oms.contract.ovz import migration as ovz
 from oms.contract.registry import OF_JOBS
 from oms.server.desk import House
 from oms.server.jobs import answered
@@ -49,7 +50,10 @@ MOVES: dict[type[HostOperation[Any]], Move] = {
         lambda op: op.target_hostname,
         ReceiveMachine,
         lambda op, there: op.kvm_vm_name.lower() in (there.kvm_vm_name.lower(), there.uuid),
-    )
+    ),
+    ovz.MigrateVm: Move(
+        lambda op: op.server2_hostname, ReceiveContainer, lambda op, there: op.container_id == there.container_id
+    ),
 }
 
 

@@ -1,0 +1,97 @@
+"""A container on its way to another host, while each of the agents crashes at every step: it is in one place."""
+
+import os
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from oms.agent.ovz.moving import leaving
+from oms.contract.errors import OmsError
+from tests.hosts.container_moves import CTID, StepwiseJob, TwoHosts, side_has, side_runs
+from tests.hosts.lxc_path import attached, lxc_path, why_not
+from tests.hosts.trees import seen
+
+pytestmark = [
+    pytest.mark.hosts,
+    # An agent that crashes leaves its sockets to the system, which here is the garbage collector.
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("rsync"), reason="needs root and rsync"),
+]
+
+
+@pytest.fixture
+async def hosts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[TwoHosts]:
+    if reason := why_not():
+        pytest.skip(reason)
+    monkeypatch.setattr(leaving, "AGAIN_SECONDS", 0.05)
+    with lxc_path() as here, lxc_path() as there:
+        both = await TwoHosts.on(here, there, tmp_path)
+        yield both
+        await both.close()
+
+
+async def test_a_running_container_moves_with_all_that_it_has(hosts: TwoHosts) -> None:
+    await hosts.make()
+    before = seen(hosts.here.home / CTID / "rootfs/data", hosts.here.capabilities.ids)
+    attached(hosts.here.home, CTID, "/bin/sh", "-c", "echo while it ran > /root/mark")
+    assert await hosts.move() == 0
+    assert await hosts.settled() is None
+    assert not await side_has(hosts.here)
+    assert await side_runs(hosts.there)
+    moved = await hosts.there.find(CTID)
+    assert (moved.settings.hostname, moved.settings.memory_kb, moved.settings.onboot) == (
+        "moved.example.org", 64 * 1024, True,
+    )  # fmt: skip
+    assert seen(hosts.there.home / CTID / "rootfs/data", hosts.there.capabilities.ids) == before
+    assert attached(hosts.there.home, CTID, "/bin/cat", "/root/mark") == "while it ran"
+    assert hosts.job_here.notes["downtime"].endswith(" s")
+
+
+async def test_the_agent_it_leaves_may_crash_at_every_step(hosts: TwoHosts) -> None:
+    ended = await _crash_everywhere(hosts, lambda point: hosts.move(crash_here=point), lambda: hosts.job_here)
+    assert len(ended) > 10
+    assert ended == sorted(ended), "once it is certain that it goes, nothing brings it back"
+    assert set(ended) == {False, True}
+
+
+async def test_the_agent_it_comes_to_may_crash_at_every_step(hosts: TwoHosts) -> None:
+    ended = await _crash_everywhere(hosts, lambda point: hosts.move(crash_there=point), lambda: hosts.job_there)
+    assert len(ended) > 20
+    assert set(ended) == {False, True}
+
+
+async def _crash_everywhere(
+    hosts: TwoHosts, move: Callable[[int], Awaitable[int]], crashing: Callable[[], StepwiseJob]
+) -> list[bool]:
+    """At the first step, then at the second, until none is left; each time it is in one place, whole, and runs.
+    Answers whether it moved, each time."""
+    ended: list[bool] = []
+    for point in range(1, 100):
+        await hosts.make()
+        before = seen(hosts.here.home / CTID / "rootfs/data", hosts.here.capabilities.ids)
+        try:
+            await move(point)
+            moved = True
+        except OmsError:
+            moved = False
+        await hosts.settled()
+        await _is_in_one_place(hosts, before, moved=moved)
+        was_hit = crashing().resumed
+        await hosts.unmake()
+        if not was_hit:
+            return ended
+        ended.append(moved)
+    raise AssertionError("it never came to its end")
+
+
+async def _is_in_one_place(hosts: TwoHosts, before: dict[str, Any], *, moved: bool) -> None:
+    it_is, it_is_not = (hosts.there, hosts.here) if moved else (hosts.here, hosts.there)
+    assert not await side_has(it_is_not)
+    assert await side_runs(it_is)
+    assert (await it_is.find(CTID)).settings.onboot
+    assert seen(it_is.home / CTID / "rootfs/data", it_is.capabilities.ids) == before
+    for side in (hosts.here, hosts.there):
+        assert [left.name for left in side.home.glob(".staging/*")] == []

@@ -23,12 +23,12 @@ _FULL = ("No space left on device", "Disk quota exceeded")
 # What has changed is told by size and time, to the nanosecond, which rsync looks at only when it is asked to.
 _SENDER = (
     "--archive", "--hard-links", "--acls", "--xattrs", "--sparse", "--no-devices", "--numeric-ids", "--delete",
-    "--no-inc-recursive", "--one-file-system", "--modify-window=-1",
+    "--no-inc-recursive", "--modify-window=-1",
 )  # fmt: skip
 # What a sender with those arguments asks a receiver to be started with; said here, and not by it. After `e.` stand
 # the abilities of the sender that may be used: those that every rsync of the last ten years has.
 _RECEIVER = (
-    "--server", "-lHogtpAXrxSe.LsfxC", "-@-1", "--specials", "--delete", "--numeric-ids", ".", f"{confined.TREE}/",
+    "--server", "-lHogtpAXrSe.LsfxC", "-@-1", "--specials", "--delete", "--numeric-ids", ".", f"{confined.TREE}/",
 )  # fmt: skip
 # rsync wants to start what it speaks to. What it starts is this: the two directions of the socket, until the other
 # side ends its own.

@@ -108,7 +108,7 @@ async def _planned(ctid: str, containers: Containers) -> Plan:
 
 async def _used_kb(container: Container) -> int:
     """What its files take."""
-    words = ["du", "--summarize", "--one-file-system", "--block-size=1K", "--", str(container.rootfs)]
+    words = ["du", "--summarize", "--block-size=1K", "--", str(container.rootfs)]
     done = await process.run(words, timeout=None)
     number = done.stdout.split()[:1]
     if not number or not number[0].isdigit():

@@ -1,6 +1,7 @@
 """See what runs containers on this host: OpenVZ where its kernel has it, else LXC where that is installed."""
 
 import os
+import shutil
 from pathlib import Path
 
 import structlog
@@ -19,9 +20,17 @@ async def found(config: AgentConfig) -> Containers | None:
     if config.containers == "never":
         return None
     if config.containers == "openvz" or (config.containers == "auto" and OPENVZ.exists()):
-        log.warning("no containers can run here", why="OpenVZ is not driven yet")
-        return None
+        return await _openvz()
     return await _lxc(config)
+
+
+async def _openvz() -> Containers | None:
+    from oms.agent.guests.vzctl import VzContainers
+
+    if not shutil.which("vzctl") or not shutil.which("vzlist"):
+        log.warning("no containers can run here", why="vzctl and vzlist are not installed", do="install vzctl")
+        return None
+    return VzContainers()
 
 
 async def _lxc(config: AgentConfig) -> Containers | None:

@@ -1,0 +1,77 @@
+"""What happens to containers, told to who listens: OpenVZ tells nobody, so while somebody listens it is asked
+every few seconds, and at once after a change of ours."""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from oms.agent.guests import Change
+from oms.contract.errors import OmsError
+
+log = structlog.get_logger("oms.agent.guests")
+LOOK_SECONDS = 5.0
+
+
+class Watching:
+    """Who listens, and what was seen last. `look`: which containers there are, and which of them run."""
+
+    def __init__(self, look: Callable[[], Awaitable[dict[str, bool]]]) -> None:
+        self._look = look
+        self._listeners: list[Callable[[Change], None]] = []
+        self._now = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def listen(self, callback: Callable[[Change], None]) -> Callable[[], None]:
+        """Call back in the event loop at each change. Answers the function that ends it."""
+        self._listeners.append(callback)
+        if self._task is None:
+            self._task = asyncio.create_task(self._watch())
+
+        def end() -> None:
+            with contextlib.suppress(ValueError):
+                self._listeners.remove(callback)
+
+        return end
+
+    def look(self) -> None:
+        """Something was changed: look at once."""
+        self._now.set()
+
+    async def close(self) -> None:
+        """Look no more."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _watch(self) -> None:
+        before = await self._seen({})
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_SECONDS if self._listeners else None):
+                    await self._now.wait()
+            self._now.clear()
+            after = await self._seen(before)
+            for change in differences(before, after):
+                for listener in list(self._listeners):
+                    listener(change)
+            before = after
+
+    async def _seen(self, otherwise: dict[str, bool]) -> dict[str, bool]:
+        try:
+            return await self._look()
+        except OmsError as error:
+            log.warning("containers cannot be looked at", why=error.message)
+            return otherwise
+
+
+def differences(before: dict[str, bool], after: dict[str, bool]) -> list[Change]:
+    """What happened between two looks."""
+    found = [Change(ctid, ctid, "removed") for ctid in before if ctid not in after]
+    for ctid, runs in after.items():
+        if ctid not in before:
+            found.append(Change(ctid, ctid, "defined"))
+        if runs != before.get(ctid, False):
+            found.append(Change(ctid, ctid, "started" if runs else "stopped"))
+    return found

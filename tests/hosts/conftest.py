@@ -2,10 +2,11 @@
 
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Protocol
 
+import libvirt
 import pytest
 
 from tests.hosts import guest_agent
@@ -13,8 +14,10 @@ from tests.hosts.guest_agent import with_agent
 from tests.hosts.guest_image import GuestImage
 from tests.hosts.guest_image import guest_image as built_image
 from tests.hosts.guests import Guest, domain_xml
+from tests.hosts.kvm_machines import emptied
 from tests.hosts.libvirtd import PrivateLibvirtd, why_not
 from tests.hosts.ordeal import Ordeal, left_behind, prepared
+from tests.hosts.stack import Caller, Stack
 
 
 class MakeDomain(Protocol):
@@ -121,6 +124,28 @@ def make_domain(libvirtd: PrivateLibvirtd, guest_image: GuestImage, tmp_path: Pa
             return guest
 
         yield make
+
+
+@pytest.fixture
+def virt(libvirtd: PrivateLibvirtd) -> Iterator[libvirt.virConnect]:
+    """A connection to the run's libvirtd; whatever machines it has when the test ends are removed."""
+    with emptied(libvirtd.uri) as connection:
+        yield connection
+
+
+@pytest.fixture(scope="module")
+def oms(libvirtd: PrivateLibvirtd, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A whole OMS with the run's libvirtd for its host, as it is where nobody has set anything. A module that
+    wants another one makes its own, by this name."""
+    with Stack(tmp_path_factory.mktemp("oms"), libvirtd.uri) as stack:
+        yield stack
+
+
+@pytest.fixture
+def caller(oms: Stack) -> Iterator[Caller]:
+    """A client of that OMS, logged in as its administrator."""
+    with closing(oms.caller()) as made:
+        yield made
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ from oms.contract import lvm
 from oms.contract.errors import AlreadyThere, FuncManError, InUse, NoSpace, NotSupported, NotThere
 from tests.hosts import kvm_job
 from tests.hosts.kvm_job import Crash, RehearsedJob
-from tests.hosts.kvm_machines import connected, emptied, small_xml
+from tests.hosts.kvm_machines import connected, small_xml
 from tests.hosts.libvirtd import PrivateLibvirtd
 from tests.hosts.volume_groups import VolumeGroup, has_device_mapper, volume_group
 
@@ -33,12 +33,6 @@ def group(real_parts: None, tmp_path: Path) -> Iterator[VolumeGroup]:
 async def machines(libvirtd: PrivateLibvirtd) -> AsyncIterator[LibvirtMachines]:
     async with connected(libvirtd.uri) as port:
         yield port
-
-
-@pytest.fixture
-def virt(libvirtd: PrivateLibvirtd) -> Iterator[libvirt.virConnect]:
-    with emptied(libvirtd.uri) as connection:
-        yield connection
 
 
 MakeHost = Callable[..., Host]

@@ -37,12 +37,6 @@ def oms(libvirtd: PrivateLibvirtd, zabbix: int, tmp_path_factory: pytest.TempPat
         yield stack
 
 
-@pytest.fixture
-def caller(oms: Stack) -> Iterator[Caller]:
-    with contextlib.closing(oms.caller()) as made:
-        yield made
-
-
 def told(caller: Caller, method: str, *params: Any, host: str = NAME, age: int = 0) -> Any:
     return caller.call("statsservices", method, caller.sessid, age, host, *params)
 

@@ -21,7 +21,7 @@ from tests.hosts import account_tours, container_tours, net_examples, tours, wir
 from tests.hosts.conftest import MakeDomain
 from tests.hosts.guest_image import UP_MARKER
 from tests.hosts.install_cd import tiny_cd
-from tests.hosts.kvm_machines import emptied, small_xml
+from tests.hosts.kvm_machines import small_xml
 from tests.hosts.libvirtd import PrivateLibvirtd
 from tests.hosts.net_host import Isolated, isolated
 from tests.hosts.stack import NAME, PASSWORD, Caller, CallFailed, Stack
@@ -45,18 +45,6 @@ def oms(
     seen = {"device_mapper": group.lvm.mapper, "lvm_devices": group.device}
     with isolated(tmp_path_factory.mktemp("oms"), libvirtd.uri, **seen) as stack:
         yield stack
-
-
-@pytest.fixture
-def caller(oms: Stack) -> Iterator[Caller]:
-    with contextlib.closing(oms.caller()) as made:
-        yield made
-
-
-@pytest.fixture
-def virt(libvirtd: PrivateLibvirtd) -> Iterator[libvirt.virConnect]:
-    with emptied(libvirtd.uri) as connection:
-        yield connection
 
 
 @each_dialect

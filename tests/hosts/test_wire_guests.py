@@ -4,7 +4,7 @@ callers at once."""
 import contextlib
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,29 +13,10 @@ import pytest
 
 from tests.hosts.guest_image import FULL, GuestImage
 from tests.hosts.guests import Guest, domain_xml
-from tests.hosts.kvm_machines import emptied, small_xml
-from tests.hosts.libvirtd import PrivateLibvirtd
+from tests.hosts.kvm_machines import small_xml
 from tests.hosts.stack import Caller, Stack
 
 pytestmark = pytest.mark.hosts
-
-
-@pytest.fixture(scope="module")
-def oms(libvirtd: PrivateLibvirtd, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with Stack(tmp_path_factory.mktemp("oms"), libvirtd.uri) as stack:
-        yield stack
-
-
-@pytest.fixture
-def caller(oms: Stack) -> Iterator[Caller]:
-    with contextlib.closing(oms.caller()) as made:
-        yield made
-
-
-@pytest.fixture
-def virt(libvirtd: PrivateLibvirtd) -> Iterator[libvirt.virConnect]:
-    with emptied(libvirtd.uri) as connection:
-        yield connection
 
 
 def killed_in(oms: Stack, caller: Caller, call: tuple[str, ...], midst: Callable[[], bool]) -> object:

@@ -18,29 +18,11 @@ from tests import small_disk
 from tests.agent.templates.packages import small_template
 from tests.agent.transfer.web_server import serving
 from tests.hosts import uploads, wire
-from tests.hosts.kvm_machines import disk_xml, emptied, small_xml
+from tests.hosts.kvm_machines import disk_xml, small_xml
 from tests.hosts.libvirtd import PrivateLibvirtd
 from tests.hosts.stack import NAME, Caller, CallFailed, Stack
 
 pytestmark = pytest.mark.hosts
-
-
-@pytest.fixture(scope="module")
-def oms(libvirtd: PrivateLibvirtd, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with Stack(tmp_path_factory.mktemp("oms"), libvirtd.uri) as stack:
-        yield stack
-
-
-@pytest.fixture
-def caller(oms: Stack) -> Iterator[Caller]:
-    with contextlib.closing(oms.caller()) as made:
-        yield made
-
-
-@pytest.fixture
-def virt(libvirtd: PrivateLibvirtd) -> Iterator[libvirt.virConnect]:
-    with emptied(libvirtd.uri) as connection:
-        yield connection
 
 
 def left_in(directory: Path) -> set[str]:

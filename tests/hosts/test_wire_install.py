@@ -36,12 +36,6 @@ def oms(daemon: PrivateLibvirtd, tmp_path_factory: pytest.TempPathFactory) -> It
 
 
 @pytest.fixture
-def caller(oms: Stack) -> Iterator[Caller]:
-    with contextlib.closing(oms.caller()) as made:
-        yield made
-
-
-@pytest.fixture
 def virt(daemon: PrivateLibvirtd) -> Iterator[libvirt.virConnect]:
     with emptied(daemon.uri) as connection:
         yield connection

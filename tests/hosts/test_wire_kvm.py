@@ -8,7 +8,7 @@ import signal
 import sqlite3
 import ssl
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,30 +16,10 @@ import libvirt
 import pytest
 
 from tests.hosts.guests import domain_xml
-from tests.hosts.kvm_machines import emptied
-from tests.hosts.libvirtd import PrivateLibvirtd
 from tests.hosts.stack import NAME, Caller, CallFailed, Stack
 
 pytestmark = pytest.mark.hosts
 WILD = "<img src=x onerror=1>"
-
-
-@pytest.fixture(scope="module")
-def oms(libvirtd: PrivateLibvirtd, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with Stack(tmp_path_factory.mktemp("oms"), libvirtd.uri) as stack:
-        yield stack
-
-
-@pytest.fixture
-def caller(oms: Stack) -> Iterator[Caller]:
-    with contextlib.closing(oms.caller()) as made:
-        yield made
-
-
-@pytest.fixture
-def virt(libvirtd: PrivateLibvirtd) -> Iterator[libvirt.virConnect]:
-    with emptied(libvirtd.uri) as connection:
-        yield connection
 
 
 def define(virt: libvirt.virConnect, oms: Stack, name: str, disk: Path | None = None) -> libvirt.virDomain:

@@ -6,7 +6,6 @@ import hashlib
 import json
 import subprocess
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -16,29 +15,10 @@ import pytest
 
 from tests.agent.templates.packages import MIB, appliance, header, image, member, ova, packed, small_template
 from tests.hosts import uploads
-from tests.hosts.kvm_machines import emptied, small_xml
-from tests.hosts.libvirtd import PrivateLibvirtd
+from tests.hosts.kvm_machines import small_xml
 from tests.hosts.stack import Caller, CallFailed, Stack
 
 pytestmark = pytest.mark.hosts
-
-
-@pytest.fixture(scope="module")
-def oms(libvirtd: PrivateLibvirtd, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with Stack(tmp_path_factory.mktemp("oms"), libvirtd.uri) as stack:
-        yield stack
-
-
-@pytest.fixture
-def caller(oms: Stack) -> Iterator[Caller]:
-    with contextlib.closing(oms.caller()) as made:
-        yield made
-
-
-@pytest.fixture
-def virt(libvirtd: PrivateLibvirtd) -> Iterator[libvirt.virConnect]:
-    with emptied(libvirtd.uri) as connection:
-        yield connection
 
 
 def files_of(oms: Stack) -> set[str]:

@@ -17,6 +17,7 @@ PARTS: dict[str, Callable[[Setting], None]] = {
     "start": machines.start,
     "containers": containers.containers,
     "jobs": jobs.jobs,
+    "changes": jobs.changes,
     "audit": costs.audit,
     "templates": templates.templates,
     "rootfs": rootfs.rootfs,

@@ -5,14 +5,19 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from bench.figures import pairs, say
+from bench.figures import Goal, Pairs, pairs, say
 from bench.load import call, good, wrk
 from bench.setting import CLIENTS, MACHINES, Setting, name
 from tests.hosts.stack import NAME
 
 SECONDS = 1  # a host's journal takes some thousand jobs in its first minutes, and then says that it is busy
-COMMITS_OF_A_JOB = 6
-"""That somebody is promised something by: OMS has it, the host has it, begun, begun told, ended, ended told."""
+COMMITS_OF_A_JOB = 7
+"""That somebody is promised something by: OMS has it, the host has it, begun, begun told, ended, ended told, and
+the row of the audit log."""
+COMMITS_OF_A_CHANGE = 2
+"""Of what OMS itself keeps: the change, and the row of the audit log."""
+WANTED_PER_S = 200
+"""Changing calls a second, at the least."""
 
 
 def jobs(on: Setting) -> None:
@@ -27,6 +32,17 @@ def jobs(on: Setting) -> None:
     ]
     found = pairs(lambda: _rate(on, changes), lambda: _definitions(on))
     say(f"update_vm_settings / bare definitions: rate at {CLIENTS}", found, None, "per s")
+
+
+def changes(on: Setting) -> None:
+    """Calls that change what OMS itself keeps, each with its row in the audit log before the answer."""
+    front = (on.caller.sessid, 0)
+    on.caller.call("userservices", "add_user", *front, "bench", "seven purple whales at noon", "viewer")
+    roles = [call("userservices", "set_role", *front, "bench", role) for role in ("viewer", "operator")]
+    found = pairs(lambda: _rate(on, roles), lambda: _commits(on) / COMMITS_OF_A_CHANGE)
+    say(f"changing calls at {CLIENTS} / {COMMITS_OF_A_CHANGE} bare commits each: rate", found, None, "per s")
+    wanted = Pairs(found.ours, [float(WANTED_PER_S)] * len(found.ours))
+    say("  changing calls / as many as there must be", wanted, Goal(">=", 1), "per s")
 
 
 def _rate(on: Setting, bodies: Sequence[str]) -> float:

@@ -139,6 +139,8 @@ MAY_CALL = {
     "taskservices.get_task": VIEWER,
     "taskservices.wait_task": VIEWER,
     "taskservices.cancel_task": OPERATOR,
+    "auditservices.list_events": ADMIN,
+    "auditservices.describe_head": ADMIN,
     "userservices.whoami": VIEWER,
     "userservices.list_users": ADMIN,
     "userservices.add_user": ADMIN,

@@ -32,3 +32,12 @@ def accounts(tour: Tour) -> None:
     assert tour.call("userservices.delete_user", "anna") == 0
     last = tour.refused("userservices.delete_user", "admin")
     assert last.error["data"]["reason"] == "last_administrator"
+    page = tour.call("auditservices.list_events", 0, 2)
+    assert [(row["method"], row["target"], row["outcome"]) for row in page["events"]] == [
+        ("userservices.delete_user", "admin", "FuncManError"),
+        ("userservices.delete_user", "anna", "ok"),
+    ]
+    older = tour.call("auditservices.list_events", page["before"], 1, "admin", "userservices.set_role")["events"]
+    assert (older[0]["user"], older[0]["params"]) == ("admin", {"user_name": "anna", "role": "admin"})
+    head = tour.call("auditservices.describe_head")
+    assert (head["number"], head["sha256"]) == (page["events"][0]["number"], page["events"][0]["sha256"])

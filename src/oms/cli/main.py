@@ -15,7 +15,12 @@ from typer.core import TyperGroup
 from oms import __version__
 from oms.settings import SettingsError
 
-GROUPS = {"agent": "oms.cli.agent", "admin": "oms.cli.admin", "contract": "oms.cli.contract"}
+GROUPS = {
+    "agent": "oms.cli.agent",
+    "admin": "oms.cli.admin",
+    "audit": "oms.cli.audit",
+    "contract": "oms.cli.contract",
+}
 
 
 class Rooms(TyperGroup):

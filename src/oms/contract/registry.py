@@ -4,6 +4,7 @@ from types import ModuleType
 from typing import Any
 
 from oms.contract import (
+    audit,
     auth,
     console,
     func,
@@ -47,6 +48,7 @@ MODULES: tuple[ModuleType, ...] = (
     kvmplusovz, ovz_migration,
     ovz, ovz_description, ovz_power, ovz_templates, ovz_arrivals,
     ssh, console, iso, lvm, netinterface, stats, tag, task, user,
+    audit,
 )  # fmt: skip
 
 

@@ -1,13 +1,18 @@
 """What an administrator does at the machine itself, without logging in: users, passwords, the first host."""
 
+import msgspec
 from sqlalchemy import Connection
 
 from oms.contract.operation import Permission
 from oms.server import accounts, passwords
+from oms.server.audit import moment
 from oms.server.metrics import token
-from oms.server.store import Store, users
+from oms.server.store import Store, audit, users
+from oms.server.store.audit import Entry
 
 FIRST = "admin"
+CONSOLE = "(console)"
+"""Who stands at the machine: no user has such a name."""
 
 
 def first_user(store: Store, password: str | None) -> str | None:
@@ -23,6 +28,7 @@ def first_user(store: Store, password: str | None) -> str | None:
         if users.anybody(tx):
             return False
         accounts.add(tx, FIRST, Permission.ADMIN, hashed, must_change=not password)
+        _noted(tx, "add_user", FIRST, role="admin")
         return True
 
     made = store.transaction(begin)
@@ -32,23 +38,49 @@ def first_user(store: Store, password: str | None) -> str | None:
 def add_user(store: Store, name: str, role: Permission, password: str, *, must_change: bool = False) -> None:
     """Add a user. Raises UserExists. Blocks."""
     hashed = passwords.hashed(password)
-    store.transaction(lambda tx: accounts.add(tx, name, role, hashed, must_change=must_change))
+
+    def add(tx: Connection) -> None:
+        accounts.add(tx, name, role, hashed, must_change=must_change)
+        _noted(tx, "add_user", name, role=role.name.lower())
+
+    store.transaction(add)
 
 
 def reset_password(store: Store, name: str, password: str, *, must_change: bool = False) -> None:
     """Give a user a new password and end his sessions. Raises NoSuchUser, OutsideUser. Blocks."""
     hashed = passwords.hashed(password)
-    store.transaction(lambda tx: accounts.reset_password(tx, name, hashed, must_change=must_change))
+
+    def reset(tx: Connection) -> None:
+        accounts.reset_password(tx, name, hashed, must_change=must_change)
+        _noted(tx, "reset_password", name)
+
+    store.transaction(reset)
 
 
 def set_role(store: Store, name: str, role: Permission) -> None:
     """Give a user another role. Raises NoSuchUser, LastAdministrator, OutsideUser. Blocks."""
-    store.transaction(lambda tx: accounts.set_role(tx, name, role))
+
+    def change(tx: Connection) -> None:
+        accounts.set_role(tx, name, role)
+        _noted(tx, "set_role", name, role=role.name.lower())
+
+    store.transaction(change)
 
 
 def delete_user(store: Store, name: str) -> None:
     """Remove a user. Raises NoSuchUser, LastAdministrator. Blocks."""
-    store.transaction(lambda tx: accounts.remove(tx, name))
+
+    def remove(tx: Connection) -> None:
+        accounts.remove(tx, name)
+        _noted(tx, "delete_user", name)
+
+    store.transaction(remove)
+
+
+def _noted(tx: Connection, method: str, target: str, **params: str) -> None:
+    """What is done here stands in the audit log too, in the same transaction."""
+    written = msgspec.json.encode(params).decode()
+    audit.append(tx, Entry(moment(), f"userservices.{method}", user=CONSOLE, target=target, params=written))
 
 
 def metrics_token(store: Store) -> str:

@@ -28,6 +28,7 @@ from oms.server.edge.transfers import Door
 from oms.server.enrol import Enrolment, Signer
 from oms.server.fleet import Fleet
 from oms.server.jobs import Jobs
+from oms.server.ledger import Ledger
 from oms.server.matchmaker import Matchmaker
 from oms.server.metrics import page
 from oms.server.metrics.own import Own
@@ -85,9 +86,11 @@ async def assembled(
     enrolment = Enrolment(
         store, Signer(store, signer, config.certificate_days), trust, address(config.bus_listen)[1]
     )
-    pipeline = Pipeline(house, table(), reads, audit, own)
+    ledger = Ledger(store)
+    await ledger.begin()
+    pipeline = Pipeline(house, table(), reads, log=audit, ledger=ledger, own=own)
     door = _console_door(config, house, audit)
-    tasks = [asyncio.create_task(work) for work in (work.watch(), _tidy(store, config), consoles.watch())]
+    tasks = [asyncio.create_task(work) for work in (work.watch(), _tidy(store, ledger, config), consoles.watch())]
     try:
         transfers = Transfers(house)
         streams: dict[str, Stream] = {
@@ -131,7 +134,7 @@ def _audit_path(config: ServerConfig) -> Path:
     return config.home / "audit.log"
 
 
-async def _tidy(store: Store, config: ServerConfig) -> None:
+async def _tidy(store: Store, ledger: Ledger, config: ServerConfig) -> None:
     """Runs for ever: throws away what nobody can use or asks for any more."""
     while True:
         try:
@@ -143,6 +146,7 @@ async def _tidy(store: Store, config: ServerConfig) -> None:
                     guests.forget_missing(tx, now() - MISSING_KEPT_SECONDS),
                 )
             )
+            await ledger.prune(config.audit_days, config.audit_rows)
             await store.scrub()
         except OmsError as failure:
             log.warning("not tidied", failure=failure.message)

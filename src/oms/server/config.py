@@ -60,6 +60,10 @@ class ServerConfig(msgspec.Struct, frozen=True):
     login_delay: From0 = 3
     certificate_days: Annotated[int, Meta(ge=1, le=90)] = 90
     """How long a host's certificate lives."""
+    audit_days: Annotated[int, Meta(ge=1)] = 365
+    """How long a row of the audit log is kept."""
+    audit_rows: Annotated[int, Meta(ge=1000)] = 1_000_000
+    """How many are kept, whatever their age."""
     script_transport: bool = False
     """Whether old qooxdoo pages of other sites may call by script; makes answers readable to any site."""
     qooxdoo_test: bool = False

@@ -11,6 +11,7 @@ from collections.abc import Awaitable
 from typing import Any
 
 import msgspec
+import structlog
 from msgspec import UNSET, Raw, UnsetType
 
 from oms.bus.call import encode
@@ -21,6 +22,7 @@ from oms.contract.operation import HostOperation, OpenOperation, Operation, Perm
 from oms.server import audit, jobs
 from oms.server.audit import Audit, Line
 from oms.server.desk import Desk, House, Table
+from oms.server.ledger import Ledger
 from oms.server.metrics.own import UNKNOWN, Own
 from oms.server.reads import Reads
 from oms.server.rules import tags as rules
@@ -29,6 +31,7 @@ from oms.server.sessions import NOT_VALID
 from oms.server.store.sessions import Session
 from oms.server.tagging import Tagging
 
+log = structlog.get_logger("oms.pipeline")
 PERHAPS_DONE = ("ok", "defect", "broken off", FuncMethodTimeoutError.wire_name)
 """Outcomes of an audit line after which something may have been changed."""
 
@@ -37,6 +40,11 @@ BEFORE_A_NEW_PASSWORD = (auth.Checksessid, user.Whoami, user.ChangePassword)
 """What may be called, besides logging out, while somebody else knows the caller's password."""
 LONG_SECONDS = 60
 """A read that may take longer than that ends with its session."""
+
+
+NAMES = ("username", "user_name", "token_id", "task_id", "hostname_list")
+"""Fields that say what a call of OMS's own is about."""
+NOT_KEPT = "OMS cannot write down in its database who asked what: make room on OMS's disk, or see that it answers."
 
 
 class Origin(msgspec.Struct, frozen=True):
@@ -76,8 +84,9 @@ class InHost(msgspec.Struct, frozen=True, omit_defaults=True):
 class Pipeline:
     """The road. `answer` is all that an edge needs."""
 
-    def __init__(self, house: House, table: Table, reads: Reads, log: Audit, own: Own) -> None:
-        self._house, self._table, self._reads, self._log, self._own = house, table, reads, log, own
+    def __init__(self, house: House, table: Table, reads: Reads, *, log: Audit, ledger: Ledger, own: Own) -> None:
+        self._house, self._table, self._reads, self._own = house, table, reads, own
+        self._log, self._ledger = log, ledger
         self._tagging = Tagging(house.store)
 
     async def answer(self, call: Call) -> Answer:
@@ -98,17 +107,29 @@ class Pipeline:
         finally:
             seconds = time.perf_counter() - began
             self._own.called(trace.method, trace.line.get("outcome", "ok"), seconds)
-            self._write(trace, round(seconds * 1000, 3))
+            await self._write(trace, round(seconds * 1000, 3))
 
-    def _write(self, trace: "_Trace", milliseconds: float) -> None:
+    async def _write(self, trace: "_Trace", milliseconds: float) -> None:
+        line = trace.written(milliseconds)
         try:
-            self._log.write(trace.written(milliseconds))
+            self._log.write(line)
         except FuncManError as unwritable:
             raise trace.unwritten(unwritable) from unwritable
+        if not self._ledger.wants(trace.kind, trace.line):
+            return
+        try:
+            await self._ledger.write(line, trace.target())
+        except OmsError as unwritable:
+            if line.outcome in PERHAPS_DONE:
+                raise trace.unwritten(FuncManError(NOT_KEPT, cause="audit")) from unwritable
+            log.warning(
+                "audit row not written", failure=unwritable.message
+            )  # nothing was changed; the file has it
 
     async def _answer(self, call: Call, trace: "_Trace") -> Answer:
         kind = decode.find(call.service, call.method)
         trace.line["method"] = trace.method = kind.facts.wire
+        trace.kind = kind
         desk = await self._admit(kind, call, trace)
         decoded = decode.decode(kind, decode.signed(kind, call.params, desk.sessid))
         trace.decoded(decoded)
@@ -199,6 +220,7 @@ class _Trace:
         asked = f"{call.service}.{call.method}"
         self.line: dict[str, Any] = {"method": asked[:256], "address": call.caller.address}
         self.method = UNKNOWN
+        self.kind: type[Operation[Any]] | None = None
         self._decoded: Decoded | None = None
 
     def decoded(self, decoded: Decoded) -> None:
@@ -216,7 +238,18 @@ class _Trace:
             op = self._decoded.op
             params = audit.printable(op.__struct_fields__, op)
             self.line["host"] = self._decoded.host
+            if isinstance(op, auth.Authenticate) and "outcome" not in self.line:
+                self.line["user"] = op.username.strip().lower()
         return Line(time=audit.moment(), params=params, milliseconds=milliseconds, **self.line)
+
+    def target(self) -> str:
+        """The guest, account or thing that it was about, as far as the call came to name one."""
+        op = self._decoded.op if self._decoded else None
+        if op is None:
+            return ""
+        name = op.facts.target or next((name for name in NAMES if name in op.__struct_fields__), "")
+        named = getattr(op, name) if name else ""
+        return named[: audit.LONGEST_TEXT] if isinstance(named, str) else ", ".join(map(str, named))[:1024]
 
     def unwritten(self, why: FuncManError) -> OmsError:
         """What is answered where the line cannot be written: whether the call did anything, not how it ended."""

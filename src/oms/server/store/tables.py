@@ -156,3 +156,30 @@ jobs = Table(
     Index("ix_jobs_state_host_id", "state", "host_id"),
     Index("ix_jobs_created", "created"),
 )
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("time", String(32), nullable=False, index=True),  # RFC 3339 in UTC
+    Column("user", Text, nullable=False, index=True),
+    Column("session", Text, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("method", Text, nullable=False),
+    Column("host", Text, nullable=False),
+    Column("target", Text, nullable=False),
+    Column("params", Text, nullable=False),  # JSON, secrets as dots
+    Column("outcome", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("job", String(32), nullable=False, index=True),
+    Column("previous", String(64), nullable=False),  # the seal of the row before
+    Column("sha256", String(64), nullable=False),  # its own
+)
+
+audit_marks = Table(
+    "audit_marks",
+    metadata,
+    Column("name", String(8), primary_key=True),  # `head`: the last row written; `begin`: the last one pruned
+    Column("seq", Integer, nullable=False),
+    Column("sha256", String(64), nullable=False),
+)

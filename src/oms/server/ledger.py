@@ -1,0 +1,93 @@
+"""The audit log that lasts: a row for every call that changes something, for logins, and for what a role refused.
+
+What anybody can cause without a session is limited: more of it than that stands in the file `audit.log` alone.
+"""
+
+import time
+from typing import Any
+
+import msgspec
+import structlog
+
+from oms.contract import auth
+from oms.contract.errors import AuthError
+from oms.contract.operation import Operation
+from oms.server.audit import Line, moment
+from oms.server.store import Store, audit, jobs, meta, now
+from oms.server.store.audit import Entry
+
+log = structlog.get_logger("oms.audit")
+LONGEST_PARAMS = 8 * 1024
+"""Of JSON; longer ones stand in the file."""
+BURST, PER_SECOND = 200, 2.0
+"""Refusals that are written at once, and in the long run."""
+STARTED = "audited_from"
+
+
+class Ledger:
+    """The door to it."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._left, self._looked = float(BURST), time.monotonic()
+        self._encode = msgspec.json.Encoder(enc_hook=str).encode
+
+    def wants(self, kind: type[Operation[Any]] | None, line: dict[str, Any]) -> bool:
+        """Whether such a call is to stand there."""
+        refused = line.get("outcome") == AuthError.wire_name
+        if kind is auth.Authenticate:
+            return line.get("outcome", "ok") == "ok" or (refused and self._may())
+        if kind is None or not line.get("user"):
+            return False
+        return kind.facts.changes or (refused and self._may())
+
+    async def write(self, line: Line, target: str) -> None:
+        """Put a call there; it is on the disk when this returns. Raises the document's Database...Errors."""
+        params = self._encode(line.params).decode()
+        if len(params) > LONGEST_PARAMS:
+            params = msgspec.json.encode({"…": f"{len(params)} characters, in the file audit.log"}).decode()
+        entry = Entry(
+            time=line.time,
+            method=line.method,
+            user=line.user,
+            session=line.session,
+            address=line.address,
+            host=line.host,
+            target=target,
+            params=params,
+            outcome=line.outcome,
+            reason=line.reason,
+            job=line.job,
+        )
+        await self._store.write(lambda tx: audit.append(tx, entry))
+
+    async def begin(self) -> None:
+        """At a start: write the rows that the one before did not come to write, because it was killed."""
+        await self._store.write(_caught_up)
+
+    async def prune(self, days: int, rows: int) -> None:
+        """Take out what need not be kept; and tell the head to the log, which may be kept elsewhere."""
+        before = jobs.moment(now() - days * 86_400)
+        gone, head = await self._store.write(
+            lambda tx: (audit.prune(tx, before, rows, moment()), audit.mark(tx, audit.HEAD))
+        )
+        log.info("audit", head=f"{head.seq}:{head.sha256}", pruned=gone)
+
+    def _may(self) -> bool:
+        """Whether one more refusal is written."""
+        passed = time.monotonic() - self._looked
+        self._looked += passed
+        self._left = min(float(BURST), self._left + passed * PER_SECOND)
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
+
+
+def _caught_up(tx: Any) -> None:
+    since = meta.get(tx, STARTED)
+    for job, method, owner, host, target in audit.unwritten(tx, float(since)) if since else ():
+        why = "OMS was killed before this call was answered: the job says how it ended."
+        entry = Entry(moment(), method, user=owner, host=host, target=target, job=job, reason=why)
+        audit.append(tx, msgspec.structs.replace(entry, outcome="broken off"))
+    meta.put(tx, STARTED, repr(now()))

@@ -242,3 +242,15 @@ def test_two_at_once_of_one_id_are_one_container(oms: Stack, path: Path, caller:
     assert sorted(map(len, answers)) == [0, 1]
     assert [one["id"] for one in ovz(caller, "list_vms")] == ["88"]
     assert left(oms, path) == []
+
+
+def test_a_template_is_copied_to_another_host(oms: Stack, path: Path, caller: Caller, tiny: bytes) -> None:
+    (shelf(oms) / "tiny.tar.xz").write_bytes(tiny)
+    with lxc_path() as other:
+        storage = oms.join("node2", containers="lxc", lxc_path=str(other))
+        received = ovz(caller, "copy_template", "tiny", NAME, host="node2")
+        assert received["size_bytes"] == len(tiny)
+        assert (storage / "rootfs/tiny.tar").read_bytes() == tiny
+        assert ovz(caller, "deploy_template_for_vm", "tiny", "web", {}, host="node2") == {}
+        assert ovz(caller, "delete_vm", 101, host="node2") == 0
+        oms.kill("node2")

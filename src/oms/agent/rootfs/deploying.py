@@ -129,8 +129,9 @@ async def write(template: Template, found: Found, place: Path, containers: Conta
     """Write what a template holds into an empty directory. Raises Unusable, NoSpace, OSError."""
 
     def unpack(go_on: Progress) -> None:
-        root = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        with contextlib.closing(_Opened(root)):
+        with contextlib.ExitStack() as opened:
+            root = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            opened.callback(os.close, root)
             unpacking.unpack(template.file, found, root, Owners(containers.capabilities.ids), go_on)
 
     try:
@@ -148,13 +149,3 @@ async def sync(place: Path) -> None:
 
 def _written(share: float) -> float:
     return LOOKED + (WRITTEN - LOOKED) * share
-
-
-class _Opened:
-    """A descriptor that can be closed."""
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-
-    def close(self) -> None:
-        os.close(self._descriptor)

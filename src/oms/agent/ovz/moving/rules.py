@@ -47,6 +47,8 @@ def refusal(
 
 def refused_there(error: OmsError) -> OpenVZMigrationNotCapable:
     """The same of what the other host says."""
+    if isinstance(error, OpenVZMigrationNotCapable):
+        return error
     return refusal("target", error.message, str(error.details().get("reason", "refused")))
 
 

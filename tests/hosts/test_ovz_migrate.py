@@ -16,6 +16,7 @@ from oms.agent.guests.containers import ContainerSettings, NewContainer
 from oms.agent.guests.lxc import LxcContainers
 from oms.agent.guests.lxc.ids import ids_for_containers
 from tests.hosts import rootfs
+from tests.hosts.kvm_machines import small_xml
 from tests.hosts.libvirtd import PrivateLibvirtd
 from tests.hosts.lxc_path import attached, by_hand, lxc_path, why_not
 from tests.hosts.small_disk import SmallDisk
@@ -248,3 +249,33 @@ def test_a_move_that_is_cancelled_is_undone(fleet: Fleet) -> None:
     assert fleet.content("node1", "135") == before
     fleet.until(lambda: not any((fleet.paths["node2"] / ".staging").glob("*")), "what came was not dropped")
     fleet.ovz("delete_vm", 135)
+
+
+def test_a_libvirtd_that_hangs_leaves_the_containers_in_the_answer(
+    fleet: Fleet, libvirtd: PrivateLibvirtd
+) -> None:
+    """Machines and containers in one answer, over the wire."""
+
+    def listed(method: str) -> Any:
+        answer = fleet.caller.raw("kvmplusovzservices", method, fleet.caller.sessid, 0, "node1")
+        assert answer["error"] is None
+        return answer["result"]["result"]
+
+    fleet.made("136")
+    fleet.ovz("start_vm", 136)
+    with contextlib.closing(libvirtd.connect()) as virt:
+        domain = virt.defineXML(small_xml("136"))
+        whole = listed("list_vms_status")
+        assert list(whole) == ["client", "result"]
+        states = {name: (state["type"], state["state"]) for name, state in whole["result"].items()}
+        assert states["136"] == ("openvz", "running")
+        assert states[domain.UUIDString()] == ("kvm", "shutdown")
+        with libvirtd.hung():
+            for method in ("list_vms_status", "list_vms"):
+                part = listed(method)
+                assert [one["type"] for one in part["missing"]] == ["kvm"]
+                assert part["missing"][0]["reason"] == "hypervisor_unavailable"
+                assert len(part["result"]) == 1
+        fleet.until(lambda: "missing" not in listed("list_vms"), "the machines do not come back")
+        domain.undefine()
+    fleet.ovz("delete_vm", 136)

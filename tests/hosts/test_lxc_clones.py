@@ -83,3 +83,48 @@ async def test_it_is_finished_wherever_it_was_broken_off(tmp_path: Path, path: P
             assert str(500 + point) in await rig.ids()
             assert rig.left() == []
         assert point > 8
+
+
+async def test_a_container_that_runs_stands_still_only_while_its_files_are_copied(
+    tmp_path: Path, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with on(tmp_path, path) as rig:
+        assert await rig.deploy({}, vm_name="first") == {}
+        await rig.containers.start("101")
+        await rig.inside("101", "/bin/sh", "-c", "echo mine > /root/file")
+        archives: list[int] = []
+        resume = rig.containers.resume
+
+        async def resuming(ctid: str) -> None:
+            archives.append(len(list(rig.shelf.rglob("made.tar.zst"))))
+            await resume(ctid)
+
+        monkeypatch.setattr(rig.containers, "resume", resuming)
+        assert await rig.pack("101", "made") == {}
+        assert archives == [0]  # it went on before anything was packed
+        assert (await rig.containers.find("101")).state == "running"
+        assert await rig.deploy({}, "made", "second") == {}
+        first, second = seen((await rig.the("101"))[1]), seen((await rig.the("102"))[1])
+        for name in CHANGED:
+            first.pop(name), second.pop(name)
+        assert first == second
+        assert rig.left() == []
+
+
+async def test_packing_is_finished_wherever_it_was_broken_off(tmp_path: Path, path: Path) -> None:
+    async with on(tmp_path, path) as rig:
+        assert await rig.deploy({}, vm_name="first") == {}
+        await rig.containers.start("101")
+        point = 0
+        for point in range(1, 100):
+            job = Steady(break_at=point)
+            op = templates.CreateTemplateFromVm("101", f"made{point}", {})
+            try:
+                await handlers.create_template_from_vm(op, rig.host(job, crashy=True))
+                break
+            except Crash:
+                assert await handlers.create_template_from_vm(op, rig.host(Steady(job.records))) == {}
+            assert (await rig.containers.find("101")).state == "running"
+            assert (rig.shelf / f"made{point}.tar.zst").exists()
+            assert rig.left() == []
+        assert point > 10

@@ -1,8 +1,9 @@
 """A template made of a container, step by step, so that it can be broken off anywhere.
 
-A container that runs stands still while its files are read, so that they are as they all are at one moment; that
-is written down before, and whoever takes the job up lets it go on, whatever becomes of the template. The archive
-is built aside and gets its name in the end; what is broken off before leaves nothing, and is begun anew.
+A container that runs stands still while its files are read, so that they are as they all are at one moment, or,
+where they can be copied by reference, while that is done; it is written down before, and whoever takes the job up
+lets the container go on, whatever becomes of the template. The archive is built aside and gets its name in the
+end; what is broken off before leaves nothing, and is begun anew.
 """
 
 import contextlib
@@ -17,7 +18,7 @@ from oms.agent.context import Host
 from oms.agent.guests.containers import Container, Containers
 from oms.agent.host import space
 from oms.agent.host.stoppable import Progress, in_thread
-from oms.agent.rootfs import catalogue, packing_settings
+from oms.agent.rootfs import catalogue, packing_settings, unpacked
 from oms.agent.rootfs.deploying import lease
 from oms.agent.rootfs.packing_settings import Choice
 from oms.agent.tarballs import packing, scanning, streams
@@ -55,9 +56,9 @@ async def pack(order: Order, host: Host, containers: Containers) -> None:
     except HypervisorUnavailable:
         raise  # whether the container goes on is not known: the job goes on when that can be asked
     except OmsError:
-        await _go_on(order.ctid, host, containers)
+        await _leave(order.ctid, host, containers)
         raise
-    await _go_on(order.ctid, host, containers)
+    await _leave(order.ctid, host, containers)
 
 
 def _refuse_taken(template: str, host: Host, target: Path) -> None:
@@ -66,23 +67,54 @@ def _refuse_taken(template: str, host: Host, target: Path) -> None:
 
 
 async def _still(order: Order, target: Path, host: Host, containers: Containers) -> None:
-    """Pack a container that is off, or that stands still while that is done."""
+    """Pack a container that is off, or that stands still for it; for as long as its files are copied by reference,
+    where they can be."""
     container = await containers.find(order.ctid)
+    source = _files(container)
+    copies = False
     if container.state == "running":
         if not containers.capabilities.pause:
             raise FuncManError(
                 f"Container {order.ctid} runs, and this host cannot have it stand still: stop it first",
                 container=order.ctid,
             )
+        with placing.told(containers.home):
+            copies = await unpacked.can_clone(containers, containers.home)
         await host.job.record(STANDS, True)
         await containers.pause(order.ctid)
     try:
+        if copies:
+            source = await _copied(source, host, containers)
+            await _go_on(order.ctid, host, containers)
         with placing.told(host.storage.rootfs):
-            work = _built(order, container, target, host)
+            work = _built(order, source, Owners(container.ids), target, host)
             digest = await space.while_room(host.storage.rootfs, work, f"Template {order.template!r}")
     finally:
         await _go_on(order.ctid, host, containers)
     host.job.note("sha256", digest)
+
+
+def _files(container: Container) -> Path:
+    if container.rootfs is None:
+        raise FuncManError(
+            f"The files of container {container.ctid} cannot be seen while it is off: start it first"
+        )
+    return container.rootfs
+
+
+async def _copied(source: Path, host: Host, containers: Containers) -> Path:
+    """Its files as they are now, on no list."""
+    await containers.discard(host.job.id)
+    place = await containers.prepare(host.job.id, 0)
+    await unpacked.copied(source, place)
+    return place
+
+
+async def _leave(ctid: str, host: Host, containers: Containers) -> None:
+    """Nothing of the job's is left with the container, or beside it."""
+    await _go_on(ctid, host, containers)
+    if host.job.recall(STANDS):
+        await containers.discard(host.job.id)
 
 
 async def _go_on(ctid: str, host: Host, containers: Containers) -> None:
@@ -97,16 +129,13 @@ async def _go_on(ctid: str, host: Host, containers: Containers) -> None:
         await containers.resume(ctid)
 
 
-async def _built(order: Order, container: Container, target: Path, host: Host) -> str:
+async def _built(order: Order, source: Path, owners: Owners, target: Path, host: Host) -> str:
     """The archive; its SHA-256. Raises NoSpace, FuncManError, OSError."""
-    if container.rootfs is None:
-        raise FuncManError(f"The files of container {order.ctid} cannot be seen while it is off: start it first")
-    rootfs = container.rootfs
 
     def work(go_on: Progress) -> tuple[str, int]:
-        root = os.open(rootfs, packing.DIRECTORY)
+        root = os.open(source, packing.DIRECTORY)
         try:
-            return _packed(root, order, Owners(container.ids), target, go_on)
+            return _packed(root, order, owners, target, go_on)
         finally:
             os.close(root)
 

@@ -66,7 +66,7 @@ async def ready(containers: Containers, template: Template, write: Write) -> Pat
 async def copied(unpacked: Path, place: Path) -> None:
     """Copy a tree into an empty directory by reference, with all that its files have. Raises NoSpace,
     FuncManError."""
-    words = ["cp", "--archive", "--preserve=all", "--reflink=always", "--no-target-directory"]
+    words = ["cp", "--archive", "--one-file-system", "--preserve=all", "--reflink=always", "--no-target-directory"]
     done = await process.run([*words, "--", str(unpacked), str(place)], timeout=COPY_SECONDS)
     if done.exit == 0:
         return
@@ -74,7 +74,7 @@ async def copied(unpacked: Path, place: Path) -> None:
         raise NoSpace(
             f"{place.parent.parent.parent} has no room left, or the container's disk is too small for it"
         )
-    raise FuncManError(f"The template could not be copied: {done.words}")
+    raise FuncManError(f"The files could not be copied by reference: {done.words}")
 
 
 def forget(containers: Containers, name: str) -> None:

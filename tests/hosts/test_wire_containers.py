@@ -14,6 +14,7 @@ import pytest
 
 from oms.agent import sha512_crypt
 from oms.agent.guests.containers import ContainerSettings
+from oms.agent.guests.lxc import cgroups
 from oms.contract import ovz
 from oms.contract.ovz import description, power
 from oms.contract.registry import OPERATIONS
@@ -151,13 +152,15 @@ def test_what_runs_is_changed_at_once_and_stays_so(oms: Stack, path: Path, calle
         "hostname": "other", "nameserver": "192.0.2.1 192.0.2.2", "searchdomain": "example.org",
         "onboot": "yes", "password": "a secret",
     }  # fmt: skip
-    assert ovz_call(caller, "update_vm_settings", 131, change) == {}
+    swap = {"swap": "16"} if cgroups.swap_is_counted() else {}
+    assert ovz_call(caller, "update_vm_settings", 131, change | swap) == {}
     for _ in range(2):
         now = ovz_call(caller, "describe_vm", 131)
         assert (now["memory"], now["vcpu"], now["vcpulimit"], now["onboot"]) == (80, 2, 50, True)
         assert (now["ip_address"], now["hostname"]) == (["10.99.0.131", "10.99.0.132"], "other")
         assert (now["nameserver"], now["searchdomain"]) == (["192.0.2.1", "192.0.2.2"], ["example.org"])
         assert now["waiting"] == []
+        assert now["swap"] == int(swap.get("swap", 0))
         assert now["unprivileged"]
         assert attached(path, "131", "/bin/nproc") == "2"
         assert attached(path, "131", "/bin/hostname") == "other"

@@ -64,11 +64,12 @@ class ContainerCapabilities(msgspec.Struct, frozen=True):
 
 
 class ContainerSettings(msgspec.Struct, frozen=True):
-    """What a container is given. 0 limits nothing; () and "" leave it to the root file system."""
+    """What a container is given. 0 limits nothing, but of swap; () and "" leave it to the root file system."""
 
     hostname: str = ""
     memory_kb: int = 0
     swap_kb: int = 0
+    """Beside the memory, where that is limited; 0: none."""
     vcpus: int = 0
     vcpulimit: int = 0
     """Percent of one CPU."""

@@ -10,7 +10,8 @@ from oms.contract.types import ContainerId
 
 
 class ContainerDescription(msgspec.Struct, frozen=True):
-    """A container. Sizes in MB, `vcpulimit` in percent of one CPU; 0 is no limit.
+    """A container. Sizes in MB, `vcpulimit` in percent of one CPU; 0 is no limit, but of `swap`, which is beside
+    `memory`.
 
     `backend`: what runs it, `lxc` or `openvz`. `ours`: made by OMS. `unprivileged`: its root is nobody on the
     host; `first_id` is the host's id of that root. `network` is of the kind `routed` (the host passes packets on

@@ -127,7 +127,10 @@ def set_memory(groups: Groups, memory_kb: int, swap_kb: int) -> str:
         if memory_kb and (home / "memory.swap.max").exists():
             why = _write(home / "memory.swap.max", str(swap_kb * 1024)) or why
     held_kb = memory_limit_kb(groups)
-    return "" if held_kb == memory_kb else why or f"the kernel holds it to {held_kb // 1024} MB"
+    if held_kb != memory_kb:
+        return why or f"the kernel holds it to {held_kb // 1024} MB"
+    swap_held_kb = swap_limit_kb(groups, memory_kb)
+    return "" if not memory_kb or swap_held_kb == swap_kb else why or f"it may swap {swap_held_kb // 1024} MB"
 
 
 def set_cpus(groups: Groups, numbers: tuple[int, ...], online: tuple[int, ...]) -> str:

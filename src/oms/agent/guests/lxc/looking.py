@@ -18,7 +18,7 @@ from oms.agent.guests.lxc.cgroups import Groups
 from oms.agent.guests.lxc.config import Config
 from oms.agent.guests.lxc.monitor import Monitors, Process
 from oms.agent.guests.system_files import resolver
-from oms.contract.errors import FuncManError, NoSuchContainer
+from oms.contract.errors import FuncManError, HypervisorUnavailable, NoSuchContainer
 
 LARGEST_CONFIG = 1024 * 1024
 CONFIG = "config"
@@ -66,8 +66,13 @@ class Looking:
 
     def names(self) -> list[str]:
         """The directories of containers, and of what may be none."""
-        with os.scandir(self._path) as entries:
-            return [entry.name for entry in entries if not entry.name.startswith(".")]
+        try:
+            with os.scandir(self._path) as entries:
+                return [entry.name for entry in entries if not entry.name.startswith(".")]
+        except OSError as error:
+            raise HypervisorUnavailable(
+                f"The directory of this host's containers cannot be read: {error.strerror}", outcome="nothing"
+            ) from error
 
     def running(self) -> dict[str, bool]:
         """Which containers there are, and which of them run."""

@@ -12,6 +12,7 @@ from collections.abc import Callable
 import structlog
 
 from oms.agent.guests import Change
+from oms.contract.errors import HypervisorUnavailable
 
 log = structlog.get_logger("oms.agent.guests")
 LOOK_SECONDS = 2.0
@@ -71,7 +72,7 @@ class Watching:
     async def _seen(self, otherwise: dict[str, bool]) -> dict[str, bool]:
         try:
             return await asyncio.to_thread(self._look)
-        except OSError as error:
+        except (OSError, HypervisorUnavailable) as error:
             log.warning("containers cannot be looked at", why=str(error))
             return otherwise
 

@@ -224,7 +224,8 @@ class _Leaving:
     async def _heard(self, words: Stream, *wanted: type[Any]) -> Any:
         answer: FromHere = await words.hear(FromHere)
         if isinstance(answer, Refused):
-            raise unpack(answer.error)
+            refusal = unpack(answer.error)
+            raise FuncManError(refusal.message) if _waits(refusal) else refusal
         if not isinstance(answer, wanted):
             raise Cut("The other host says something else than what was asked")
         return answer

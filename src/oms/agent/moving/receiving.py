@@ -168,8 +168,10 @@ class _Receiving(contextlib.AsyncExitStack):
             await self._job.record("coming", msgspec.to_builtins(coming))
             await self._open(coming, gate)
         except OmsError as error:
+            if _waits(error) and self._recalled() is None:  # nothing has begun that could be gone on with
+                error = FuncManError(error.message)
             await self._refuse(error, words)
-            raise
+            raise error from None
         return ready
 
     async def _refuse(self, error: OmsError, words: Stream) -> None:

@@ -34,7 +34,8 @@ class LibvirtMoves:
 
     async def check_fits(self, definition: str) -> None:
         """By machine type and CPU; libvirt itself looks again when the machine comes."""
-        await self._lines.ask(functools.partial(_check_fits, definition))
+        # With the time of a change: a libvirtd that is asked this for the first time tries its hypervisor out.
+        await self._lines.make(functools.partial(_check_fits, definition))
 
     async def send_away(
         self,

@@ -257,6 +257,7 @@ async def impostor(both: Both, offer: Offer | None = None) -> AsyncIterator[tupl
     async with both.passages[0].crossing(job, op) as crossing:
         words = None
         while words is None:
+            await asyncio.sleep(0.02)
             with contextlib.suppress(Cut):
                 words = await crossing.open(STREAM)
         await words.say(offer or offered(both))

@@ -88,3 +88,12 @@ async def test_the_event_loop_stays_free_while_every_thread_hangs() -> None:
     gate.set()
     assert await asyncio.gather(*hung) == [True] * 5
     lane.close()
+
+
+async def test_an_answer_that_comes_in_the_moment_in_which_its_time_is_over_is_an_answer() -> None:
+    lane = Lane("test", 1)
+    asked = asyncio.create_task(lane.run(lambda: "here", 0.05))
+    await asyncio.sleep(0)
+    time.sleep(0.2)  # noqa: ASYNC251 - the event loop is held up, so that both are there when it goes on
+    assert await asked == "here"
+    lane.close()

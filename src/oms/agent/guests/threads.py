@@ -47,7 +47,7 @@ class Lane:
                 return await ticket.answer
         except TimeoutError:
             if ticket.answer.done() and not ticket.answer.cancelled():
-                raise  # the call's own
+                return ticket.answer.result()  # it came in the same moment, or this is the call's own error
             raise TooLate(begun=not ticket.give_up()) from None
         except asyncio.CancelledError:
             ticket.give_up()

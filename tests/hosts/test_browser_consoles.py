@@ -1,8 +1,7 @@
 """Consoles as a person has them: the documented addresses, opened in a real browser."""
 
 import contextlib
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import libvirt
@@ -15,6 +14,7 @@ from tests.hosts.kvm_machines import emptied
 from tests.hosts.libvirtd import PrivateLibvirtd
 from tests.hosts.sshd import PrivateSshd
 from tests.hosts.stack import NAME, Caller, Stack
+from tests.hosts.waiting import until
 
 pytestmark = pytest.mark.hosts
 SCREEN = "<graphics type='vnc'><listen type='socket'/></graphics><video><model type='vga'/></video>"
@@ -78,13 +78,6 @@ def machine(libvirtd: PrivateLibvirtd, oms: Stack) -> Iterator[libvirt.virDomain
 def set_up(caller: Caller) -> str:
     port: str = caller.call("kvmservices", "set_up_vnc_connection", caller.sessid, 0, NAME, "winxp2")
     return port
-
-
-def until(true: Callable[[], bool], seconds: float = 20) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.1)
 
 
 def test_the_documented_address_shows_the_screen_and_takes_keys(

@@ -5,7 +5,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from tests.hosts.libvirtd import PrivateLibvirtd
 from tests.hosts.net_host import Isolated, isolated
 from tests.hosts.stack import NAME, PASSWORD, Caller, CallFailed, Stack
 from tests.hosts.volume_groups import VolumeGroup, volume_group
+from tests.hosts.waiting import until
 
 pytestmark = pytest.mark.hosts
 USERS = {"violet": "viewer", "oscar": "operator", "ada": "admin"}
@@ -82,7 +83,7 @@ def test_every_method_answers_in_every_way_of_writing(
 
 def _tour_of_hosts(tour: wire.Tour) -> None:
     assert tour.call("funcservices.list_requests") == []
-    _wait(lambda: tour.call("funcservices.list_signed")[0]["vmcount"] == 1)  # the host tells it a little later
+    until(lambda: tour.call("funcservices.list_signed")[0]["vmcount"] == 1)  # the host tells it a little later
     (host,) = tour.call("funcservices.list_signed")
     assert (host["name"], host["status"]) == (NAME, 1)
     assert tour.call("funcservices.list_signed", "KVM") == [host]
@@ -232,13 +233,13 @@ def test_a_removed_hosts_request_can_be_refused_and_it_asks_again(oms: Stack, ca
     assert caller.func("remove_signed", [NAME]) == {"failed_removals": []}
     with pytest.raises(CallFailed, match="No host node1"):
         caller.kvm("list_vms")
-    _wait(lambda: bool(caller.func("list_requests")))
+    until(lambda: bool(caller.func("list_requests")))
     with pytest.raises(CallFailed, match=r"UnknownSignRequestsError.*node9"):
         caller.func("sign_requests", [NAME, "node9"])
     assert caller.func("list_requests") == [{"name": NAME}]
     assert caller.func("remove_requests", [NAME]) == 0
     assert caller.func("list_signed") == []
-    _wait(lambda: bool(caller.func("list_requests")), 15)
+    until(lambda: bool(caller.func("list_requests")), 15)
     assert caller.func("sign_requests", [NAME]) == []
     oms.wait_for_host(caller)
 
@@ -248,7 +249,7 @@ def test_a_booted_guest_starts_changes_while_it_runs_and_stops(caller: Caller, m
     assert caller.kvm("start_vm", "booted") == 0
     assert "memory_kib=" in guest.wait_for(UP_MARKER)
     assert caller.kvm("update_vm_settings", "booted", {"memory": "128"}) == {}
-    _wait(lambda: caller.kvm("list_vms_status")["booted"]["memory"] == str(128 * 1024))
+    until(lambda: caller.kvm("list_vms_status")["booted"]["memory"] == str(128 * 1024))
     assert _newest(caller)["notes"] == {"memory": "changed now"}
     assert caller.kvm("update_vm_settings", "booted", {"memory": "256"}) == {}
     assert "next start" in _newest(caller)["notes"]["memory"]
@@ -286,9 +287,9 @@ def test_a_job_that_has_not_begun_is_taken_back(
     ):
         with _held(libvirtd):
             started = threads.submit(one.kvm, "start_vm", "held")
-            _wait(lambda: [task["state"] for task in caller.task("list_tasks", "unfinished")] == ["running"])
+            until(lambda: [task["state"] for task in caller.task("list_tasks", "unfinished")] == ["running"])
             stopped = threads.submit(two.kvm, "stop_vm", "held")
-            _wait(lambda: len(caller.task("list_tasks", "unfinished")) == 2)
+            until(lambda: len(caller.task("list_tasks", "unfinished")) == 2)
             waiting = caller.task("list_tasks", "unfinished")[0]
             assert (waiting["method"], waiting["started"]) == ("kvmservices.stop_vm", "")
             ended = caller.task("cancel_task", waiting["id"])
@@ -372,10 +373,3 @@ def test_roles_at_real_work(oms: Stack, users: dict[str, Caller], virt: libvirt.
 def _newest(caller: Caller) -> dict[str, Any]:
     newest: dict[str, Any] = caller.task("list_tasks")[0]
     return newest
-
-
-def _wait(true: Callable[[], bool], seconds: float = 10) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.05)

@@ -18,6 +18,7 @@ from tests.hosts.kvm_machines import emptied
 from tests.hosts.libvirtd import PrivateLibvirtd
 from tests.hosts.sshd import PrivateSshd
 from tests.hosts.stack import NAME, Caller, CallFailed, Stack
+from tests.hosts.waiting import until
 
 pytestmark = pytest.mark.hosts
 SCREEN = "<graphics type='vnc'><listen type='socket'/></graphics><video><model type='vga'/></video>"
@@ -64,13 +65,6 @@ def machine(virt: libvirt.virConnect, oms: Stack, name: str, devices: str) -> li
     made = virt.defineXML(xml)
     made.create()
     return made
-
-
-def until(true: Callable[[], bool], seconds: float = 10) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.05)
 
 
 def set_up(caller: Caller, name: str = "winxp2") -> int:

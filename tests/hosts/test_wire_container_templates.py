@@ -5,8 +5,7 @@ import gzip
 import io
 import subprocess
 import tarfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -22,6 +21,7 @@ from tests.hosts import rootfs, uploads, wire
 from tests.hosts.libvirtd import PrivateLibvirtd
 from tests.hosts.lxc_path import attached, lxc_path, why_not
 from tests.hosts.stack import NAME, Caller, CallFailed, Stack
+from tests.hosts.waiting import until
 
 pytestmark = pytest.mark.hosts
 MIB = 1024 * 1024
@@ -90,14 +90,6 @@ def left(oms: Stack, path: Path) -> list[str]:
     """What lies about of jobs that are over."""
     places = (shelf(oms) / ".staging", path / ".staging")
     return [str(found) for place in places if place.is_dir() for found in place.iterdir()]
-
-
-def until(true: Callable[[], Any], seconds: float = 60) -> Any:
-    end = time.monotonic() + seconds
-    while not (found := true()):
-        assert time.monotonic() < end
-        time.sleep(0.02)
-    return found
 
 
 def running(caller: Caller, method: str, percent: int = 0) -> dict[str, Any] | None:

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from tests.hosts import uploads, wire
 from tests.hosts.kvm_machines import disk_xml, small_xml
 from tests.hosts.libvirtd import PrivateLibvirtd
 from tests.hosts.stack import NAME, Caller, CallFailed, Stack
+from tests.hosts.waiting import until
 
 pytestmark = pytest.mark.hosts
 
@@ -180,7 +181,7 @@ def test_a_killed_agent_in_the_midst_of_a_stream_loses_nothing_that_it_has_noted
         slow = [CONTENT[place : place + 1000] for place in range(0, len(CONTENT), 1000)]
         headers = {"Authorization": f"Bearer {caller.sessid}", "Content-Length": str(len(CONTENT))}
         bringing = threads.submit(uploads.request, oms, "PUT", address, headers, slow)
-        wait(lambda: any((oms.iso / ".staging").glob("*/*")))
+        until(lambda: any((oms.iso / ".staging").glob("*/*")))
         oms.kill("agent")
         oms.start("agent")
         assert bringing.result(60).status in (0, 200, 503)
@@ -297,13 +298,13 @@ def test_a_copy_goes_on_after_either_agent_was_killed(oms: Stack, caller: Caller
     for who in ("agent", "node2"):
         with ThreadPoolExecutor(1) as threads, contextlib.closing(oms.caller()) as other:
             copying = threads.submit(other.iso, "copy_image", "large.iso", NAME, host="node2")
-            wait(lambda: any(path.stat().st_size > 1_000_000 for path in (second / ".staging").glob("*/*")))
+            until(lambda: any(path.stat().st_size > 1_000_000 for path in (second / ".staging").glob("*/*")))
             oms.kill(who)
             oms.start(who)
             assert copying.result(90)["sha256"] == hashlib.sha256(large).hexdigest()
         assert (second / "large.iso").read_bytes() == large
         oms.wait_for_host(caller)
-        wait(lambda: caller_can(caller, "node2"))
+        until(lambda: caller_can(caller, "node2"))
         caller.iso("delete_image", "large.iso", host="node2")
     (oms.iso / "large.iso").unlink()
     assert left_in(second) == set()
@@ -396,10 +397,3 @@ def test_what_no_job_goes_on_with_is_swept_when_the_agent_begins(oms: Stack, cal
     oms.wait_for_host(caller)
     for directory in (oms.images, oms.iso, oms.templates):
         assert list((directory / ".staging").iterdir()) == []
-
-
-def wait(true: Callable[[], object], seconds: float = 20) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.02)

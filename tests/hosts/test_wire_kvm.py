@@ -8,7 +8,6 @@ import signal
 import sqlite3
 import ssl
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ import pytest
 
 from tests.hosts.guests import domain_xml
 from tests.hosts.stack import NAME, Caller, CallFailed, Stack
+from tests.hosts.waiting import until
 
 pytestmark = pytest.mark.hosts
 WILD = "<img src=x onerror=1>"
@@ -26,13 +26,6 @@ def define(virt: libvirt.virConnect, oms: Stack, name: str, disk: Path | None = 
     return virt.defineXML(
         domain_xml(name, memory_mb=64, vcpu=1, console=oms.directory / "console", disk=disk, image=None)
     )
-
-
-def until(true: Callable[[], bool], seconds: float = 5) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.05)
 
 
 def test_a_machine_starts_shows_its_state_and_stops(oms: Stack, caller: Caller, virt: libvirt.virConnect) -> None:

@@ -15,9 +15,11 @@ from typing import Any
 
 import pytest
 
+from oms.agent.netinterface.files.networkd import Networkd
+from oms.agent.netinterface.kept import Kept, KeptBridge, KeptRoute
 from tests.hosts.kvm_machines import emptied, small_xml
 from tests.hosts.libvirtd import PrivateLibvirtd
-from tests.hosts.net_host import Isolated, Place, ifupdown_root, isolated
+from tests.hosts.net_host import Isolated, Place, ifupdown_root, isolated, why_not
 from tests.hosts.stack import Caller, CallFailed
 
 pytestmark = pytest.mark.hosts
@@ -313,3 +315,70 @@ def _came_up(oms: Isolated) -> Iterator[Place]:
         done = subprocess.run(inside, check=False, capture_output=True, text=True, timeout=60)
         assert done.returncode == 0, done.stderr
         yield fresh
+
+
+NETWORKD = Path("/lib/systemd/systemd-networkd")
+KEPT_BY_NETWORKD = Kept(
+    bridges=(
+        KeptBridge("vmbr0", ("10.44.0.2/24",), ("eth0",), "52:54:00:00:00:01"),
+        KeptBridge("br1", ("10.45.0.1/24", "fd45::1/64")),
+    ),
+    routes=(
+        KeptRoute("0.0.0.0/0", "10.44.0.1", "vmbr0"),
+        KeptRoute("0.0.0.0/0", "10.45.0.254", "br1", 1024),
+        KeptRoute("192.168.3.0/24", "10.44.0.9", "vmbr0"),
+        KeptRoute("192.168.4.0/24", "", "eth3"),
+        KeptRoute("192.168.5.0/24", "10.46.0.9", "eth3"),
+    ),
+)
+CARD = "[Match]\nName=eth3\n\n[Network]\nAddress=10.46.0.2/24\n"
+
+
+def test_systemd_networkd_makes_of_its_files_what_was_meant(tmp_path: Path) -> None:
+    """The real one, in a place of its own; the administrator has a file about a card of his there."""
+    if reason := why_not():
+        pytest.skip(reason)
+    if not NETWORKD.exists():
+        pytest.skip("needs systemd-networkd (scripts/bootstrap test installs it)")
+    theirs = tmp_path / "etc/systemd/network/10-card.network"
+    theirs.parent.mkdir(parents=True)
+    theirs.write_text(CARD)
+    Networkd(tmp_path).write(KEPT_BY_NETWORKD)
+    with Place() as place, _networkd(place, theirs.parent):
+        place.card("eth3")
+        until(lambda: len(_plain(place.routes(), place)) == 8, 20)
+        assert _plain(place.routes(), place) == {
+            "default via 10.44.0.1 dev vmbr0",
+            "default via 10.45.0.254 dev br1 metric 1024",
+            "10.44.0.0/24 dev vmbr0 proto kernel scope link src 10.44.0.2",
+            "10.45.0.0/24 dev br1 proto kernel scope link src 10.45.0.1",
+            "10.46.0.0/24 dev eth3 proto kernel scope link src 10.46.0.2",
+            "192.168.3.0/24 via 10.44.0.9 dev vmbr0",
+            "192.168.4.0/24 dev eth3 scope link",
+            "192.168.5.0/24 via 10.46.0.9 dev eth3",
+        }
+        links = place.state()["links"]
+        assert links["eth0"][:2] == (True, "vmbr0")
+        assert links["vmbr0"][2] == "52:54:00:00:00:01"
+        assert ("fd45::1", 64, "") in links["br1"][3]
+    assert theirs.read_text() == CARD
+
+
+@contextlib.contextmanager
+def _networkd(place: Place, files: Path) -> Iterator[None]:
+    """systemd-networkd over these files. /sys is closed to it, as in a container: it waits for no udev then."""
+    place.ip("addr", "flush", "dev", "eth0")
+    files.chmod(0o755)
+    script = (
+        'mount --bind "$1" /etc/systemd/network; mount -t tmpfs -o mode=755 tmpfs /run; mkdir -p /run/systemd;'
+        ' mount -o remount,bind,ro /sys; exec "$2"'
+    )
+    inside = ["ip", "netns", "exec", place.name, "unshare", "--mount", "sh", "-ec", script, "sh"]
+    process = subprocess.Popen(
+        [*inside, str(files), str(NETWORKD)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait(10)

@@ -10,6 +10,9 @@ import msgspec
 import pytest
 
 from oms.agent.context import Host, Storage
+from oms.agent.guests import Machine
+from oms.agent.guests.containers import ContainerSettings, NewContainer
+from oms.agent.guests.fake import FakeContainers
 from oms.agent.host.network import Link, Network, Route
 from oms.agent.host.network_changes import PutAddress, SetMac
 from oms.agent.journal import Entry
@@ -17,7 +20,14 @@ from oms.agent.leases import Leases
 from oms.agent.netinterface import applying, files, handlers
 from oms.agent.netinterface.side import Side
 from oms.contract import netinterface as api
-from oms.contract.errors import AlreadyThere, FuncManError, JobInterrupted, NotSupported
+from oms.contract.errors import (
+    AlreadyThere,
+    FuncManError,
+    HypervisorUnavailable,
+    InUse,
+    JobInterrupted,
+    NotSupported,
+)
 from oms.contract.netinterface import TakenBack
 from oms.contract.operation import HostOperation
 from tests.agent.netinterface.test_bridges import bare
@@ -222,3 +232,50 @@ async def test_an_agent_without_a_hand_on_the_network_says_so(rig: Rig) -> None:
     host = replace(rig.host(RehearsedJob()), network=None)
     with pytest.raises(NotSupported):
         await handlers.list_bridges(api.ListBridges(), host)
+
+
+async def test_a_bridge_that_a_container_is_to_have_is_in_use(rig: Rig) -> None:
+    containers = FakeContainers(rig.root / "containers")
+    await containers.prepare("a", 0)
+    await containers.create("a", NewContainer("129", ContainerSettings(hostname="mail"), bridge="vmbr0"))
+    host = replace(rig.host(RehearsedJob()), containers=containers)
+    with pytest.raises(InUse, match="used by container 129"):
+        await handlers.delete_bridge(api.DeleteBridge("vmbr0"), host)
+
+
+@pytest.mark.parametrize("name", ["a;touch pwn", "$(id)", "eth*", "-x", "a'b", "eth0#", "\u00e9th0"])
+async def test_a_link_with_a_wild_name_gets_into_no_file(rig: Rig, name: str) -> None:
+    """The kernel takes nearly any name, and somebody else may have given it."""
+    net = rig.kernel.net
+    links = (*net.links, Link(name, master="vmbr0"))
+    rig.kernel.net = before = Network(links, net.addresses, net.routes)
+    on_disk = rig.written()
+    with pytest.raises(NotSupported, match="could not be written into"):
+        await handlers.add_bridge_member(api.AddBridgeMember("vmbr0", "eth1"), rig.host(RehearsedJob()))
+    assert rig.kernel.net == before
+    assert rig.written() == on_disk
+
+
+class Away:
+    """A hypervisor that is not there now."""
+
+    async def all(self) -> list[Machine]:
+        raise HypervisorUnavailable("It is away.")
+
+
+async def test_a_hypervisor_that_is_away_hinders_only_what_its_guests_could_need(rig: Rig) -> None:
+    away: Any = Away()
+    host = replace(rig.host(RehearsedJob()), machines=away)
+    assert (
+        await handlers.add_static_route(api.AddStaticRoute("10.7.0.0", "255.255.0.0", "10.0.0.1", "eth0"), host)
+        == 0
+    )
+    names = [one.name for one in await handlers.list_interfaces(api.ListInterfaces(), host)]
+    assert names == ["lo", "eth0", "eth1", "vmbr0"]
+    with pytest.raises(HypervisorUnavailable):
+        await handlers.delete_bridge(api.DeleteBridge("vmbr0"), another_job(host))
+
+
+def another_job(host: Host) -> Host:
+    """The same host, for another job."""
+    return replace(host, job=RehearsedJob())

@@ -20,8 +20,9 @@ from oms.agent.context import Host, Job
 from oms.agent.host.boot import boot_id
 from oms.agent.host.network import Network
 from oms.agent.host.network_changes import Change, restoring, touched
+from oms.agent.netinterface import guests
 from oms.agent.netinterface.files import NOT_KEPT
-from oms.agent.netinterface.kept import Kept
+from oms.agent.netinterface.kept import Kept, check_names
 from oms.agent.netinterface.side import Side
 from oms.agent.netinterface.view import Plan, View
 from oms.contract.errors import FuncManError, JobInterrupted, NotSupported, OmsError
@@ -55,27 +56,21 @@ def side_of(host: Host) -> Side:
     return host.network
 
 
-async def view_of(host: Host) -> View:
-    """All that a change is judged by. Raises FuncManError, HypervisorUnavailable."""
+async def view_of(host: Host, *, with_guests: bool = True) -> View:
+    """All that a change is judged by. Raises FuncManError, and HypervisorUnavailable where guests are to be in
+    it."""
     side = side_of(host)
     network = await side.kernel.look()
-    users: dict[str, tuple[str, ...]] = {}
-    ends: dict[str, str] = {}
-    for machine in await host.machines.all() if host.machines is not None else ():
-        for definition in filter(None, (machine.live, machine.kept)):
-            for nic in definition.nics:
-                if nic.kind == "bridge" and machine.name not in users.get(nic.source, ()):
-                    users[nic.source] = (*users.get(nic.source, ()), machine.name)
-                if nic.device:
-                    ends[nic.device] = machine.name
+    users, ends = await guests.on_bridges(host) if with_guests else ({}, {})
     return View(network, await side.kept(), await side.theirs(network), users, ends)
 
 
-async def apply(host: Host, judge: Judge) -> int:
-    """Make a change as a job; 0 when it stays. Raises what `judge` raises, TakenBack, JobInterrupted."""
+async def apply(host: Host, judge: Judge, *, with_guests: bool = True) -> int:
+    """Make a change as a job; 0 when it stays. `with_guests`: who is on bridges is part of what it is judged by.
+    Raises what `judge` raises, TakenBack, JobInterrupted."""
     side, job = side_of(host), host.job
     if (text := job.recall(BEGUN)) is None:
-        begun = await _judged(host, judge)
+        begun = await _judged(host, judge, with_guests=with_guests)
         if not begun.plan.now and begun.plan.kept == begun.kept_before:
             return 0
         await job.record(BEGUN, msgspec.to_builtins(begun))
@@ -88,11 +83,12 @@ async def apply(host: Host, judge: Judge) -> int:
     return 0
 
 
-async def _judged(host: Host, judge: Judge) -> Begun:
+async def _judged(host: Host, judge: Judge, *, with_guests: bool) -> Begun:
     side = side_of(host)
-    view = await view_of(host)
+    view = await view_of(host, with_guests=with_guests)
     plan = judge(view)
     if (way := side.files()).keeps:
+        check_names(plan.kept)
         await asyncio.to_thread(way.check, plan.kept, view.network)
         for key, text in plan.notes.items():
             host.job.note(key, text)

@@ -5,6 +5,7 @@ from oms.agent.netinterface import bridges, routes, shown
 from oms.agent.netinterface.applying import apply, side_of, view_of
 from oms.agent.netinterface.view import View, link_of
 from oms.contract import netinterface as api
+from oms.contract.errors import HypervisorUnavailable
 from oms.contract.handlers import Handlers
 
 handlers: Handlers[Host] = Handlers()
@@ -19,25 +20,25 @@ async def show_routing_table(_op: api.ShowRoutingTable, host: Host) -> list[api.
 @handlers.handles(api.AddStaticRoute)
 async def add_static_route(op: api.AddStaticRoute, host: Host) -> int:
     """See `routes.add`."""
-    return await apply(host, lambda view: routes.add(op, view))
+    return await apply(host, lambda view: routes.add(op, view), with_guests=False)
 
 
 @handlers.handles(api.EditStaticRoute)
 async def edit_static_route(op: api.EditStaticRoute, host: Host) -> int:
     """See `routes.edit`."""
-    return await apply(host, lambda view: routes.edit(op, view))
+    return await apply(host, lambda view: routes.edit(op, view), with_guests=False)
 
 
 @handlers.handles(api.DeleteStaticRoute)
 async def delete_static_route(op: api.DeleteStaticRoute, host: Host) -> int:
     """See `routes.delete`."""
-    return await apply(host, lambda view: routes.delete(op, view))
+    return await apply(host, lambda view: routes.delete(op, view), with_guests=False)
 
 
 @handlers.handles(api.EditStaticGateway)
 async def edit_static_gateway(op: api.EditStaticGateway, host: Host) -> int:
     """See `routes.edit_gateway`."""
-    return await apply(host, lambda view: routes.edit_gateway(op, view))
+    return await apply(host, lambda view: routes.edit_gateway(op, view), with_guests=False)
 
 
 @handlers.handles(api.GetDefaultGateway)
@@ -55,8 +56,13 @@ async def list_bridges(_op: api.ListBridges, host: Host) -> list[api.Bridge]:
 
 @handlers.handles(api.ListInterfaces)
 async def list_interfaces(_op: api.ListInterfaces, host: Host) -> list[api.HostInterface]:
-    """As the kernel, the machines and the host's files have them."""
-    return shown.interfaces(await view_of(host))
+    """As the kernel, the machines and the host's files have them; without the machines where those cannot be
+    asked."""
+    try:
+        view = await view_of(host)
+    except HypervisorUnavailable:
+        view = await view_of(host, with_guests=False)
+    return shown.interfaces(view)
 
 
 @handlers.handles(api.AddBridge)

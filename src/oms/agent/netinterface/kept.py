@@ -3,7 +3,15 @@
 It is written in the host's own way (`files`), and as it is here beside that, which is the truth about it.
 """
 
+import re
+from typing import Final
+
 import msgspec
+
+from oms.contract.errors import NotSupported
+
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,14}")
+"""What a link may be called in files that shells and others read; the kernel takes nearly any signs."""
 
 
 class KeptBridge(msgspec.Struct, frozen=True):
@@ -103,3 +111,14 @@ class Theirs(msgspec.Struct, frozen=True):
     """It gives the host a gateway there."""
     exact: bool = True
     """It is about this link alone."""
+
+
+def check_names(kept: Kept) -> None:
+    """Raise NotSupported where a link has a name that means something else in the host's files."""
+    for name in sorted({*kept.names(), *(route.interface for route in kept.routes)}):
+        if not _NAME.fullmatch(name):
+            raise NotSupported(
+                f"An interface is called {name!a}, which could not be written into this host's files as it is: "
+                "give it a name of letters, digits and . _ -.",
+                interface=ascii(name),
+            )

@@ -18,7 +18,7 @@ import pytest
 
 from tests.cli.served import alive, until
 from tests.hosts.stack import Caller, free_port
-from tests.packaging.installation import SYSTEMD, UNITS, Installation, why_not
+from tests.packaging.installation import SYSTEMD, UNITS, Installation, service, why_not
 
 each = pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
 EXPOSED_AT_MOST = {"oms-server": 15, "oms-signer": 10, "oms-agent": 85}
@@ -52,6 +52,16 @@ def test_systemd_understands_the_unit(unit: Path, placed: Path) -> None:
 def test_the_unit_is_as_closed_as_its_work_allows(unit: Path) -> None:
     done = analyzed("security", "--offline=true", f"--threshold={EXPOSED_AT_MOST[unit.stem]}", unit)
     assert done.returncode == 0, done.stdout[-200:]
+
+
+def test_the_agents_unit_lets_it_change_the_hosts_network() -> None:
+    """That takes CAP_NET_ADMIN, netlink, and the host's own files in /etc."""
+    unit = service(SYSTEMD / "oms-agent.service")
+    bounds = unit.get("CapabilityBoundingSet", "CAP_NET_ADMIN")
+    assert ("CAP_NET_ADMIN" in bounds) != bounds.startswith("~")
+    assert "AF_NETLINK" in unit.get("RestrictAddressFamilies", "AF_NETLINK")
+    for closed in ("PrivateNetwork", "ProtectSystem", "ReadOnlyPaths", "NetworkNamespacePath"):
+        assert closed not in unit
 
 
 def test_a_unit_that_is_wrong_or_open_is_seen(tmp_path: Path) -> None:

@@ -155,6 +155,9 @@ REFUSED: list[tuple[Callable[[], Plan], type[FuncManError], str]] = [
     (lambda: delete("vmbr0", guests()), InUse, "used by web"),
     (lambda: delete("br2", guests()), InUse, "used by mail"),
     (lambda: delete("br3", guests()), InUse, "used by veth1"),
+    (lambda: delete("virbr0", view(with_links(Link("virbr0", "bridge")))), NotFitting, "kept by libvirt"),
+    (lambda: edit("docker0", NONE, seen=view(with_links(Link("docker0", "bridge")))), NotFitting, "Docker"),
+    (lambda: add("lxcbr0", NONE), NotFitting, "LXC"),
     (lambda: delete("vmbr0", theirs("vmbr0")), NotFitting, r"50-site\.cfg"),
     (
         lambda: delete("vmbr0", view(with_links(Link("eth1", master="vmbr0"), Link("eth2", master="vmbr0")))),

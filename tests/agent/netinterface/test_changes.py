@@ -2,7 +2,7 @@
 
 import asyncio
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oms.agent.host.network import Address, Link, Network, Route
@@ -53,6 +53,7 @@ async def changed(net: Network, changes: list[Change]) -> MemoryKernel:
     return kernel
 
 
+@settings(deadline=None)  # how long it takes says nothing
 @given(st.lists(one_change, max_size=12))
 def test_any_changes_are_undone_exactly(changes: list[Change]) -> None:
     async def run() -> None:

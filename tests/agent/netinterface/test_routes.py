@@ -156,3 +156,13 @@ def test_the_gateway_that_is_there_already_is_only_kept() -> None:
     net = network(usual().links, usual().addresses, (Route("eth0", "0.0.0.0/0", ROUTER),))
     plan = gateway(ROUTER, "eth0", view(net))
     assert (plan.now, plan.kept.routes) == ((), (KeptRoute("0.0.0.0/0", ROUTER, "eth0"),))
+
+
+def test_a_route_to_a_container_is_the_containers() -> None:
+    net = network(
+        (*usual().links, Link("veth129.0", "veth", far=True)),
+        usual().addresses,
+        (Route("veth129.0", "10.0.0.129/32", scope=LINK_SCOPE),),
+    )
+    with pytest.raises(InUse, match="behind veth129"):
+        delete("10.0.0.129", "255.255.255.255", "*", "veth129.0", view(net))

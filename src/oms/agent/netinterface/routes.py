@@ -7,7 +7,16 @@ from typing import Final
 from oms.agent.host.network import ALL4, BOOT, EVERYWHERE_SCOPE, KERNEL, LINK_SCOPE, STATIC, Route
 from oms.agent.host.network_changes import Change, DropRoute, PutRoute
 from oms.agent.netinterface.kept import KeptRoute
-from oms.agent.netinterface.view import Plan, View, check_gateway, check_way_out, link_of, nets_of, network4
+from oms.agent.netinterface.view import (
+    Plan,
+    View,
+    check_gateway,
+    check_way_out,
+    is_guests,
+    link_of,
+    nets_of,
+    network4,
+)
 from oms.contract import netinterface as api
 from oms.contract.errors import AlreadyThere, InUse, NotThere
 from oms.contract.netinterface import NotFitting
@@ -103,6 +112,12 @@ def find(view: View, address: str, netmask: str, through: str, interface: str) -
         )
     route = min(found, key=lambda one: (one.own, one.metric))
     _check_static(route)
+    if is_guests(link_of(view, interface), view):
+        raise InUse(
+            f"By the route to {_shown(route)} the machine or container behind {interface} is reached: change its own "
+            "settings.",
+            destination=route.destination,
+        )
     _check_theirs(view, route)
     return route
 

@@ -1,6 +1,7 @@
 """What a change of the network is judged by, and what comes of it. Pure."""
 
 import ipaddress
+import re
 from collections.abc import Iterable, Mapping
 from typing import Final
 
@@ -15,6 +16,14 @@ from oms.contract.netinterface import NotFitting
 BRIDGE: Final = "bridge"
 GUEST_KINDS: Final = frozenset({"tun"})
 """What machines have at the host's end, where it is a member of a bridge."""
+KEEPERS: Final = (
+    (re.compile(r"virbr\d+"), "libvirt"),
+    (re.compile(r"docker\d+|br-[0-9a-f]{12}"), "Docker"),
+    (re.compile(r"lxcbr\d+"), "LXC's own network service"),
+    (re.compile(r"(?:lxd|incus)br\d+"), "LXD or Incus"),
+    (re.compile(r"(?:cni-)?podman\d+|cni\d+"), "Podman"),
+)
+"""Bridges that are made anew by a program when it starts, by their usual names."""
 
 
 class View(msgspec.Struct, frozen=True):
@@ -43,8 +52,11 @@ def is_guests(link: Link, view: View) -> bool:
     too, which is why one that OMS made a member for its addresses is none."""
     if link.name in view.ends:
         return True
-    known = link.name in view.kept.names()
-    return bool(link.master) and not known and (link.far or link.kind in GUEST_KINDS)
+    if link.name in view.kept.names():
+        return False
+    if link.master:
+        return link.far or link.kind in GUEST_KINDS
+    return link.far and not view.network.addresses_of(link.name)
 
 
 def link_of(view: View, name: str) -> Link:
@@ -68,6 +80,8 @@ def bridge_of(view: View, name: str) -> Link:
 def check_ours(view: View, name: str, *, unless_bare: bool = False) -> None:
     """Raise NotFitting where a file that OMS does not write says what that link is: at the host's next start it
     would be so again. `unless_bare`: a file that only mentions it is no hindrance."""
+    if (program := keeper(view, name)) and not unless_bare:
+        raise NotFitting(f"{name} is kept by {program}: change it there.", interface=name)
     theirs = view.theirs.get(name)
     if theirs is None or (unless_bare and not theirs.addressed):
         return
@@ -80,6 +94,13 @@ def check_ours(view: View, name: str, *, unless_bare: bool = False) -> None:
         interface=name,
         file=theirs.file,
     )
+
+
+def keeper(view: View, name: str) -> str:
+    """The program that makes and removes bridges of such names by itself; "" where it is none, or OMS has it."""
+    if view.kept.bridge(name) is not None:
+        return ""
+    return next((program for pattern, program in KEEPERS if pattern.fullmatch(name)), "")
 
 
 def check_movable(view: View, names: Iterable[str]) -> None:

@@ -114,8 +114,8 @@ def find(view: View, address: str, netmask: str, through: str, interface: str) -
     _check_static(route)
     if is_guests(link_of(view, interface), view):
         raise InUse(
-            f"By the route to {_shown(route)} the machine or container behind {interface} is reached: change its own "
-            "settings.",
+            f"By the route to {_shown(route)} the machine or container behind {interface} is reached: change "
+            "its own settings.",
             destination=route.destination,
         )
     _check_theirs(view, route)

@@ -72,7 +72,7 @@ class TwoHosts:
     def __init__(self, here: LxcContainers, there: LxcContainers, scratch: Path) -> None:
         self.here, self.there, self._scratch = here, there, scratch
         terms = Terms(lambda: "127.0.0.1", range(49400, 49500))
-        self._coming, self._listening = Passages(terms, self), Passages(terms, self)
+        self.coming, self._listening = Passages(terms, self), Passages(terms, self)
         self.job_here, self.job_there = StepwiseJob("a"), StepwiseJob("b")
         self.offer = Offer(container_stop_seconds=5)
         self._task: asyncio.Task[int] | None = None
@@ -179,9 +179,7 @@ class TwoHosts:
     # --- the agents
 
     async def _leave(self) -> int:
-        return await leaving.migrate_vm(
-            MigrateVm(CTID, TARGET), self._host(self.here, self.job_here, self._coming)
-        )
+        return await leaving.migrate_vm(MigrateVm(CTID, TARGET), self._host(self.here, self.job_here, self.coming))
 
     async def _receive(self) -> int:
         host = self._host(self.there, self.job_there, self._listening)

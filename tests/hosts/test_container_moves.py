@@ -1,5 +1,7 @@
 """A container on its way to another host, while each of the agents crashes at every step: it is in one place."""
 
+import asyncio
+import contextlib
 import os
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -8,8 +10,13 @@ from typing import Any
 
 import pytest
 
-from oms.agent.ovz.moving import leaving
-from oms.contract.errors import OmsError
+from oms.agent.guests.containers import NewContainer
+from oms.agent.ovz.moving import leaving, passes
+from oms.agent.ovz.moving.words import STREAM, Commit, FromHere, Pass, Refused, Whole
+from oms.agent.passage.crossing import Crossing
+from oms.agent.passage.stream import Cut, Stream
+from oms.contract.errors import FuncManError, JobInterrupted, OmsError
+from oms.contract.internal import ReceiveContainer
 from tests.hosts.container_moves import CTID, StepwiseJob, TwoHosts, side_has, side_runs
 from tests.hosts.lxc_path import attached, lxc_path, why_not
 from tests.hosts.trees import seen
@@ -95,3 +102,77 @@ async def _is_in_one_place(hosts: TwoHosts, before: dict[str, Any], *, moved: bo
     assert seen(it_is.home / CTID / "rootfs/data", it_is.capabilities.ids) == before
     for side in (hosts.here, hosts.there):
         assert [left.name for left in side.home.glob(".staging/*")] == []
+
+
+async def test_one_that_cannot_be_started_over_there_is_started_again_where_it_was(
+    hosts: TwoHosts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(ctid: str) -> None:
+        raise FuncManError(f"Container {ctid} does not start here")
+
+    await hosts.make()
+    before = seen(hosts.here.home / CTID / "rootfs/data", hosts.here.capabilities.ids)
+    monkeypatch.setattr(hosts.there, "start", broken)
+    with pytest.raises(JobInterrupted, match="does not start here"):
+        await hosts.move()
+    assert isinstance(await hosts.settled(), FuncManError)
+    await _is_in_one_place(hosts, before, moved=False)
+
+
+async def test_somebody_who_takes_its_id_over_there_meanwhile_keeps_it(
+    hosts: TwoHosts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create = hosts.there.create
+
+    async def late(job: str, new: NewContainer) -> None:
+        await hosts.there.prepare("d" * 32, 0)
+        await create("d" * 32, new)
+        await hosts.there.discard("d" * 32)
+        await create(job, new)
+
+    await hosts.make()
+    monkeypatch.setattr(hosts.there, "create", late)
+    with pytest.raises(JobInterrupted, match="already"):
+        await hosts.move()
+    await hosts.settled()
+    assert await side_runs(hosts.here)
+    assert await side_has(hosts.there)
+    assert not (hosts.there.home / CTID / "rootfs/data").exists(), "the other's own is as it was"
+
+
+async def test_a_container_that_is_started_by_hand_in_the_last_moment_stays(
+    hosts: TwoHosts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passed = passes.send
+
+    async def started(*args: Any) -> None:
+        await passed(*args)
+        await hosts.here.start(CTID)
+
+    await hosts.make(runs=False)
+    before = seen(hosts.here.home / CTID / "rootfs/data", hosts.here.capabilities.ids)
+    monkeypatch.setattr(passes, "send", started)
+    with pytest.raises(FuncManError, match="somebody else than OMS"):
+        await hosts.move()
+    await hosts.settled()
+    await _is_in_one_place(hosts, before, moved=False)
+
+
+@pytest.mark.parametrize("said", [Commit(), Whole(), Pass(1)], ids=lambda said: type(said).__name__)
+async def test_a_host_that_speaks_out_of_turn_gets_nothing_done(hosts: TwoHosts, said: Any) -> None:
+    job = hosts.job_here
+    async with hosts.coming.crossing(job, lambda papers: ReceiveContainer(CTID, job.id, papers)) as crossing:
+        words = await _met(crossing)
+        await words.say(said)
+        assert isinstance(await words.hear(FromHere), Refused)
+    assert isinstance(await hosts.settled(), FuncManError)
+    assert not await side_has(hosts.there)
+    assert list(hosts.there.home.glob(".staging/*")) == []
+
+
+async def _met(crossing: Crossing) -> Stream:
+    for _ in range(200):
+        with contextlib.suppress(Cut):
+            return await crossing.open(STREAM)
+        await asyncio.sleep(0.05)
+    raise AssertionError("the other host does not listen")

@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 from oms.cli.main import main
 from oms.contract.errors import DatabaseInsertError
 from oms.contract.kvm import StopVm
+from oms.contract.ovz import StopVm as StopContainer
 from oms.server.ledger import BURST
 from oms.server.rules.chain import NOTHING_BEFORE, Mark, Verdict, seal
 from oms.server.store import Store, audit, jobs, tables
@@ -71,6 +72,14 @@ async def test_a_changing_call_is_a_row_that_says_who_from_where_what_on_what_an
     assert (row["params"], row["reason"]) == ({"kvm_vm_name": "vm1"}, "")
     assert row["time"].endswith("Z")
     assert len(row["session"]) == 8
+
+
+async def test_a_container_is_one_target_be_its_id_a_number_or_digits(oms: Oms) -> None:
+    await oms.sign_in_host("h1", {StopContainer: answering(0)})
+    operator = await oms.as_operator()
+    for ctid in (129, "129"):
+        await operator.ask("ovzservices.stop_vm", 0, "h1", ctid)
+    assert [row["target"] for row in await events(oms) if row["method"] == "ovzservices.stop_vm"] == ["129", "129"]
 
 
 async def test_reads_are_no_rows_but_what_a_role_refused_is(oms: Oms) -> None:

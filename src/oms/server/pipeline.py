@@ -249,7 +249,9 @@ class _Trace:
             return ""
         name = op.facts.target or next((name for name in NAMES if name in op.__struct_fields__), "")
         named = getattr(op, name) if name else ""
-        return named[: audit.LONGEST_TEXT] if isinstance(named, str) else ", ".join(map(str, named))[:1024]
+        if isinstance(named, str | int):  # a container's id may come as a number
+            return str(named)[: audit.LONGEST_TEXT]
+        return ", ".join(map(str, named))[:1024]
 
     def unwritten(self, why: FuncManError) -> OmsError:
         """What is answered where the line cannot be written: whether the call did anything, not how it ended."""

@@ -13,6 +13,10 @@ Progress = Callable[[float], None]
 """Told how far some work is, 0 to 1."""
 
 
+LEAST = 0.002
+"""A smaller step forward is not told: that would take longer than many a step does."""
+
+
 class Stopped(Exception):
     """Raised in the thread when its work is not wanted any more."""
 
@@ -22,11 +26,15 @@ async def in_thread(work: Callable[[Progress], T], progress: Progress = lambda _
     exception once this task was cancelled. Comes back only when the thread has ended, whatever happens.
     """
     loop, stop = asyncio.get_running_loop(), threading.Event()
+    told = -1.0
 
     def go_on(share: float) -> None:
+        nonlocal told
         if stop.is_set():
             raise Stopped
-        loop.call_soon_threadsafe(progress, share)
+        if share - told >= LEAST or share < told:
+            told = share
+            loop.call_soon_threadsafe(progress, share)
 
     # Not in the loop's own pool, which has few threads and is there for what is short.
     pool = ThreadPoolExecutor(1, thread_name_prefix="work")

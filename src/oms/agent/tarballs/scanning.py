@@ -10,7 +10,7 @@ from oms.agent.host.stoppable import Progress
 from oms.agent.tarballs.members import Archive
 from oms.agent.tarballs.owners import Owners
 from oms.agent.tarballs.rules import Entry, Rules
-from oms.agent.tarballs.streams import Stream
+from oms.agent.tarballs.streams import reading
 from oms.agent.templates.appliance import BadPackage
 
 METADATA: Final = b"metadata.yaml"
@@ -38,18 +38,9 @@ class Found(msgspec.Struct, frozen=True):
 
 def scan(file: int, owners: Owners, room_bytes: int, progress: Progress) -> Found:
     """Judge all of it. Nothing is written. Raises BadPackage, NoSpace, OSError."""
-    archive, rules = Archive(Stream(file, progress)), Rules(owners, room_bytes)
-    texts: dict[bytes, bytes] = {}
-    count = data = 0
-    for member in archive:
-        entry = rules.admit(member)
-        if entry is None:
-            continue
-        count, data = count + 1, data + member.stored
-        if entry.name in (METADATA, DESCRIPTOR) and entry.kind == "file":
-            if entry.size > LARGEST_TEXT:
-                raise BadPackage(f"its {entry.name.decode()} has {entry.size} bytes; {LARGEST_TEXT} are legal")
-            texts[entry.name] = b"".join(piece for _, piece in archive.pieces())
+    rules = Rules(owners, room_bytes)
+    with reading(file, progress) as stream:
+        count, data, texts = _read(Archive(stream), rules)
     prefix = ROOTFS + b"/" if METADATA in texts and rules.kind(ROOTFS) in ("directory", "parent") else b""
     if rules.kind(prefix + b"etc") not in ("directory", "parent"):
         raise BadPackage("there is no system in it: it has no directory etc")
@@ -63,6 +54,22 @@ def scan(file: int, owners: Owners, room_bytes: int, progress: Progress) -> Foun
         arch=arch[1] if arch else b"",
         descriptor=texts.get(DESCRIPTOR, b"") if prefix else b"",
     )
+
+
+def _read(archive: Archive, rules: Rules) -> tuple[int, int, dict[bytes, bytes]]:
+    """How many entries, how many bytes, and the texts that say what it is."""
+    texts: dict[bytes, bytes] = {}
+    count = data = 0
+    for member in archive:
+        entry = rules.admit(member)
+        if entry is None:
+            continue
+        count, data = count + 1, data + member.stored
+        if entry.name in (METADATA, DESCRIPTOR) and entry.kind == "file":
+            if entry.size > LARGEST_TEXT:
+                raise BadPackage(f"its {entry.name.decode()} has {entry.size} bytes; {LARGEST_TEXT} are legal")
+            texts[entry.name] = b"".join(piece for _, piece in archive.pieces())
+    return count, data, texts
 
 
 def entries(archive: Archive, rules: Rules, prefix: bytes) -> Iterator[Entry]:

@@ -6,12 +6,15 @@ held: gzip, xz and zstd are asked for no more than was wanted, and may use no mo
 Sources: RFC 1952 (gzip); the .xz file format 1.1; RFC 8878 (zstd).
 """
 
+import contextlib
 import gzip
 import hashlib
 import lzma
 import os
+import queue
+import threading
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import IO, Final, Protocol
 
 import zstandard
@@ -20,6 +23,8 @@ from oms.agent.templates.appliance import BadPackage
 
 MIB: Final = 1024 * 1024
 PIECE: Final = MIB
+AHEAD: Final = 4
+"""Pieces that are unpacked before somebody wants them."""
 XZ_MEMORY: Final = 256 * MIB
 """What xz may use: its largest usual level (-9) takes 65 MiB to unpack."""
 ZSTD_WINDOW: Final = 128 * MIB
@@ -48,17 +53,24 @@ class Sink(Protocol):
         """Take the next bytes of it."""
 
 
-class Stream:
-    """The unpacked content of `file`, a descriptor, of which only this place reads. `told` gets the share that has
-    been read, and may end the reading by an exception."""
+@contextlib.contextmanager
+def reading(file: int, told: Callable[[float], None]) -> Iterator["Stream"]:
+    """The unpacked content of `file`, a descriptor. `told` gets the share that has been read, and may end the
+    reading by an exception. Raises BadPackage, OSError."""
+    counted = _Counted(file)
+    ahead = _Ahead(_unpacker(counted, os.pread(file, len(XZ), 0)))
+    try:
+        yield Stream(ahead, counted, os.fstat(file).st_size, told)
+    finally:
+        ahead.close()
 
-    def __init__(self, file: int, told: Callable[[float], None]) -> None:
-        os.lseek(file, 0, os.SEEK_SET)
-        self._file = _Counted(file)
-        self._size = os.fstat(file).st_size
-        self._told = told
+
+class Stream:
+    """What is unpacked, piece by piece."""
+
+    def __init__(self, inner: "_Ahead", file: "_Counted", size: int, told: Callable[[float], None]) -> None:
+        self._inner, self._file, self._size, self._told = inner, file, size, told
         self.place = 0
-        self._inner = _unpacker(self._file, os.pread(file, len(XZ), 0))
 
     def read(self, size: int) -> bytes:
         """So many bytes, fewer only at the end. Raises BadPackage, OSError."""
@@ -85,6 +97,49 @@ class Stream:
         if self.place > max(ALWAYS_BYTES, MOST_TIMES * self._size):
             raise BadPackage(f"it unpacks to more than {MOST_TIMES} times of its own size, as no system does")
         return piece
+
+
+class _Ahead:
+    """Unpacks in a thread of its own, some pieces ahead of who reads: unpacking takes as long as writing."""
+
+    def __init__(self, inner: Readable) -> None:
+        self._inner = inner
+        self._pieces: queue.Queue[bytes | Exception] = queue.Queue(AHEAD)
+        self._rest = memoryview(b"")
+        self._over: Exception | bytes | None = None
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._unpack, name="unpacking", daemon=True)
+        self._thread.start()
+
+    def read(self, size: int) -> bytes:
+        """At most so many bytes; none at the end. Raises what unpacking raises."""
+        if not self._rest:
+            piece = self._pieces.get() if self._over is None else self._over
+            if isinstance(piece, Exception):
+                self._over = piece
+                raise piece
+            if not piece:
+                self._over = piece
+            self._rest = memoryview(piece)
+        piece, self._rest = bytes(self._rest[:size]), self._rest[size:]
+        return piece
+
+    def close(self) -> None:
+        """End the thread, whatever it does."""
+        self._stop.set()
+        while self._thread.is_alive():
+            with contextlib.suppress(queue.Empty):
+                self._pieces.get_nowait()
+            self._thread.join(0.01)
+
+    def _unpack(self) -> None:
+        piece: bytes | Exception = b"x"
+        while piece and not isinstance(piece, Exception) and not self._stop.is_set():
+            try:
+                piece = self._inner.read(PIECE)
+            except (OSError, *DAMAGES) as error:
+                piece = error
+            self._pieces.put(piece)
 
 
 class _Counted:

@@ -16,7 +16,7 @@ from oms.agent.tarballs.members import Archive
 from oms.agent.tarballs.owners import Owners
 from oms.agent.tarballs.rules import Entry, Rules
 from oms.agent.tarballs.scanning import Found, entries
-from oms.agent.tarballs.streams import Stream
+from oms.agent.tarballs.streams import reading
 from oms.agent.templates.appliance import BadPackage
 
 NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -26,9 +26,11 @@ PARENT = 0o755
 
 def unpack(file: int, found: Found, root: int, owners: Owners, progress: Progress) -> None:
     """Write it into `root`, an open empty directory. Raises BadPackage, OSError; then some of it is written."""
-    archive, writer = Archive(Stream(file, progress)), Writer(root, owners)
-    for entry in entries(archive, Rules(owners, found.needed_bytes), found.prefix):
-        writer.write(entry, archive.pieces() if entry.kind == "file" else ())
+    writer = Writer(root, owners)
+    with reading(file, progress) as stream:
+        archive = Archive(stream)
+        for entry in entries(archive, Rules(owners, found.needed_bytes), found.prefix):
+            writer.write(entry, archive.pieces() if entry.kind == "file" else ())
     writer.finish()
 
 

@@ -27,13 +27,19 @@ class LoginsBusy(FuncManError):
     reason = "logins_busy"
 
 
+class LoginSourceDown(FuncManError):
+    """The user is none of OMS's own, and the PAM or directory that may know him does not answer now."""
+
+    reason = "login_source_down"
+
+
 class DeathError(ApplicationError):
     """The session cannot be ended, because there is none of that id (any more)."""
 
     code = 1011
 
 
-@operation(SERVICE, Permission.NOBODY, timeout=30, raises=(AuthError, LoginsBusy))
+@operation(SERVICE, Permission.NOBODY, timeout=30, raises=(AuthError, LoginsBusy, LoginSourceDown))
 class Authenticate(OpenOperation[Sessid], frozen=True):
     """Log a user in; answers the session id (SESSID).
 

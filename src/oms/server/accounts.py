@@ -4,7 +4,7 @@ machine."""
 from sqlalchemy import Connection
 
 from oms.contract.operation import Permission
-from oms.contract.user import LastAdministrator, NoSuchUser, OutsideUser, UserExists
+from oms.contract.user import LastAdministrator, NoSuchUser, OutsideUser, Source, UserExists
 from oms.server.store import sessions, users
 from oms.server.store.users import User
 
@@ -49,6 +49,24 @@ def set_role(tx: Connection, name: str, role: Permission) -> None:
         _keep_one(tx, user, f"made {role.name.lower()}")
         sessions.end_of(tx, name)
     users.set_role(tx, name, role)
+
+
+def admit(tx: Connection, name: str, source: Source, role: Permission) -> bool:
+    """Keep what a source says of a user; False where the name is another's meanwhile.
+
+    A lower role than before ends his sessions.
+    """
+    user = users.by_name(tx, name)
+    if user is None:
+        users.add(tx, name, role, "", source=source)
+        return True
+    if user.source != source:
+        return False
+    if role < user.role:
+        sessions.end_of(tx, name)
+    if role != user.role:
+        users.set_role(tx, name, role)
+    return True
 
 
 def _own(user: User, what: str) -> None:

@@ -33,6 +33,7 @@ from oms.server.matchmaker import Matchmaker
 from oms.server.metrics import page
 from oms.server.metrics.own import Own
 from oms.server.metrics.page import MetricsPage
+from oms.server.outside.sources import outside
 from oms.server.pipeline import Pipeline
 from oms.server.reads import Reads
 from oms.server.rules.guessing import Guesses
@@ -79,6 +80,7 @@ async def assembled(
         fleet=fleet,
         jobs=work,
         consoles=consoles,
+        outside=outside(config),
         ca_sha256=ca_sha256,
         certificate_days=config.certificate_days,
     )
@@ -86,8 +88,7 @@ async def assembled(
     enrolment = Enrolment(
         store, Signer(store, signer, config.certificate_days), trust, address(config.bus_listen)[1]
     )
-    ledger = Ledger(store)
-    await ledger.begin()
+    ledger = await Ledger.begun(store)
     pipeline = Pipeline(house, table(), reads, log=audit, ledger=ledger, own=own)
     door = _console_door(config, house, audit)
     tasks = [asyncio.create_task(work) for work in (work.watch(), _tidy(store, ledger, config), consoles.watch())]
@@ -106,6 +107,7 @@ async def assembled(
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        house.outside.close()
         await house.sessions.close()
         await house.fleet.close()
         await work.close()

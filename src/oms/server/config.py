@@ -58,6 +58,29 @@ class ServerConfig(msgspec.Struct, frozen=True):
     login_tries: Annotated[int, Meta(ge=1)] = 10
     login_lock: From0 = 900
     login_delay: From0 = 3
+    login_sources: tuple[Literal["pam", "ldap"], ...] = ()
+    """Who else knows users and their passwords, in the order in which a new name is asked for."""
+    admin_groups: tuple[str, ...] = ()
+    """Groups of these sources whose members are administrators, as in `ldap:oms-admins`."""
+    operator_groups: tuple[str, ...] = ()
+    viewer_groups: tuple[str, ...] = ()
+    login_timeout: Above0 = 5
+    """Seconds that such a source has for an answer."""
+    pam_service: str = "oms"
+    """The file in /etc/pam.d."""
+    ldap_url: str = ""
+    """ldaps://HOST, or ldap://HOST, where StartTLS is spoken."""
+    ldap_ca: Path | None = None
+    """The CA of the directory's certificate (PEM); by default those that this machine trusts."""
+    ldap_plain: bool = False
+    """Whether passwords may go over the wire for everybody to read, to an ldap:// without StartTLS."""
+    ldap_bind_dn: str = ""
+    """As whom users are looked for; nobody by default."""
+    ldap_bind_password_file: Path | None = None
+    ldap_user_base: str = ""
+    ldap_user_filter: str = "(uid={user})"
+    ldap_group_base: str = ""
+    ldap_group_filter: str = "(|(member={dn})(uniqueMember={dn})(memberUid={user}))"
     certificate_days: Annotated[int, Meta(ge=1, le=90)] = 90
     """How long a host's certificate lives."""
     audit_days: Annotated[int, Meta(ge=1)] = 365

@@ -9,6 +9,7 @@ from oms.server.ca.client import SignerClient
 from oms.server.consoles.desk import Consoles
 from oms.server.fleet import Fleet
 from oms.server.jobs import Jobs
+from oms.server.outside import Outside
 from oms.server.rules.guessing import Guesses
 from oms.server.sessions import Sessions
 from oms.server.store import Store
@@ -27,6 +28,7 @@ class House:
     fleet: Fleet
     jobs: Jobs
     consoles: Consoles
+    outside: Outside
     ca_sha256: str
     certificate_days: int
 

@@ -4,7 +4,7 @@ What anybody can cause without a session is limited: more of it than that stands
 """
 
 import time
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 import structlog
@@ -61,9 +61,11 @@ class Ledger:
         )
         await self._store.write(lambda tx: audit.append(tx, entry))
 
-    async def begin(self) -> None:
-        """At a start: write the rows that the one before did not come to write, because it was killed."""
-        await self._store.write(_caught_up)
+    @classmethod
+    async def begun(cls, store: Store) -> Self:
+        """At a start, after writing the rows that the one before did not come to write, because it was killed."""
+        await store.write(_caught_up)
+        return cls(store)
 
     async def prune(self, days: int, rows: int) -> None:
         """Take out what need not be kept; and tell the head to the log, which may be kept elsewhere."""

@@ -45,6 +45,13 @@ class Guesses:
             self._tries.popitem(last=False)
         return allowed
 
+    def forgive(self, user: str, address: str) -> None:
+        """The try could not be looked at: it was none."""
+        key = _key(user, address)
+        count, last = self._tries.get(key, (0, 0.0))
+        if count:
+            self._tries[key] = (count - 1, last)
+
     def right(self, user: str, address: str) -> None:
         """The password was right: forget the wrong tries."""
         self._tries.pop(_key(user, address), None)

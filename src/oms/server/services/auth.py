@@ -4,9 +4,9 @@ import asyncio
 import time
 
 from oms.contract import auth as api
-from oms.contract.auth import DeathError
+from oms.contract.auth import DeathError, LoginsBusy, LoginSourceDown
 from oms.contract.errors import AuthError
-from oms.server import passwords
+from oms.server import accounts, passwords
 from oms.server.desk import Desk, Table
 from oms.server.rules.addresses import neighbourhood
 from oms.server.store import Store, users
@@ -24,20 +24,42 @@ async def authenticate(op: api.Authenticate, desk: Desk) -> str:
     began = time.monotonic()
     with passwords.place(neighbourhood(desk.address)):
         allowed = house.guesses.begin(op.username, desk.address, began)
-        user = await _known(op, house.store) if allowed else None
-    if user is None:
+        known, right = await _known(op, house.store) if allowed else (None, False)
+    name = known.name if known and right else ""
+    if allowed and not name and house.outside.any and (known is None or known.source != "local"):
+        name = await _from_outside(op, desk, known)
+    if not name:
         await asyncio.sleep(max(0, house.guesses.limits.delay_seconds - (time.monotonic() - began)))
         raise AuthError(WRONG if allowed else LOCKED)
     house.guesses.right(op.username, desk.address)
-    return await house.sessions.begin(user.name, desk.address)
+    return await house.sessions.begin(name, desk.address)
 
 
-async def _known(op: api.Authenticate, store: Store) -> User | None:
-    """The user, if name and password are right."""
+async def _known(op: api.Authenticate, store: Store) -> tuple[User | None, bool]:
+    """The user of that name, and whether OMS itself knows that the password is right."""
     name = op.username.strip()
     user = await store.read(lambda tx: users.by_name(tx, name))
-    right = await passwords.matches(user.password if user else None, op.password.reveal())
-    return user if right else None
+    own = user if user and user.source == "local" else None
+    return user, await passwords.matches(own.password if own else None, op.password.reveal())
+
+
+async def _from_outside(op: api.Authenticate, desk: Desk, known: User | None) -> str:
+    """The name of a user whom another source lets in, with the role that it gives him now; empty where none
+    does."""
+    house = desk.house
+    try:
+        found = await house.outside.find(
+            op.username.strip(), op.password.reveal(), known.source if known else None
+        )
+    except (LoginSourceDown, LoginsBusy):
+        house.guesses.forgive(op.username, desk.address)
+        raise
+    if found is None or not await house.store.write(
+        lambda tx: accounts.admit(tx, found.name, found.source, found.role)
+    ):
+        return ""
+    await house.sessions.changed(found.name)
+    return found.name
 
 
 @handlers.handles(api.Deauthenticate)

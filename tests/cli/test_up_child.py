@@ -15,7 +15,8 @@ async def test_a_process_that_hangs_is_killed_when_it_is_told_to_end(
 ) -> None:
     monkeypatch.setattr(up, "END_SECONDS", 0.2)
     listens = tmp_path / "signer.sock"
-    child = up.Child("signer", ["signer", "--directory", str(tmp_path / "ca"), "--socket", str(listens)], {})
+    signer = ["signer", "--directory", str(tmp_path / "ca"), "--socket", str(listens)]
+    child = up.Child("signer", [*up.OMS, *signer], {})
     keeping = asyncio.create_task(child.keep())
     async with asyncio.timeout(20):
         while not listens.exists():  # noqa: ASYNC110 - it tells nobody

@@ -24,7 +24,7 @@ import structlog
 import typer
 
 from oms.bus import enrolment, pinning
-from oms.cli import logs, serve
+from oms.cli import logs, own_sshd, serve
 from oms.contract.errors import OmsError
 from oms.server import admin, identity
 from oms.server.ca.client import SignerClient, SignerError
@@ -41,6 +41,7 @@ RESTART_SECONDS = (0.2, 10.0)
 END_SECONDS = 15
 """For a process that is told to end; one that hangs is killed then."""
 EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not listened on
+OMS = (sys.executable, "-m", "oms")
 T = TypeVar("T")
 _PR_SET_PDEATHSIG = 1
 
@@ -100,9 +101,9 @@ def _alone(data: Path) -> Iterator[None]:
 class Child:
     """A process of ours that is started again when it ends by itself."""
 
-    def __init__(self, name: str, arguments: list[str], environment: dict[str, str]) -> None:
+    def __init__(self, name: str, command: list[str], environment: dict[str, str]) -> None:
         self.name = name
-        self._arguments = [sys.executable, "-m", "oms", *arguments]
+        self._arguments = command
         inherited = {name: value for name, value in os.environ.items() if name != "OMS_ADMIN_PASSWORD"}
         self._environment = {**inherited, **environment}
         self._process: Process | None = None
@@ -214,10 +215,19 @@ class Machine:
         server = self._spawn("server", ["server", *self._file])
         trust = await _ready(signer, self._signer.ca())
         fingerprint = self._fingerprint(trust)
+        self._ssh_server()
         agent = self._spawn("agent", self._agent_arguments(fingerprint))
         await _ready(server, self._answering())
         host = await self._own_host(agent)
         self._say(password, fingerprint, host)
+
+    def _ssh_server(self) -> None:
+        """Consoles come by SSH: where this machine serves none, one of ours does, on loopback."""
+        if own_sshd.is_wanted(os.environ, configured=bool(self._file)):
+            with said():
+                command, told = own_sshd.prepared(self._settings.data / "sshd")
+            self._environment |= told
+            self._keep("SSH server", command)
 
     def _fingerprint(self, trust: Trust) -> str:
         """Of the CA by which agents know the server."""
@@ -275,7 +285,10 @@ class Machine:
         ]
 
     def _spawn(self, name: str, arguments: list[str]) -> Child:
-        child = Child(name, arguments, self._environment)
+        return self._keep(name, [*OMS, *arguments])
+
+    def _keep(self, name: str, command: list[str]) -> Child:
+        child = Child(name, command, self._environment)
         self._tasks.append(asyncio.create_task(child.keep()))
         return child
 

@@ -4,7 +4,7 @@ import shutil
 import sys
 from collections.abc import Callable
 
-from bench import calls, containers, costs, jobs, machine, machines, rootfs, stats, templates
+from bench import calls, containers, costs, jobs, machine, machines, moves, rootfs, stats, templates
 from bench.figures import HEAD
 from bench.setting import MACHINES, Setting, prepared
 from tests.hosts.libvirtd import why_not
@@ -21,6 +21,7 @@ PARTS: dict[str, Callable[[Setting], None]] = {
     "audit": costs.audit,
     "templates": templates.templates,
     "rootfs": rootfs.rootfs,
+    "moves": moves.moves,
     "stats": stats.stats,
     "memory": costs.memory,
 }

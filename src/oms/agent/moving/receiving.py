@@ -348,15 +348,15 @@ class _Receiving(contextlib.AsyncExitStack):
         assert coming is not None
         uuid, machines = self._op.uuid, self._machines
         machine = await self._present()
-        if machine is None or machine.kept is None:
-            await machines.define(coming.kept)
-        if coming.autostart:
-            await machines.set_autostart(uuid, on=True)
-        if coming.being == "running":
+        if coming.being == "running":  # first of all: it stands still
             if machine is not None and machine.live is not None:
                 await machines.resume(uuid)
             else:
                 self._job.note("ended", "its process ended before it could go on: it is off, as after a power cut")
+        if machine is None or machine.kept is None:
+            await machines.define(coming.kept)
+        if coming.autostart:
+            await machines.set_autostart(uuid, on=True)
         await placing.remove(self._images, self._job)
         return 0
 

@@ -158,6 +158,22 @@ async def test_a_container_that_is_started_by_hand_in_the_last_moment_stays(
     await _is_in_one_place(hosts, before, moved=False)
 
 
+async def test_what_cannot_be_deleted_where_it_was_is_told_and_undoes_nothing(
+    hosts: TwoHosts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(ctid: str) -> None:
+        raise FuncManError(f"Not all files of container {ctid} could be deleted")
+
+    await hosts.make()
+    with monkeypatch.context() as patched:
+        patched.setattr(hosts.here, "destroy", broken)
+        assert await hosts.move() == 0
+    assert "could be deleted" in hosts.job_here.notes["left here"]
+    assert await side_runs(hosts.there)
+    assert not await side_runs(hosts.here)
+    assert not (await hosts.here.find(CTID)).settings.onboot
+
+
 @pytest.mark.parametrize("said", [Commit(), Whole(), Pass(1)], ids=lambda said: type(said).__name__)
 async def test_a_host_that_speaks_out_of_turn_gets_nothing_done(hosts: TwoHosts, said: Any) -> None:
     job = hosts.job_here

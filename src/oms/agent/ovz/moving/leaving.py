@@ -8,12 +8,11 @@ from typing import Any, Final
 import msgspec
 
 from oms.agent.context import Host
-from oms.agent.guests import Stat
-from oms.agent.guests.containers import Container, Containers
-from oms.agent.host import process, rsync
+from oms.agent.guests.containers import Containers
 from oms.agent.ovz.conditions import containers_of
 from oms.agent.ovz.handlers import end
 from oms.agent.ovz.moving import passes, rules
+from oms.agent.ovz.moving.planning import Plan, planned
 from oms.agent.ovz.moving.words import (
     STREAM,
     Abort,
@@ -22,7 +21,6 @@ from oms.agent.ovz.moving.words import (
     FromHere,
     Here,
     Kept,
-    Offer,
     Pass,
     Ready,
     Refused,
@@ -65,14 +63,6 @@ ENDED: Final = ("failed", "cancelled")
 MB: Final = 1000 * 1000
 
 
-class Plan(msgspec.Struct, frozen=True):
-    """What leaves, and how it was."""
-
-    ctid: str
-    onboot: bool
-    offer: Offer
-
-
 @handlers.handles(api.MigrateVm)
 async def migrate_vm(op: api.MigrateVm, host: Host) -> int:
     """Broken off, it is undone, or gone on with once the other host was told to start it."""
@@ -84,36 +74,10 @@ async def migrate_vm(op: api.MigrateVm, host: Host) -> int:
         raise rules.refusal("source", error.message) from error
     job = host.job
     if (recalled := job.recall("plan")) is None:
-        recalled = msgspec.to_builtins(await _planned(str(op.container_id), containers))
+        recalled = msgspec.to_builtins(await planned(str(op.container_id), containers))
         await job.record("plan", recalled)
     job.note("target", op.server2_hostname)
     return await _Leaving(op, msgspec.convert(recalled, Plan), host, containers, host.passages).run()
-
-
-async def _planned(ctid: str, containers: Containers) -> Plan:
-    container = await containers.find(ctid)
-    rules.check_can_leave(container, containers.capabilities, rsync.lacking())
-    wanted: frozenset[Stat] = frozenset({"memory"})
-    use = (await containers.use(wanted)).get(ctid)
-    offer = Offer(
-        settings=container.settings,
-        bridge=container.network.bridge,
-        mac=container.network.mac,
-        used_kb=await _used_kb(container),
-        memory_kb=use.memory.used_kb if use and use.memory and container.runs else 0,
-        runs=container.runs,
-    )
-    return Plan(ctid, container.settings.onboot, offer)
-
-
-async def _used_kb(container: Container) -> int:
-    """What its files take."""
-    words = ["du", "--summarize", "--block-size=1K", "--", str(container.rootfs)]
-    done = await process.run(words, timeout=None)
-    number = done.stdout.split()[:1]
-    if not number or not number[0].isdigit():
-        raise FuncManError(f"It cannot be told how much is in container {container.ctid}: {done.words}")
-    return int(number[0])
 
 
 class _Leaving:
@@ -318,12 +282,22 @@ class _Leaving:
             await self._ask_on(crossing)
             await self._job.record("here", True)
             self._tell_downtime()
-        with contextlib.suppress(NoSuchMachine):
+        await self._remove()
+        return 0
+
+    async def _remove(self) -> None:
+        """It is there: what cannot be deleted here does not undo that, and is told."""
+        try:
             container = await self._containers.find(self._plan.ctid)
             if container.runs:
                 await self._containers.stop(container.ctid)
             await self._containers.destroy(container.ctid)
-        return 0
+        except HypervisorUnavailable:
+            raise
+        except NoSuchMachine:
+            pass
+        except FuncManError as error:
+            self._job.note("left here", error.message)
 
     def _tell_downtime(self) -> None:
         stopped = self._job.recall("handing")

@@ -31,12 +31,17 @@ class Up:
         self.data = data
         self.port: int = again.port if again else free_port()
         self.bus_port: int = again.bus_port if again else free_port()
+        self.pages_port: int = again.pages_port if again else free_port()
         self.said: list[str] = []
         """Its lines, both outputs together."""
         address = ("--listen", f"127.0.0.1:{self.port}", "--bus-listen", f"127.0.0.1:{self.bus_port}")
         self._command = [*before, *OMS, "up", "--data", str(data), *address]
         self._environment = environment(
-            PATH="/nonexistent", OMS_AGENT_AUTHORIZED_KEYS="", OMS_LOGIN_DELAY="0.1", **settings
+            PATH="/nonexistent",
+            OMS_AGENT_AUTHORIZED_KEYS="",
+            OMS_LOGIN_DELAY="0.1",
+            OMS_CONSOLES_LISTEN=f"127.0.0.1:{self.pages_port}",
+            **settings,
         )
         self._callers: list[Caller] = []
         self.process: subprocess.Popen[str]

@@ -92,6 +92,7 @@ def port(installation: Installation) -> Iterator[int]:
     number = free_port()
     settings = installation.file("/etc/oms/oms.toml")
     listen = f'listen = "127.0.0.1:{number}"\nbus_listen = "127.0.0.1:{free_port()}"\nlogin_delay = 0.1\n'
+    listen += f'consoles_listen = "127.0.0.1:{free_port()}"\n'
     settings.write_text(settings.read_text().replace("[server]\n", f"[server]\n{listen}"))
     with installation.served("signer"), installation.served("server"):
         until(lambda: answers(number), lambda: installation.log("server") + installation.log("signer"))

@@ -182,7 +182,7 @@ class Tour:
     def call(self, name: str, *params: Any) -> Any:
         """A method's result; the parameters are those after what stands in front. Raises CallFailed."""
         kind = BY_WIRE[name]
-        front = {"SESSID": self.sessid, "cache_timeout": 0, "server_hostname": NAME, "server_name": NAME}
+        front = {"SESSID": self.sessid, "cache_timeout": 0, kind.facts.host_field: NAME}
         shown = [front[param.name] for param in _front(kind)]
         self.asked.add(name)
         return unwrapped(kind, self.ask(self.port, name, [*shown, *params]))

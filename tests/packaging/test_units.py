@@ -125,7 +125,11 @@ def admin(installation: Installation, port: int) -> Iterator[Caller]:
     """The first administrator."""
     said = administered(installation, "add-user", "admin", "--role", "admin")
     with contextlib.closing(Caller(port)) as caller:
-        yield caller.log_in("admin", said.rpartition(" ")[2])
+        shown = said.rpartition(" ")[2]
+        caller.log_in("admin", shown)
+        own = "seven purple whales at noon"
+        assert caller.call("userservices", "change_password", caller.sessid, 0, shown, own) == 0
+        yield caller
 
 
 def test_the_server_makes_itself_known_and_its_users_are_made_beside_it(

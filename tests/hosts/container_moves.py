@@ -163,8 +163,9 @@ class TwoHosts:
     async def standing(self, job: str) -> str:
         return "running"
 
-    async def call_off(self, job: str) -> None:
+    async def call_off(self, job: str) -> bool:
         self.job_there.cancel()
+        return False
 
     def _gate(self) -> Any:
         try:

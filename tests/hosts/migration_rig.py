@@ -129,8 +129,9 @@ class Both:
     async def standing(self, job: str) -> str:
         return self.first_state
 
-    async def call_off(self, job: str) -> None:
+    async def call_off(self, job: str) -> bool:
         """It is no job that waits: it does not let itself be cancelled."""
+        return False
 
     async def _receives(self, op: Any) -> None:
         job = Job("b", at=self.breaks)

@@ -130,6 +130,7 @@ class Stack:
             "OMS_AGENT_DOMAIN_TYPE": "qemu",
             "OMS_AGENT_NAME": NAME,
             "OMS_AGENT_AUTHORIZED_KEYS": str(directory / "authorized_keys"),
+            "OMS_AGENT_SSH_HOST_KEYS": str(directory / "no-ssh"),
             "OMS_AGENT_NETWORK_ROOT": str(directory / "network"),
             "OMS_AGENT_REJOIN_AFTER": "1",
             "OMS_AGENT_RECONNECT_DELAY": "0.2",

@@ -33,3 +33,9 @@ class Introduced(msgspec.Struct, frozen=True, omit_defaults=True):
 def job_there(job: str) -> str:
     """The id of the job on the other host."""
     return hashlib.sha256(b"the other side of " + job.encode("ascii")).hexdigest()[:32]
+
+
+class CalledOff(msgspec.Struct, frozen=True):
+    """What has become of a move that was given up. `over`: the other side has ended, or was never begun."""
+
+    over: bool = False

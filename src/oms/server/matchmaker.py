@@ -84,13 +84,15 @@ class Matchmaker:
         first = await self._house.jobs.find(decode(job.op, kind).job)
         return Introduced(first.id, first.state)
 
-    async def call_off(self, host: Host, job_id: str) -> None:
-        """A host gives its move up: the other side is cancelled, as far as it lets itself be. Raises OmsError."""
+    async def call_off(self, host: Host, job_id: str) -> bool:
+        """A host gives its move up: the other side is cancelled, as far as it lets itself be; whether that is over
+        now, or was never asked. Raises OmsError."""
         job, _, _ = await self._of(host, job_id)
         try:
-            await self._house.jobs.cancel(introduction.job_there(job.id))
+            there = await self._house.jobs.cancel(introduction.job_there(job.id))
         except NoSuchTask:
-            return  # it was never asked
+            return True
+        return there.state in ENDED
 
     async def _of(self, host: Host, job_id: str) -> tuple[Job, HostOperation[Any], Move]:
         """The open job of that very host, if it is one with another side. Raises NoSuchTask."""

@@ -49,8 +49,9 @@ class Pair:
     async def standing(self, job: str) -> str:
         return "running"
 
-    async def call_off(self, job: str) -> None:
+    async def call_off(self, job: str) -> bool:
         self.called_off.append(job)
+        return False
 
 
 def hosts(bytes_per_second: float = 0, ports: Any = None) -> tuple[Passages, Passages, Pair]:

@@ -183,12 +183,12 @@ async def test_only_the_host_whose_job_it_is_may_ask_and_only_for_what_was_asked
 
 async def test_it_is_called_off_as_far_as_the_other_side_lets_itself_be(two: Two) -> None:
     job = await two.asked()
-    assert (await two.says(job, verb="DELETE")).status == 200, "nothing was asked of it yet"
+    assert (await two.says(job, verb="DELETE")).json == {"over": True}, "nothing was asked of it yet"
     two.other.double.queue_open.clear()
     asking = asyncio.create_task(two.says(job))
     there = introduction.job_there(job)
     await eventually(lambda: there in two.other.double.journal)
-    assert (await two.says(job, verb="DELETE")).status == 200
+    assert (await two.says(job, verb="DELETE")).json == {"over": True}
     assert two.other.double.journal[there].state == "cancelled"
     assert (await asking).json["state"] == "cancelled"
     two.other.double.queue_open.set()

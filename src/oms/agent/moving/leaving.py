@@ -304,7 +304,8 @@ class _Leaving:
                     return  # it has ended by itself
                 self._words = None
                 with contextlib.suppress(OmsError):
-                    await crossing.call_off()
+                    if await crossing.call_off():
+                        return
             else:
                 return
             await asyncio.sleep(AGAIN_SECONDS)

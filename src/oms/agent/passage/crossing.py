@@ -25,8 +25,9 @@ class Matchmaker(Protocol):
         """How the job stands of which one of ours is the other side: `running`, `done`, `failed` and so on. Raises
         as `introduce` does."""
 
-    async def call_off(self, job: str) -> None:
-        """Have the other host give it up, as far as it still can. Raises as `introduce` does."""
+    async def call_off(self, job: str) -> bool:
+        """Have the other host give it up, as far as it still can; answers whether it is over there, or was never
+        begun. Raises as `introduce` does."""
 
 
 class Crossing:
@@ -76,9 +77,10 @@ class Crossing:
         self._streams = {known for known in self._streams if not known.gone} | {stream}
         return stream
 
-    async def call_off(self) -> None:
-        """Have the other host give it up, as far as it still can. Raises as `find` does."""
-        await self._matchmaker.call_off(self._job)
+    async def call_off(self) -> bool:
+        """Have the other host give it up, as far as it still can; answers whether it is over there, or was never
+        begun. Raises as `find` does."""
+        return await self._matchmaker.call_off(self._job)
 
     def close(self) -> None:
         """Part from all streams."""

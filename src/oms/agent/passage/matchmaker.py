@@ -10,7 +10,7 @@ from oms.agent.passage.stream import Cut
 from oms.agent.transfer.relay import LONGEST_ANSWER_BYTES, UNREACHED, Relay
 from oms.bus import introduction
 from oms.bus.call import encode
-from oms.bus.introduction import Introduced
+from oms.bus.introduction import CalledOff, Introduced
 from oms.contract.errors import WireError, unpack
 from oms.contract.operation import HostOperation
 
@@ -29,9 +29,13 @@ class OmsMatchmaker:
         """See `crossing.Matchmaker`."""
         return _understood(await asyncio.to_thread(self._exchange, "GET", job, b"")).state
 
-    async def call_off(self, job: str) -> None:
+    async def call_off(self, job: str) -> bool:
         """See `crossing.Matchmaker`."""
-        await asyncio.to_thread(self._exchange, "DELETE", job, b"")
+        answer = await asyncio.to_thread(self._exchange, "DELETE", job, b"")
+        try:
+            return msgspec.json.decode(answer, type=CalledOff).over
+        except (ValueError, RecursionError) as bad:
+            raise Cut("OMS answers what is not understood") from bad
 
     def _exchange(self, verb: str, job: str, body: bytes) -> bytes:
         target = f"{introduction.PATH}{job}"

@@ -6,6 +6,7 @@ import msgspec
 
 from oms.bus import introduction, transfer
 from oms.bus.enrolment import Refusal
+from oms.bus.introduction import CalledOff
 from oms.contract.errors import FuncManError, OmsError
 from oms.server.edge.http import ALWAYS, Answered, Receive, Scope, Send
 from oms.server.matchmaker import Matchmaker, is_final
@@ -41,8 +42,8 @@ class PassageDoor:
         if not _ID.fullmatch(job_id):
             raise Refusal("A job's id has 32 hexadecimal digits.")
         if verb == "DELETE":
-            await self._matchmaker.call_off(host, job_id)
-            return 200, _JSON, b"{}"
+            over = await self._matchmaker.call_off(host, job_id)
+            return 200, _JSON, msgspec.json.encode(CalledOff(over))
         if verb == "GET":
             return 200, _JSON, msgspec.json.encode(await self._matchmaker.standing(host, job_id))
         if verb != "POST":

@@ -264,7 +264,8 @@ class _Leaving:
             except Cut:
                 self._words = None
                 with contextlib.suppress(OmsError):
-                    await crossing.call_off()
+                    if await crossing.call_off():
+                        return
             except OmsError:
                 return  # it is over there already
             else:

@@ -1,7 +1,6 @@
 """The audit log that lasts: what is in it, that it is there before the answer, that nobody changes it unseen."""
 
 import asyncio
-import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -12,7 +11,6 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from oms.cli.main import main
 from oms.contract.errors import DatabaseInsertError
 from oms.contract.kvm import StopVm
 from oms.contract.ovz import StopVm as StopContainer
@@ -20,6 +18,7 @@ from oms.server.ledger import BURST
 from oms.server.rules.chain import NOTHING_BEFORE, Mark, Verdict, seal
 from oms.server.store import Store, audit, jobs, tables
 from oms.server.store.audit import Entry, Wanted
+from tests.cli.command import oms as oms_command
 from tests.server.rig import PASSWORD, Oms, Person, Seed, answering
 
 NEW = "seven purple whales at noon"
@@ -362,16 +361,13 @@ async def test_what_is_old_or_too_much_is_pruned_and_the_rest_is_still_a_chain(o
 # --- the command
 
 
-def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str]:
-    monkeypatch.setattr(sys, "argv", ["oms", "audit", "verify", *words])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    said = capsys.readouterr()
-    return int(ended.value.code or 0), said.out + said.err
+def command(*words: str) -> tuple[int, str]:
+    ran = oms_command("audit", "verify", *words)
+    return ran.code, ran.out + ran.err
 
 
 def test_the_command_says_that_it_is_whole_or_which_row_is_broken(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
 ) -> None:
     (tmp_path / "server").mkdir()
     store = Store(f"sqlite:///{tmp_path / 'server' / 'oms.db'}")
@@ -380,18 +376,18 @@ def test_the_command_says_that_it_is_whole_or_which_row_is_broken(
         entry = Entry("2026-01-01T12:00:00.000Z", "m", params=msgspec.json.encode({"n": number}).decode())
         store.transaction(lambda tx, entry=entry: audit.append(tx, entry))  # type: ignore[misc]
     data = ("--data", str(tmp_path))
-    code, said = command(monkeypatch, capsys, *data)
+    code, said = command(*data)
     assert (code, "is whole: 5 rows" in said) == (0, True)
     head = said.split()[-1]
-    assert command(monkeypatch, capsys, *data, "--head", head)[0] == 0
-    assert command(monkeypatch, capsys, *data, "--head", "6:" + "0" * 64) == (
+    assert command(*data, "--head", head)[0] == 0
+    assert command(*data, "--head", "6:" + "0" * 64) == (
         1,
         "oms audit: the audit log is broken at row 6: row 6 was remembered and is not there.\n",
     )
     store.transaction(lambda tx: tx.execute(_changed("user", "somebody else")))
     store.close()
-    assert command(monkeypatch, capsys, *data) == (
+    assert command(*data) == (
         1,
         "oms audit: the audit log is broken at row 3: it was changed.\n",
     )
-    assert command(monkeypatch, capsys, *data, "--head", "x")[0] == 2
+    assert command(*data, "--head", "x")[0] == 2

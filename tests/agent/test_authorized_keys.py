@@ -24,7 +24,7 @@ def test_the_key_stands_there_with_restrictions_and_the_file_is_private(path: Pa
     public = key()
     assert install(path, HOST, public)
     kind, body, *_ = public.split()
-    assert path.read_text() == f"restrict,pty {kind} {body} opennode-oms:{HOST}\n"
+    assert path.read_text() == f"restrict,pty,port-forwarding {kind} {body} opennode-oms:{HOST}\n"
     assert path.stat().st_mode & 0o777 == 0o600
     assert path.parent.stat().st_mode & 0o777 == 0o700
     assert [file.name for file in path.parent.iterdir()] == ["authorized_keys"]

@@ -57,7 +57,7 @@ def file(tmp_path: Path) -> Path:
         (["admin", "add-user"], "Missing argument"),
         (["admin", "add-user", "anna", "--role", "king"], "legal are viewer, operator, admin"),
         (["admin", "add-user", "an na"], "legal is a user's name"),
-        (["admin", "add-user", "anna", "--password"], "8 to 1024 characters"),
+        (["admin", "add-user", "anna", "--password"], "12 to 1024 characters"),
         (["server", "--config", "/nonexistent.toml"], "does not exist"),
         (["up", "--listen", "nonsense"], "legal is host:port, as in 127.0.0.1:8000"),
         (["up", "--bus-listen", "127.0.0.1:99999"], "legal is host:port"),
@@ -299,7 +299,7 @@ def completed(used: Used, line: str) -> list[str]:
 
 
 def test_a_shell_completes_commands_and_options(used: Used) -> None:
-    assert completed(used, "oms a") == ["agent", "admin"]
+    assert completed(used, "oms a") == ["agent", "admin", "audit"]
     assert completed(used, "oms admin ") == ["add-user", "reset-password", "sign"]
     assert "--bus-listen" in completed(used, "oms up --b")
     assert completed(used, "oms call kvmservices.list_vms_s") == ["kvmservices.list_vms_status"]

@@ -24,7 +24,7 @@ from oms.server.ca import authority
 from tests.server.door import Door
 from tests.server.rig import PASSWORD, answering
 
-MACHINE = kvm.Machine(1, ["web"], kvm.MachineStats(cpu=kvm.CpuStats("12.50")), "vm1", "vm1")
+MACHINE = kvm.Machine(1, [], kvm.MachineStats(cpu=kvm.CpuStats("12.50")), "vm1", "vm1")
 
 
 @pytest.fixture

@@ -64,7 +64,8 @@ async def test_a_running_machine_goes_with_its_own_disks_and_no_others(
         + disk_xml(link, "vdd")
     )  # fmt: skip
     outside.defineXML(small_xml("other", devices=disk_xml(shared)))
-    outside.defineXML(small_xml("m", devices=devices)).create()
+    machine = outside.defineXML(small_xml("m", devices=devices))
+    machine.create()
     here = host(machines, images)
     assert await delete_vm(DELETE, here) == 0
     assert names(outside) == {"other"}
@@ -75,6 +76,7 @@ async def test_a_running_machine_goes_with_its_own_disks_and_no_others(
     assert linked.exists()
     assert isinstance(here.job, RehearsedJob)
     assert here.job.notes == {
+        "uuid": machine.UUIDString(),
         f"disk {foreign}": f"kept, because it is not in {images}",
         f"disk {shared}": "kept, because machine 'other' needs it",
         f"disk {link}": "kept, because it is no regular file",

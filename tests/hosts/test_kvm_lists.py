@@ -114,7 +114,7 @@ async def test_a_hostile_name_is_listed_as_it_is_and_its_machine_answers_to_its_
     uuid = outside.defineXML(small_xml(HOSTILE)).UUIDString()
     here = host(machines, tmp_path)
     assert await list_vms(kvm.ListVms(), here) == [
-        kvm.Machine(status=0, tags=[], stats=kvm.MachineStats(), name=HOSTILE, id=HOSTILE)
+        kvm.Machine(status=0, tags=[], stats=kvm.MachineStats(), name=HOSTILE, id=HOSTILE, uuid=uuid)
     ]
     assert (await parse_vm_settings(kvm.ParseVmSettings(uuid), here)).memory == "32"
     assert (await parse_vm_settings(kvm.ParseVmSettings(uuid.replace("-", "").upper()), here)).memory == "32"

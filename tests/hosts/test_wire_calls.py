@@ -179,7 +179,7 @@ ELSEWHERE = {
     "ovzservices": "test_wire_containers.py and test_wire_container_templates.py, where there are containers",
     "sshservices": "test_wire_consoles.py, where there is an SSH server",
     "vnc_connection": "test_wire_consoles.py",
-    "tagservices": "test_wire_guests.py, where there are tags",
+    "tagservices": "the tour, and tests/server/test_tags.py, where there are tags",
 }
 """Whose examples are answered in other files: services, and parts of methods' names."""
 HERE = [documented for documented in METHODS if not any(name in str(documented) for name in ELSEWHERE)]

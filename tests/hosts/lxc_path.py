@@ -1,5 +1,6 @@
 """An LXC path of our own, whose containers end with it."""
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -21,10 +22,29 @@ def why_not() -> str | None:
     return None
 
 
+LOCK = Path(tempfile.gettempdir()) / "oms-tests-lxc.lock"
+_held: list[int] = []
+"""How often this process has the lock."""
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """No other process of tests has containers meanwhile: interfaces of containers are named by their ids, and all
+    are in the one network of this machine."""
+    with LOCK.open("w") as lock:
+        if not _held:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        _held.append(1)
+        try:
+            yield
+        finally:
+            _held.pop()
+
+
 @contextmanager
 def lxc_path() -> Iterator[Path]:
     """An empty one, through which the users of containers pass. Not pytest's directories, which are closed."""
-    with tempfile.TemporaryDirectory(prefix="oms-lxc-") as name:
+    with alone(), tempfile.TemporaryDirectory(prefix="oms-lxc-") as name:
         path = Path(name)
         path.chmod(0o711)
         try:

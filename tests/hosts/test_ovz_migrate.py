@@ -234,7 +234,9 @@ def test_a_target_whose_disk_gets_full_meanwhile_takes_nothing(fleet: Fleet) -> 
     before = fleet.made("134", large=True)
     fleet.ovz("start_vm", 134)
     with moving(fleet, "134") as ended, fleet.disk.full():
-        assert "no room left" in ended.result(SOON)
+        told = ended.result(SOON)
+        # The other host's own word and the end of the connection race each other.
+        assert "no room left" in told or "broke off" in told
     is_whole_on_node1_alone(fleet, "134", before)
     fleet.ovz("delete_vm", 134)
 

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from oms.bus.nats.link import SERVER_TIMING
 from oms.bus.wire import (
     MAX_EVENT_BYTES,
     MAX_PAYLOAD_BYTES,
@@ -94,7 +95,7 @@ async def test_twelve_answers_of_4_mb_at_once(rig: Rig) -> None:
     async def give(_verb: str, _payload: bytes) -> bytes:
         return bytes(MAX_PAYLOAD_BYTES)
 
-    oms = await rig.oms()
+    oms = await rig.oms(timing=SERVER_TIMING)  # so much at once is no silence
     await rig.agent(H1, give)
     answers = await asyncio.gather(
         *(oms.request(H1, "give", b"", 20) for _ in range(12))

@@ -201,7 +201,8 @@ def _codes(error: type[OmsError]) -> tuple[str, str, str]:
 
 
 def _reasons() -> Iterator[tuple[str, str, str]]:
-    for error in OmsError.kinds.values():
+    # In an order of their own: that in which modules were imported is another in each process.
+    for error in sorted(OmsError.kinds.values(), key=lambda error: (getattr(error, "code", 0), error.reason)):
         if error.reason and error.__module__.startswith("oms.contract."):
             yield f"`{error.wire_name}`", f"`{error.reason}`", openrpc.description(error)
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from oms.agent.guests.lxc import cgroups
 from oms.agent.guests.lxc.monitor import socket_name
-from oms.agent.guests.lxc.watching import differences
+from oms.agent.guests.watching import differences
 
 V1 = {
     "memory/memory.limit_in_bytes": "134217728\n",

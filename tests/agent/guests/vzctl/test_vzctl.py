@@ -14,7 +14,7 @@ from oms.agent.guests import MemoryUse
 from oms.agent.guests.containers import ContainerChange, Containers, ContainerSettings, NewContainer
 from oms.agent.guests.vzctl import VzContainers, listing, programs, words
 from oms.agent.guests.vzctl.programs import Programs
-from oms.agent.guests.vzctl.watching import differences
+from oms.agent.guests.watching import differences
 from oms.agent.host.process import Completed
 from oms.contract.errors import (
     AlreadyThere,

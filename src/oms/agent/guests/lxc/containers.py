@@ -25,9 +25,10 @@ from oms.agent.guests.containers import (
 from oms.agent.guests.joined import Joined
 from oms.agent.guests.lxc import cgroups, disks, making, programs
 from oms.agent.guests.lxc.changing import Changing
+from oms.agent.guests.lxc.ends import ended
 from oms.agent.guests.lxc.looking import CONFIG, Looking, Seen
-from oms.agent.guests.lxc.watching import Watching, ended
 from oms.agent.guests.system_files import set_hostname, set_password, set_resolver
+from oms.agent.guests.watching import Watching
 from oms.agent.host import durable
 from oms.agent.host.files import STAGING
 from oms.agent.host.foreign_root import Unfit
@@ -37,6 +38,8 @@ from oms.contract.errors import AlreadyThere, ContainerIsOff, FuncManError, Hype
 log = structlog.get_logger("oms.agent.guests")
 END_SECONDS = 10.0
 """For the monitor of a container that was killed to clear up."""
+WATCH_SECONDS = 2.0
+"""Two readings of the kernel, a millisecond together: LXC tells of changes only through a further daemon."""
 
 
 class LxcContainers:
@@ -48,7 +51,7 @@ class LxcContainers:
         self._ids = ids
         self._online = tuple(sorted(os.sched_getaffinity(0)))
         self._looking = Looking(path, self._online)
-        self._watching = Watching(self._looking.running)
+        self._watching = Watching(lambda: asyncio.to_thread(self._looking.running), WATCH_SECONDS)
         self._states = Joined(self._ask_states)
         self._limiter = disks.Limiter("", "that was not looked at yet")
         self._changing = Changing(path, self._looking, self._online)

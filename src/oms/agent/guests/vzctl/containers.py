@@ -27,7 +27,7 @@ from oms.agent.guests.system_files import set_password
 from oms.agent.guests.vzctl import listing, words
 from oms.agent.guests.vzctl.listing import Row
 from oms.agent.guests.vzctl.programs import LONG_SECONDS, NOT_RUNNING, RUNNING, Programs
-from oms.agent.guests.vzctl.watching import Watching
+from oms.agent.guests.watching import Watching
 from oms.agent.host import durable
 from oms.agent.host.files import STAGING
 from oms.agent.host.foreign_root import Unfit
@@ -39,6 +39,8 @@ ROOTFS, MARK = "rootfs", "container"
 LOOK_SECONDS = 0.2
 PRIVATE, ROOT = "/vz/private/$VEID", "/vz/root/$VEID"
 FIRST_PROCESS = "1"
+WATCH_SECONDS = 5.0
+"""A program is run for each look: OpenVZ tells nobody of changes."""
 
 
 class VzContainers:
@@ -50,7 +52,7 @@ class VzContainers:
         """`etc`: where vz.conf is; `proc`: the kernel's files."""
         self._programs, self._etc, self._proc = programs or Programs(), etc, proc
         self._list = Joined(self._programs.list)
-        self._watching = Watching(self._running)
+        self._watching = Watching(self._running, WATCH_SECONDS)
         self._load = CpuLoad()
         self._cpus = os.cpu_count() or 1
 

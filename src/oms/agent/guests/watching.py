@@ -1,30 +1,27 @@
 """What happens to containers, told to who listens.
 
-LXC tells of it only through a further daemon of its own; two readings of the kernel, a millisecond together, say
-the same, so while somebody listens they are made every two seconds, and at once after a change of ours.
+Neither LXC nor OpenVZ tells of it by itself, so while somebody listens they are asked every few seconds, and at
+once after a change of ours.
 """
 
 import asyncio
 import contextlib
-import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import structlog
 
 from oms.agent.guests import Change
-from oms.contract.errors import HypervisorUnavailable
+from oms.contract.errors import OmsError
 
 log = structlog.get_logger("oms.agent.guests")
-LOOK_SECONDS = 2.0
-Look = Callable[[], dict[str, bool]]
-"""Which containers there are, and which of them run."""
 
 
 class Watching:
     """Who listens, and what was seen last."""
 
-    def __init__(self, look: Look) -> None:
-        self._look = look
+    def __init__(self, look: Callable[[], Awaitable[dict[str, bool]]], every_seconds: float) -> None:
+        """`look`: which containers there are, and which of them run. It may raise OSError and OmsError."""
+        self._look, self._every_seconds = look, every_seconds
         self._listeners: list[Callable[[Change], None]] = []
         self._now = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -61,7 +58,7 @@ class Watching:
         before = await self._seen({})
         while True:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_SECONDS if self._listeners else None):
+                async with asyncio.timeout(self._every_seconds if self._listeners else None):
                     await self._now.wait()
             self._now.clear()
             after = await self._seen(before)
@@ -71,37 +68,18 @@ class Watching:
 
     async def _seen(self, otherwise: dict[str, bool]) -> dict[str, bool]:
         try:
-            return await asyncio.to_thread(self._look)
-        except (OSError, HypervisorUnavailable) as error:
+            return await self._look()
+        except (OSError, OmsError) as error:
             log.warning("containers cannot be looked at", why=str(error))
             return otherwise
 
 
 def differences(before: dict[str, bool], after: dict[str, bool]) -> list[Change]:
     """What happened between two looks."""
-    found = [Change(name, name, "removed") for name in before if name not in after]
-    for name, runs in after.items():
-        if name not in before:
-            found.append(Change(name, name, "defined"))
-        if runs != before.get(name, False):
-            found.append(Change(name, name, "started" if runs else "stopped"))
+    found = [Change(ctid, ctid, "removed") for ctid in before if ctid not in after]
+    for ctid, runs in after.items():
+        if ctid not in before:
+            found.append(Change(ctid, ctid, "defined"))
+        if runs != before.get(ctid, False):
+            found.append(Change(ctid, ctid, "started" if runs else "stopped"))
     return found
-
-
-async def ended(pid: int, seconds: float) -> bool:
-    """Wait until a process has ended; False where it has not within so many seconds."""
-    try:
-        process = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return True
-    loop, gone = asyncio.get_running_loop(), asyncio.Event()
-    loop.add_reader(process, gone.set)
-    try:
-        async with asyncio.timeout(seconds):
-            await gone.wait()
-    except TimeoutError:
-        return False
-    finally:
-        loop.remove_reader(process)
-        os.close(process)
-    return True

@@ -127,7 +127,7 @@ class ConsoleDoor:
                 )
         else:
             try:
-                session = await self._sessions.check(bearer(_headers(scope)))
+                session = await self._sessions.check(bearer(_headers(scope).get("authorization", "")))
             except AuthError as failure:
                 return 401, _TEXT, failure.message.encode()
             console = self._wanted(wanted)

@@ -237,10 +237,10 @@ async def body(receive: Receive) -> bytes:
     raise TooLarge
 
 
-def bearer(headers: Mapping[str, str]) -> str:
-    """The SESSID in `Authorization: Bearer SESSID`; "" where there is none."""
-    kind, _, sessid = headers.get("authorization", "").partition(" ")
-    return sessid.strip() if kind.lower() == "bearer" else ""
+def bearer(authorization: str) -> str:
+    """What stands behind `Bearer` in that header's value; "" where nothing does."""
+    kind, _, secret = authorization.partition(" ")
+    return secret.strip() if kind.lower() == "bearer" else ""
 
 
 @functools.lru_cache(maxsize=256)
@@ -275,5 +275,4 @@ def _origin(headers: list[tuple[bytes, bytes]]) -> tuple[str, bool, int, str]:
         elif name == b"authorization":
             authorization = value
     foreign = site in (b"cross-site", b"same-site") or origin not in (b"", b"https://" + host)
-    kind, _, bearer = authorization.decode("latin-1").partition(" ")
-    return host.decode("latin-1").lower(), foreign, size, bearer.strip() if kind.lower() == "bearer" else ""
+    return host.decode("latin-1").lower(), foreign, size, bearer(authorization.decode("latin-1"))

@@ -88,7 +88,7 @@ class Door:
             case "PUT":
                 return await self._bring(scope, headers, job_id, receive)
             case "GET" | "HEAD":
-                session = await self._transfers.session(bearer(headers))
+                session = await self._transfers.session(bearer(headers.get("authorization", "")))
                 await self._transfers.upload(job_id, session)
                 return await self._stand(200, job_id, LOOK_SECONDS)
         return _refused(405, "PUT the bytes of an upload, or GET how it stands.")
@@ -115,7 +115,7 @@ class Door:
     # --- somebody brings
 
     async def _bring(self, scope: Scope, headers: Headers, job_id: str, receive: Receive) -> Answered:
-        sessid = bearer(headers)
+        sessid = bearer(headers.get("authorization", ""))
         session = await self._transfers.session(sessid)
         line: dict[str, Any] = {"user": session.user, "session": session.digest[:8]}
         try:

@@ -5,6 +5,7 @@ import contextlib
 import http.client
 import json
 import os
+import select
 import signal
 import socket
 import ssl
@@ -52,6 +53,8 @@ class Caller:
     def raw(self, service: str, method: str, *params: Any) -> dict[str, Any]:
         """The whole answer. Raises NO_ANSWER where there is none."""
         body = json.dumps({"service": service, "method": method, "id": 1, "params": params})
+        if self._connection is not None and _hung_up(self._connection):
+            self.close()
         if self._connection is None:
             self._connection = http.client.HTTPSConnection(
                 "127.0.0.1", self._port, timeout=self._timeout, context=self._context
@@ -98,6 +101,15 @@ class Caller:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+
+def _hung_up(connection: http.client.HTTPSConnection) -> bool:
+    """Whether the server has ended a connection on which nothing is asked, as it may after a while."""
+    if connection.sock is None:
+        return True
+    idle = select.poll()
+    idle.register(connection.sock, select.POLLIN)
+    return bool(idle.poll(0))
 
 
 class Stack:

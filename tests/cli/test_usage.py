@@ -271,8 +271,8 @@ def test_a_reader_that_has_enough_is_no_failure_to_make_words_of() -> None:
 
 def test_a_package_that_is_not_installed_is_named_with_who_has_it() -> None:
     """A host has the agent's packages alone: what it cannot do is told, and is not in the help."""
-    without = "import sys; sys.modules.update(sqlalchemy=None, httpx=None); from oms.cli.main import main; main()"
-    command = [sys.executable, "-c", without]
+    without = "import sys; sys.modules.update(sqlalchemy=None, httpcore=None); "
+    command = [sys.executable, "-c", f"{without}from oms.cli.main import main; main()"]
 
     def ran(*words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run([*command, *words], capture_output=True, text=True, check=False, env=environment())
@@ -281,7 +281,7 @@ def test_a_package_that_is_not_installed_is_named_with_who_has_it() -> None:
         (["up"], "sqlalchemy"),
         (["server"], "sqlalchemy"),
         (["admin", "add-user", "anna"], "sqlalchemy"),
-        (["call", "funcservices.list_signed"], "httpx"),
+        (["call", "funcservices.list_signed"], "httpcore"),
     ):
         done = ran(*words)
         assert done.returncode == 1

@@ -10,8 +10,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from oms.client import Client, ClientError, NotOurs, OutOfReach
-from oms.contract import auth, func, kvm, task
+from oms.client import Client, ClientError, NotOurs, OutOfReach, calls
+from oms.client.ways import Response
+from oms.contract import auth, func, kvm, tag, task
 from oms.contract.errors import (
     AuthError,
     FuncManError,
@@ -165,16 +166,87 @@ async def test_a_server_that_is_away_is_told_as_that(door: Door, client: Client)
             pass
 
 
-async def test_a_lost_answer_to_a_change_is_never_called_a_failure(door: Door, client: Client) -> None:
-    await door.oms.sign_in_host("h1", {kvm.StopVm: answering(0), kvm.ListVms: answering([])})
-    door.lose = 1
+async def test_a_lost_answer_is_asked_for_again_and_a_change_of_a_host_is_done_once(
+    door: Door, client: Client
+) -> None:
+    host = await door.oms.sign_in_host("h1", {kvm.StopVm: answering(0), kvm.ListVms: answering([])})
+    for op, done in ((kvm.StopVm("vm1"), "stop_vm"), (kvm.ListVms(), "list_vms")):
+        door.lose, asked = 1, len(door.asked)
+        assert await client.call(op, host="h1") in (0, [])
+        assert len(door.asked) - asked == 2
+        assert door.lose == 0
+        assert host.done[done] == (1 if op.facts.changes else 2)
+    (job,) = await client.jobs.list()
+    assert (job.state, job.target) == ("done", "vm1")
+
+
+async def test_what_could_be_done_twice_is_never_sent_twice(door: Door, client: Client) -> None:
+    await door.oms.sign_in_host("h1", {})
+    door.lose, asked = 1, len(door.asked)
     with pytest.raises(OutOfReach, match=r"Whether it was done is not known: taskservices.list_tasks says it"):
-        await client.call(kvm.StopVm("vm1"), host="h1")
-    assert [found.state for found in await client.call(task.ListTasks())] == ["done"]
-    door.lose = 1
-    with pytest.raises(OutOfReach) as read:
-        await client.call(kvm.ListVms(), host="h1")
-    assert "not known" not in str(read.value)
+        await client.call(tag.AddTag("web", "h1"))
+    assert len(door.asked) - asked == 1
+
+
+async def test_a_key_of_a_job_is_of_that_call_alone(door: Door, client: Client) -> None:
+    host = await door.oms.sign_in_host("h1", {kvm.StopVm: answering(0)})
+
+    async def asked(op: kvm.StopVm, key: str) -> Response:
+        body = calls.call(op, sessid=client.sessid, host="h1", cache_timeout=0)
+        headers = {"Idempotency-Key": key, "Content-Type": "application/json"}
+        return await client.ways.request("POST", f"{door.url}/", body, headers, 10)
+
+    key = "8E03978E-40D5-43E8-BC93-6894A57F9324"
+    for _ in range(2):
+        assert calls.answered(kvm.StopVm("vm1"), (await asked(kvm.StopVm("vm1"), key)).body) == 0
+    assert host.done["stop_vm"] == 1
+    assert (await client.jobs.find(key.replace("-", "").lower())).state == "done"
+    with pytest.raises(ParameterMismatch) as other:
+        calls.answered(kvm.StopVm("vm2"), (await asked(kvm.StopVm("vm2"), key)).body)
+    assert other.value.data == {"parameter": "Idempotency-Key"}
+    refused = await asked(kvm.StopVm("vm1"), "one")
+    assert (refused.status, refused.text[:20]) == (400, "An Idempotency-Key i")
+    assert host.done["stop_vm"] == 1
+
+
+async def test_a_change_is_begun_and_watched(door: Door, client: Client) -> None:
+    gate = asyncio.Event()
+
+    async def slowly(op: kvm.StopVm) -> int:
+        await gate.wait()
+        if op.kvm_vm_name == "vm9":
+            raise NoSuchMachine("There is no machine vm9.")
+        return 0
+
+    await door.oms.sign_in_host("h1", {kvm.StopVm: slowly})
+    good = await client.begin(kvm.StopVm("vm1"), host="h1")
+    assert await client.begin(kvm.StopVm("vm1"), host="h1") == good
+    bad = await client.begin(kvm.StopVm("vm9"), host="h1")
+    seen: list[task.Task] = []
+
+    def watch(job: task.Task) -> None:
+        seen.append(job)
+        gate.set()
+
+    assert await client.call(kvm.StopVm("vm1"), host="h1", progress=watch) == 0
+    assert {job.id for job in seen} == {good}
+    assert seen[-1].state == "done"
+    assert (await client.jobs.wait(bad)).state == "failed"
+    with pytest.raises(FuncManError, match="There is no machine vm9") as failed:
+        await client.jobs.ended(bad)
+    assert failed.value.data["job"] == bad
+
+
+# --- several addresses
+
+
+async def test_addresses_are_tried_in_turn_and_the_one_that_answers_is_kept(door: Door) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        away = f"https://127.0.0.1:{taken.getsockname()[1]}"
+    async with Client([away, door.url], ca_sha256=door.server.ca_sha256) as client:
+        await client.login("admin", PASSWORD)
+        assert client.url == door.url
+        await client.call(tag.ListTags())
 
 
 async def test_what_is_no_oms_is_told_as_that(door: Door, tmp_path: Path) -> None:
@@ -199,6 +271,6 @@ async def test_what_is_no_oms_is_told_as_that(door: Door, tmp_path: Path) -> Non
 
 
 async def test_a_refusal_below_the_calls_is_shown(door: Door, client: Client) -> None:
-    client.url += "/nothing"
+    client.ways.urls[0] += "/nothing"
     with pytest.raises(ClientError, match="answers 404: There is nothing here"):
         await client.call(auth.Checksessid())

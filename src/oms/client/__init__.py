@@ -6,6 +6,8 @@ async with Client("https://oms:8000", ca_sha256="9b1d...") as oms:
 """
 
 from oms.bus.pinning import NotOurs
-from oms.client.client import Client, ClientError, OutOfReach
+from oms.client.client import Client
+from oms.client.uploads import Sent
+from oms.client.ways import ClientError, OutOfReach
 
-__all__ = ["Client", "ClientError", "NotOurs", "OutOfReach"]
+__all__ = ["Client", "ClientError", "NotOurs", "OutOfReach", "Sent"]

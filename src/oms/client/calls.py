@@ -1,11 +1,13 @@
 """One call as JSON-RPC 2.0, and what comes back as a value or an error. Values in, values out."""
 
 import functools
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from oms.client.ways import ClientError
 from oms.contract import errors
 from oms.contract.operation import CACHE_TIMEOUT, SESSID, HostOperation, Operation
 from oms.contract.types import decode_secret, encode_secret
@@ -51,6 +53,17 @@ def outcome(op: Operation[R], result: Any) -> R:
     """The result of a job as its method's answer. Raises UNREADABLE."""
     converted: R = msgspec.convert(result, op.facts.result, dec_hook=decode_secret)
     return converted
+
+
+def read(how: Callable[[Operation[R], Any], R], op: Operation[R], answer: Any, where: str) -> R:
+    """`answered` or `outcome`, of an answer that came from there. Raises the error in it, and ClientError."""
+    try:
+        return how(op, answer)
+    except UNREADABLE as bad:
+        raise ClientError(
+            f"{where} answers {op.facts.wire} with what is not known here: see that it is an OMS, of a like"
+            f" version ({bad})."
+        ) from bad
 
 
 @functools.cache

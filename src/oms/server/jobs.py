@@ -87,6 +87,8 @@ class Jobs:
         if job_id and (known := await self._store.read(lambda tx: jobs.by_id(tx, job_id))) is not None:
             return known
         kept = await self._store.write(lambda tx: self._begin(tx, job))
+        if kept.state in ENDED:
+            return kept
         self._changed(host.id)
         if kept.id == job.id:
             self._ours.add(job.id)
@@ -94,6 +96,8 @@ class Jobs:
         return kept
 
     def _begin(self, tx: Connection, job: Job) -> Job:
+        if (known := jobs.by_id(tx, job.id)) is not None:
+            return known  # the same call came twice in one moment
         kept = jobs.begin(tx, job)
         if kept.id == job.id and jobs.count_unfinished(tx, job.host_id) > MOST_UNFINISHED:
             raise HostBusy(
@@ -102,7 +106,10 @@ class Jobs:
         return kept
 
     async def outcome(self, job: Job, wait: float) -> Job:
-        """The job once its answer is known. Raises FuncMethodTimeoutError with its id where that takes longer."""
+        """The job once its answer is known. Raises FuncMethodTimeoutError with its id where that takes longer, and
+        always where the wait is 0."""
+        if not wait:
+            raise _not_known(job)
         known = self._answered.setdefault(job.id, asyncio.get_running_loop().create_future())
         if job.id not in self._ours:
             current = await self._store.read(lambda tx: jobs.by_id(tx, job.id))
@@ -113,11 +120,7 @@ class Jobs:
         done, _ = await asyncio.wait((known,), timeout=wait)
         if done:
             return known.result()
-        raise FuncMethodTimeoutError(
-            f"It is not known yet how this ends: ask taskservices.get_task for job {job.id}, or make the same "
-            "call again and wait on.",
-            job=job.id,
-        )
+        raise _not_known(job)
 
     async def find(self, job_id: str) -> Job:
         """A job by id. Raises NoSuchTask."""
@@ -281,9 +284,25 @@ def _noted(tx: Connection, host_id: str, state: JobState) -> Job | None:
     return jobs.change(tx, job.id, **values) if values else None
 
 
+def _not_known(job: Job) -> FuncMethodTimeoutError:
+    return FuncMethodTimeoutError(
+        f"It is not known yet how this ends: ask taskservices.get_task for job {job.id}, or make the same "
+        "call again and wait on.",
+        job=job.id,
+    )
+
+
+def is_of(job: Job, op: HostOperation[Any], host: Host, owner: str) -> bool:
+    """Whether a job is that change of that host, begun by that user."""
+    return (job.host_id, job.owner, job.same) == (host.id, owner, _same(op))
+
+
+def _same(op: HostOperation[Any]) -> str:
+    return hashlib.sha256(op.facts.wire.encode() + b"\0" + encode(op)).hexdigest()
+
+
 def _job(op: HostOperation[Any], host: Host, owner: str, moment: float, job_id: str) -> Job:
     facts = op.facts
-    wanted = encode(op)
     return Job(
         id=job_id or secrets.token_hex(16),
         method=facts.wire,
@@ -291,8 +310,8 @@ def _job(op: HostOperation[Any], host: Host, owner: str, moment: float, job_id: 
         host=host.name,
         target=str(getattr(op, facts.target)) if facts.target else "",
         owner=owner,
-        same=hashlib.sha256(facts.wire.encode() + b"\0" + wanted).hexdigest(),
-        op=wanted.decode(),
+        same=_same(op),
+        op=encode(op).decode(),
         state="queued",
         created=moment,
         deadline=moment + facts.timeout,

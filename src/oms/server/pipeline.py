@@ -17,7 +17,14 @@ from msgspec import UNSET, Raw, UnsetType
 from oms.bus.call import encode
 from oms.contract import auth, decode, user
 from oms.contract.decode import Decoded
-from oms.contract.errors import AuthError, FuncManError, FuncMethodTimeoutError, OmsError, PermissionDenied
+from oms.contract.errors import (
+    AuthError,
+    FuncManError,
+    FuncMethodTimeoutError,
+    OmsError,
+    ParameterMismatch,
+    PermissionDenied,
+)
 from oms.contract.operation import HostOperation, OpenOperation, Operation, Permission
 from oms.server import audit, jobs
 from oms.server.audit import Audit, Line
@@ -45,15 +52,22 @@ LONG_SECONDS = 60
 NAMES = ("username", "user_name", "token_id", "task_id", "hostname_list")
 """Fields that say what a call of OMS's own is about."""
 NOT_KEPT = "OMS cannot write down in its database who asked what: make room on OMS's disk, or see that it answers."
+OTHER_JOB = (
+    "There is a job of that Idempotency-Key, and it is not of this call: choose another key for each change."
+)
 
 
 class Origin(msgspec.Struct, frozen=True):
-    """Who made a request, as far as it tells by itself. `foreign`: a browser says that another site's page made
-    it. `bearer`: what stood behind `Authorization: Bearer`, empty where nothing did; a token, or nothing to us."""
+    """Who made a request, as far as it tells by itself, and what he wants besides. `foreign`: a browser says that
+    another site's page made it. `bearer`: what stood behind `Authorization: Bearer`, empty where nothing did; a
+    token, or nothing to us. `job`: the id that the job is to have which the call begins; empty: any. `wait`: how
+    many seconds to wait for a change's outcome; None: as the method says."""
 
     address: str
     foreign: bool = False
     bearer: str = ""
+    job: str = ""
+    wait: float | None = None
 
 
 class Call(msgspec.Struct, frozen=True):
@@ -134,7 +148,7 @@ class Pipeline:
         decoded = decode.decode(kind, decode.signed(kind, call.params, desk.sessid))
         trace.decoded(decoded)
         if isinstance(decoded.op, HostOperation):
-            return await self._of_host(decoded, decoded.op, desk, trace)
+            return await self._of_host(decoded, decoded.op, desk, trace, call.caller)
         handler = self._table.find(kind)
         if handler is None:
             raise FuncManError(f"{kind.facts.wire} is not served here.")
@@ -176,9 +190,11 @@ class Pipeline:
             )
         return Desk(session.user, session.role, caller.address, given, self._house, session)
 
-    async def _of_host(self, decoded: Decoded, op: HostOperation[Any], desk: Desk, trace: "_Trace") -> Answer:
+    async def _of_host(
+        self, decoded: Decoded, op: HostOperation[Any], desk: Desk, trace: "_Trace", caller: Origin
+    ) -> Answer:
         if op.facts.changes:
-            return await self._change(decoded, op, desk, trace)
+            return await self._change(decoded, op, desk, trace, caller)
         host = await self._house.fleet.host(decoded.host)
         asked, tags = rules.parted(op)
         key = (host.id, op.facts.wire, encode(asked))
@@ -191,11 +207,16 @@ class Pipeline:
         listed = await self._tagging.dressed(type(op), host.id, answer.result, tags, fresh=fresh)
         return Answer(kind, msgspec.structs.replace(answer, result=listed), recorded.as_of)
 
-    async def _change(self, decoded: Decoded, op: HostOperation[Any], desk: Desk, trace: "_Trace") -> Answer:
+    async def _change(
+        self, decoded: Decoded, op: HostOperation[Any], desk: Desk, trace: "_Trace", caller: Origin
+    ) -> Answer:
         host = await self._house.fleet.host(decoded.host)
-        job = await self._house.jobs.submit(op, host, desk.user)
+        job = await self._house.jobs.submit(op, host, desk.user, job_id=caller.job)
+        if job.id == caller.job and not jobs.is_of(job, op, host, desk.user):
+            raise ParameterMismatch(OTHER_JOB, parameter="Idempotency-Key")
         trace.line["job"] = job.id
-        answered = await self._house.jobs.outcome(job, op.facts.timeout)
+        wait = op.facts.timeout if caller.wait is None else min(caller.wait, op.facts.timeout)
+        answered = await self._house.jobs.outcome(job, wait)
         return Answer(op.facts.answers, InHost(host.name, jobs.result(answered)), audit.moment())
 
 

@@ -14,7 +14,7 @@ import msgspec
 
 from oms.bus.call import defect
 from oms.contract.errors import OmsError, PermissionDenied
-from oms.server.edge import dialects, introspection, qooxdoo
+from oms.server.edge import dialects, introspection, preferences, qooxdoo
 from oms.server.edge.dialects import Asked, NoCall, Plain
 from oms.server.edge.qooxdoo import Qooxdoo
 from oms.server.pipeline import Answer, Call, Origin, Pipeline
@@ -171,6 +171,7 @@ class Edge:
     async def _calls(self, verb: str, scope: Scope, receive: Receive, caller: Origin) -> Answered:
         asked: Asked | list[Asked]
         try:
+            job, wait = preferences.read(scope["headers"])
             if verb == "POST":
                 asked = dialects.from_body(await body(receive))
             elif verb in ("GET", "HEAD"):
@@ -186,7 +187,7 @@ class Edge:
             # Pages of other sites are what this transport is for: whoever switches it on lets them.
             answer = await self._one(asked, Origin(caller.address))
             return 200, _SCRIPT, qooxdoo.script(asked.script, answer)
-        answer = await self._one(asked, caller)
+        answer = await self._one(asked, msgspec.structs.replace(caller, job=job, wait=wait))
         return (200, _JSON, answer) if not asked.silent else (204, ALWAYS, b"")
 
     async def _batch(self, batch: list[Asked], caller: Origin) -> list[bytes]:

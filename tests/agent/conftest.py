@@ -6,9 +6,9 @@ import pytest
 
 from oms.agent import enrol
 from tests.server.door import door
-from tests.server.fixtures import folder, oms, seed
+from tests.server.fixtures import database, folder, oms, seed
 
-__all__ = ["door", "folder", "oms", "seed"]
+__all__ = ["database", "door", "folder", "oms", "seed"]
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ import logging
 import pytest
 
 from tests.server.door import door
-from tests.server.fixtures import folder, no_task_breaks_unseen, oms, seed
+from tests.server.fixtures import database, folder, no_task_breaks_unseen, oms, seed
 
-__all__ = ["door", "folder", "no_task_breaks_unseen", "oms", "seed"]
+__all__ = ["database", "door", "folder", "no_task_breaks_unseen", "oms", "seed"]
 
 
 @pytest.fixture(autouse=True)

@@ -10,10 +10,10 @@ from tests.hosts.conftest import libvirtd, real_parts
 from tests.hosts.libvirtd import PrivateLibvirtd
 from tests.security.served import Served
 from tests.security.watched import Watched
-from tests.server.fixtures import folder, no_task_breaks_unseen, oms, seed
+from tests.server.fixtures import database, folder, no_task_breaks_unseen, oms, seed
 from tests.server.rig import Seed
 
-__all__ = ["folder", "libvirtd", "no_task_breaks_unseen", "oms", "real_parts", "seed"]
+__all__ = ["database", "folder", "libvirtd", "no_task_breaks_unseen", "oms", "real_parts", "seed"]
 
 
 @pytest.fixture

@@ -121,7 +121,7 @@ async def _drop_tables(store: Store) -> None:
 
 async def _close(store: Store) -> None:
     store._engine.dispose()
-    store._engine = sa.create_engine("sqlite:////nowhere/at/all.db")
+    store._reading = sa.create_engine("sqlite:////nowhere/at/all.db")
 
 
 def test_a_bug_outside_every_call_is_a_reference_too(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.server.rig import Oms, Seed
+from tests.server import postgresql
+from tests.server.postgresql import Cluster
+from tests.server.rig import Oms, Seed, populate
 
 
 @pytest.fixture(scope="session")
@@ -22,10 +24,43 @@ def folder() -> Iterator[Path]:
         yield Path(name)
 
 
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """A PostgreSQL for the run."""
+    with postgresql.running() as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def template(cluster: Cluster) -> str:
+    """The name of a database there that a rig can begin from."""
+    made = cluster.made()
+    populate(made)
+    return postgresql.name_of(made)
+
+
 @pytest.fixture
-async def oms(seed: Seed, folder: Path) -> AsyncIterator[Oms]:
+def database(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The setting: empty for SQLite. A module whose tests run on PostgreSQL too says so: `DATABASES = BOTH`."""
+    if getattr(request, "param", "sqlite") == "sqlite":
+        yield ""
+        return
+    cluster: Cluster = request.getfixturevalue("cluster")
+    made = cluster.made(request.getfixturevalue("template"))
+    yield made
+    cluster.dropped(made)
+
+
+def on_each_database(metafunc: pytest.Metafunc) -> None:
+    """A hook of pytest's, for the folders that have the fixture `database`."""
+    if "database" in metafunc.fixturenames and (wanted := getattr(metafunc.module, "DATABASES", ())):
+        metafunc.parametrize("database", wanted, indirect=True)
+
+
+@pytest.fixture
+async def oms(seed: Seed, folder: Path, database: str) -> AsyncIterator[Oms]:
     """A running server with the users admin, operator and viewer."""
-    async with Oms(seed, folder) as running:
+    async with Oms(seed, folder, database=database) as running:
         yield running
 
 

@@ -53,11 +53,7 @@ class Seed:
     def make(cls, folder: Path) -> Self:
         """The users `admin`, `operator`, `viewer`, each with PASSWORD, and both authorities."""
         (folder / "server").mkdir(parents=True)
-        store = Store(f"sqlite:///{folder / 'server' / 'oms.db'}")
-        store.migrate()
-        for name, role in ROLES.items():
-            admin.add_user(store, name, role, PASSWORD)
-        store.close()
+        populate(f"sqlite:///{folder / 'server' / 'oms.db'}")
         with KeyStore(folder / "signer") as keys:
             made = keys.authorities(datetime.now(UTC))
         server, host = made.server.certificate, made.host.certificate
@@ -68,6 +64,15 @@ class Seed:
             host_ca_sha256=enrolment.fingerprint(host),
         )
         return cls(folder, trust)
+
+
+def populate(url: str) -> None:
+    """Make a database one that every rig can begin from."""
+    store = Store(url)
+    store.migrate()
+    for name, role in ROLES.items():
+        admin.add_user(store, name, role, PASSWORD)
+    store.close()
 
 
 class CallError(Exception):

@@ -3,7 +3,10 @@
 import asyncio
 
 from oms.contract.kvm import ListVms, Machine, MachineStats, StopVm
+from tests.server.postgresql import BOTH
 from tests.server.rig import Oms, answering
+
+DATABASES = BOTH
 
 
 async def test_a_host_joins_and_is_asked_and_changed_by_get_and_by_post(oms: Oms) -> None:

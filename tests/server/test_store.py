@@ -1,6 +1,7 @@
 """Writes stand or fall by themselves, and those that wait for the disk wait for it together."""
 
 import asyncio
+import contextlib
 import itertools
 import threading
 import time
@@ -12,16 +13,23 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy import Connection, event
 
-from oms.contract.errors import DatabaseConnectionError, DatabaseInsertError, HostBusy
-from oms.server.store import Store, meta
+from oms.contract.errors import DatabaseConnectionError, DatabaseInsertError, DatabaseSelectError, HostBusy
+from oms.server.store import Store, engines, meta
 from oms.server.store.tables import meta as table
+from tests.server.postgresql import BOTH, Cluster
 
+DATABASES = BOTH
 Write = Callable[[Connection], str]
 
 
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    made = Store(f"sqlite:///{tmp_path / 'oms.db'}")
+def url(tmp_path: Path, database: str) -> str:
+    return database or f"sqlite:///{tmp_path / 'oms.db'}"
+
+
+@pytest.fixture
+async def store(url: str) -> AsyncIterator[Store]:
+    made = Store(url)
     made.migrate()
     yield made
     made.close()
@@ -148,17 +156,20 @@ async def test_many_writers_and_readers_at_once_see_only_what_is_whole(store: St
     assert await store.read(sides) == (-count, count)
 
 
-async def test_what_was_overwritten_is_in_no_file_any_more(store: Store, tmp_path: Path) -> None:
+async def test_what_was_overwritten_is_in_no_file_of_sqlites_any_more(tmp_path: Path) -> None:
+    store = Store(f"sqlite:///{tmp_path / 'oms.db'}")
+    store.migrate()
     secret = "a password in an operation" * 400  # more than a page, so that pages are let go of
     await store.write(lambda tx: meta.put(tx, "op", secret))
     await store.write(lambda tx: meta.put(tx, "op", ""))
     assert secret[:26].encode() in b"".join(file.read_bytes() for file in tmp_path.glob("oms.db*"))
     await store.scrub()
     assert secret[:26].encode() not in b"".join(file.read_bytes() for file in tmp_path.glob("oms.db*"))
+    store.close()
 
 
-async def test_writes_of_two_processes_wait_for_each_other(store: Store, tmp_path: Path) -> None:
-    other = Store(f"sqlite:///{tmp_path / 'oms.db'}")
+async def test_writes_of_two_processes_wait_for_each_other(store: Store, url: str) -> None:
+    other = Store(url)
 
     def count(tx: Connection) -> None:
         seen = int(meta.get(tx, "count") or "0")
@@ -169,3 +180,64 @@ async def test_writes_of_two_processes_wait_for_each_other(store: Store, tmp_pat
     await asyncio.gather(*writes)
     assert await store.read(lambda tx: meta.get(tx, "count")) == "40"
     other.close()
+
+
+# --- PostgreSQL alone
+
+
+@pytest.fixture
+async def far(cluster: Cluster, template: str) -> AsyncIterator[Store]:
+    made = Store(cluster.made(template))
+    yield made
+    made.close()
+
+
+async def test_a_commit_whose_answer_was_lost_is_asked_for(far: Store) -> None:
+    def lose(tx: Connection) -> None:
+        event.remove(far._engine, "commit", lose)
+        tx.connection.dbapi_connection.commit()  # type: ignore[union-attr]
+        raise sa.exc.OperationalError("COMMIT", None, Exception("gone"), connection_invalidated=True)
+
+    event.listen(far._engine, "commit", lose)
+    assert await far.write(put("a")) == "a"
+    assert await there(far, "a") == ["a"]
+
+
+async def test_a_server_that_hangs_in_its_turn_loses_it(
+    cluster: Cluster, template: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(engines.OPTIONS, "idle_in_transaction_session_timeout", "300ms")
+    url = cluster.made(template)
+    hung, other = Store(url), Store(url)
+    begun, free = threading.Event(), threading.Event()
+
+    def hang(tx: Connection) -> None:
+        meta.put(tx, "a", "x")
+        begun.set()
+        free.wait(30)
+
+    hanging = asyncio.create_task(hung.write(hang))
+    await asyncio.to_thread(begun.wait)
+    assert await other.write(put("b")) == "b"
+    free.set()
+    with pytest.raises(DatabaseConnectionError):
+        await hanging
+    assert await there(other, "a", "b") == ["b"]
+    for store in (hung, other):
+        store.close()
+
+
+async def test_a_database_that_orders_texts_otherwise_is_refused(cluster: Cluster) -> None:
+    store = Store(cluster.made(how="ENCODING 'LATIN1'"))
+    with pytest.raises(DatabaseConnectionError, match=r"as LATIN1 and .* needs one .* CREATE DATABASE"):
+        store.migrate()
+    store.close()
+
+
+async def test_a_database_that_was_away_is_reached_again(far: Store) -> None:
+    assert await far.write(put("a")) == "a"
+    with contextlib.suppress(DatabaseSelectError, DatabaseConnectionError):
+        others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
+        await far.read(lambda tx: tx.exec_driver_sql(others).all())
+    assert await far.write(put("b")) == "b"
+    assert await there(far, "a", "b") == ["a", "b"]

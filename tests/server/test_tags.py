@@ -19,9 +19,11 @@ from oms.contract.partly import Missing, Partly
 from oms.server.rules import tags as rules
 from oms.server.store import guests, hosts, now, tables
 from oms.server.store.jobs import Job
-from tests.server import double
+from tests.server import double, postgresql
 from tests.server.double import FACTS, Does, HostDouble
 from tests.server.rig import Oms, Person, answering
+
+DATABASES = postgresql.BOTH
 
 LIST, LIST_CTS = "kvmservices.list_vms", "ovzservices.list_vms"
 ADD, REMOVE, RENAME = "tagservices.add_tag", "tagservices.remove_tag", "tagservices.edit_freeform_tag_name"

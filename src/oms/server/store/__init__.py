@@ -9,12 +9,11 @@ import functools
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import TypeVar
 
-import sqlalchemy as sa
 import structlog
-from sqlalchemy import Connection, Engine, event
-from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from oms.contract.errors import (
     ApplicationError,
@@ -24,12 +23,11 @@ from oms.contract.errors import (
     DatabaseSelectError,
     DatabaseUpdateError,
 )
-from oms.server.store import migrations
+from oms.server.store import engines, migrations
 from oms.server.store.writer import Writer
 
 T = TypeVar("T")
 log = structlog.get_logger("oms.store")
-BUSY_MS = 5000
 
 _KINDS: dict[str, type[ApplicationError]] = {
     "SELECT": DatabaseSelectError,
@@ -44,19 +42,19 @@ class Store:
 
     def __init__(self, url: str) -> None:
         """`url` is SQLAlchemy's. Raises DatabaseConnectionError where it is none."""
-        self._engine = _engine(url)
-        self._writing = self._engine.execution_options(begins_to_write=True)
-        self._writer = Writer(self._writing, self.transaction, functools.partial(_named, reached=True))
+        self._engine = engines.made(url)
+        self._writing, self._reading = engines.writing(self._engine), engines.reading(self._engine)
+        self._writer = Writer(self._written, self.transaction, functools.partial(_named, reached=True))
         self._readers = ThreadPoolExecutor(2, thread_name_prefix="store-read")
 
     def migrate(self) -> None:
         """Bring the tables to this version. Blocks: called once, before anything is served. Raises the document's
         Database...Errors."""
-        self.transaction(migrations.upgrade)
+        self.transaction(_brought_up)
 
     async def read(self, question: Callable[[Connection], T]) -> T:
         """The answer of a function that only reads. Raises DatabaseSelectError, DatabaseConnectionError."""
-        ask = functools.partial(self._in_transaction, self._engine, question)
+        ask = functools.partial(self._in_transaction, self._reading, question)
         return await asyncio.get_running_loop().run_in_executor(self._readers, ask)
 
     async def write(self, change: Callable[[Connection], T]) -> T:
@@ -71,13 +69,21 @@ class Store:
         """`write` without a loop, for the command line: blocks."""
         return self._in_transaction(self._writing, work)
 
+    def _written(self, work: Callable[[Connection], T]) -> T:
+        return engines.run(self._writing, work)
+
     def _in_transaction(self, engine: Engine, work: Callable[[Connection], T]) -> T:
-        connection = None
+        reached = False
+
+        def reach(connection: Connection) -> T:
+            nonlocal reached
+            reached = True
+            return work(connection)
+
         try:
-            with engine.begin() as connection:
-                return work(connection)
+            return engines.run(engine, reach)
         except SQLAlchemyError as failure:
-            raise _named(failure, reached=connection is not None) from failure
+            raise _named(failure, reached=reached) from failure
 
     async def scrub(self) -> None:
         """Take what was overwritten out of the files as well: a job's operation may have held a password. While a
@@ -88,13 +94,13 @@ class Store:
         await self._writer.between(self._scrub)
 
     def _scrub(self) -> None:
-        if self._engine.dialect.name != "sqlite":
+        if engines.is_postgresql(self._engine):
             return  # PostgreSQL's log is its own, and its server's to keep
         try:
             with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
                 connection.exec_driver_sql("PRAGMA busy_timeout=0").close()  # writes wait behind this
                 connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-                connection.exec_driver_sql(f"PRAGMA busy_timeout={BUSY_MS}").fetchall()
+                connection.exec_driver_sql(f"PRAGMA busy_timeout={engines.BUSY_MS}").fetchall()
         except SQLAlchemyError as failure:
             raise _named(failure) from failure
 
@@ -116,36 +122,10 @@ def _named(failure: SQLAlchemyError, *, reached: bool = False) -> ApplicationErr
     return DatabaseConnectionError("OMS's database cannot be reached; nothing was changed. Try again later.")
 
 
-def _engine(url: str) -> Engine:
-    try:
-        engine = sa.create_engine(url, pool_pre_ping=not url.startswith("sqlite"))
-    except ArgumentError as wrong:
-        raise DatabaseConnectionError("The setting `database` is no SQLAlchemy URL that is known here.") from wrong
-    except ModuleNotFoundError as missing:
-        raise DatabaseConnectionError(
-            f"The database of the settings needs the Python package {missing.name}, which is not installed here."
-        ) from missing
-    if engine.dialect.name == "sqlite":
-        event.listen(engine, "connect", _prepare_sqlite)
-        event.listen(engine, "begin", _begin_sqlite)
-    return engine
-
-
-def _prepare_sqlite(connection: Any, _record: Any) -> None:
-    """FULL, not NORMAL: what was answered as done must survive the power going off. What is deleted is
-    overwritten."""
-    connection.isolation_level = None  # transactions are begun by us, or the driver begins them too late
-    for pragma in (
-        "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={BUSY_MS}", "secure_delete=ON",
-    ):  # fmt: skip
-        connection.execute(f"PRAGMA {pragma}")
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    """Who will write says so at once and waits for its turn: after it has read, SQLite would not let it wait for
-    another process that wrote meanwhile, but refuse it."""
-    writes = connection.get_execution_options().get("begins_to_write", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+def _brought_up(tx: Connection) -> None:
+    engines.patient(tx)
+    engines.check_fit(tx)
+    migrations.upgrade(tx)
 
 
 def now() -> float:

@@ -43,18 +43,18 @@ class Wanted(msgspec.Struct, frozen=True):
 
 
 def append(tx: Connection, entry: Entry) -> None:
-    """Add a row at the end. Several servers over one database wait for each other here."""
-    last = mark(tx, HEAD, to_move=True)
+    """Add a row at the end. Writers take turns (`engines`), or two rows could have one number."""
+    last = mark(tx, HEAD)
     row = Row(seq=last.seq + 1, **{name: _text(value) for name, value in msgspec.structs.asdict(entry).items()})
     sha256 = seal(last.sha256, row)
     tx.execute(insert(audit).values(**msgspec.structs.asdict(row), previous=last.sha256, sha256=sha256))
     _move(tx, HEAD, Mark(row.seq, sha256))
 
 
-def mark(tx: Connection, name: str, *, to_move: bool = False) -> Mark:
+def mark(tx: Connection, name: str) -> Mark:
     """The last row that was written (`head`), or that was pruned (`begin`)."""
     question = select(audit_marks.c.seq, audit_marks.c.sha256).where(audit_marks.c.name == name)
-    row = tx.execute(question.with_for_update() if to_move else question).one_or_none()
+    row = tx.execute(question).one_or_none()
     return Mark(row.seq, row.sha256) if row else Mark()
 
 
@@ -94,7 +94,7 @@ def _rows(tx: Connection, begin: int, head: int) -> Iterable[Sealed]:
 def prune(tx: Connection, before: str, most: int, time: str) -> int:
     """Take out what is older than that moment, and what are more rows than so many; how many. The taking out is
     a row of its own, and what is left is still a whole chain."""
-    head, begin = mark(tx, HEAD, to_move=True), mark(tx, BEGIN)
+    head, begin = mark(tx, HEAD), mark(tx, BEGIN)
     old = select(audit.c.seq).where(audit.c.time < before).order_by(audit.c.seq.desc()).limit(1)
     upto = max(tx.execute(old).scalar_one_or_none() or 0, head.seq - most)
     sealed = tx.execute(select(audit.c.sha256).where(audit.c.seq == upto)).scalar_one_or_none()

@@ -13,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 T = TypeVar("T")
@@ -33,11 +33,14 @@ class Writer:
     """Runs functions one after the other, each in a transaction."""
 
     def __init__(
-        self, engine: Engine, alone: Callable[[Change[Any]], Any], named: Callable[[SQLAlchemyError], Exception]
+        self,
+        together: Callable[[Change[Any]], Any],
+        alone: Callable[[Change[Any]], Any],
+        named: Callable[[SQLAlchemyError], Exception],
     ) -> None:
-        """`alone` runs one function in a transaction of its own; `named` makes an error for the asker of the
-        database's."""
-        self._engine, self._alone, self._named = engine, alone, named
+        """Both run one function in a transaction: `together` raises the database's errors, `alone` those that
+        `named` makes of them for whoever asked."""
+        self._in_one, self._alone, self._named = together, alone, named
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store-write")
         self._waiting: deque[_Ticket] = deque()
 
@@ -76,9 +79,12 @@ class Writer:
     def _together(self, batch: list[_Ticket]) -> bool:
         """Whether how it ended was told; if not, nothing was written."""
         endings: list[Callable[[], None]] = []
+
+        def change(connection: Connection) -> None:
+            endings.extend([_in_savepoint(connection, ticket) for ticket in batch])
+
         try:
-            with self._engine.begin() as connection:
-                endings = [_in_savepoint(connection, ticket) for ticket in batch]
+            self._in_one(change)
         except Exception as failure:  # noqa: BLE001 - nobody may be left without an answer
             if not endings:
                 return False

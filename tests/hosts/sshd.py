@@ -78,6 +78,7 @@ class PrivateSshd:
             "StrictModes no",  # tests lie in directories that everybody may write
             "UsePAM no",
             "AcceptEnv LANG LC_*",  # as Debian's own settings have it
+            f"SetEnv HOME={self.directory}",  # whoever runs the tests may have a shell that begins slowly
             "PrintMotd no",
             "PermitRootLogin prohibit-password",
             "MaxStartups 200",

@@ -15,7 +15,7 @@ from oms.agent.guests import Capabilities, Change, Machines, MachineState
 from oms.agent.guests.containers import ContainerSettings, NewContainer
 from oms.agent.guests.fake import FakeContainers
 from oms.contract.errors import HypervisorUnavailable
-from oms.contract.internal import HostFacts
+from oms.contract.internal import GuestLine, GuestNews, HostFacts
 from oms.contract.kvm import StopVm
 from tests.agent.rig import Sweep, until
 
@@ -54,13 +54,39 @@ class Few:
 @pytest.fixture
 async def watched() -> Any:
     few, told = Few(), list[HostFacts]()
-    watch = Facts(cast("Machines", few), told.append)
+    news = list[GuestNews]()
+    watch = Facts(cast("Machines", few), told.append, news=news.append)
     task = asyncio.create_task(watch.run())
     await until(lambda: few.asked == 1)
-    yield SimpleNamespace(few=few, told=told, facts=watch)
+    yield SimpleNamespace(few=few, told=told, facts=watch, news=news)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     assert few.listeners == []
+
+
+async def test_of_guests_what_changed_is_told_in_order_and_all_of_them_to_who_asks(watched: Any) -> None:
+    few, news = watched.few, watched.news
+    line = GuestLine("kvm", UUID, "a", "running", 1, 2)
+    few.there = [MachineState(UUID, "a", "running", 1, 1024, 2048, 1)]
+    few.happen()
+    await until(lambda: len(news) == 1)
+    few.there = [MachineState(UUID, "a", "paused", 1, 1024, 2048, 9)]
+    few.happen()
+    await until(lambda: len(news) == 2)
+    few.there = [MachineState(UUID, "a", "paused", 1, 512, 2048, 99)]  # nothing of what is told
+    watched.facts.look()
+    await until(lambda: few.asked == 4)
+    roster = await watched.facts.roster.whole()
+    few.put()
+    await until(lambda: len(news) == 3)
+    paused = GuestLine("kvm", UUID, "a", "paused", 1, 2)
+    assert [(it.number, it.now, it.gone) for it in news] == [
+        (1, (line,), ()),
+        (2, (paused,), ()),
+        (3, (), (UUID,)),
+    ]
+    assert (roster.number, roster.guests, roster.looked) == (2, (paused,), ("kvm",))
+    assert {it.stamp for it in news} == {roster.stamp}
 
 
 async def test_a_new_machine_is_told_soon_and_a_swarm_of_events_once(watched: Any) -> None:

@@ -48,6 +48,26 @@ def test_a_machine_starts_shows_its_state_and_stops(oms: Stack, caller: Caller, 
     assert caller.kvm("stop_vm", "openfiler") == 0
 
 
+def test_a_machine_is_on_the_list_of_all_guests_as_it_is(
+    oms: Stack, caller: Caller, virt: libvirt.virConnect
+) -> None:
+    """Whoever defines, starts, destroys it: OMS is told, and asks nobody when it is asked."""
+
+    def listed() -> list[tuple[str, str, str, int]]:
+        page = caller.call("fleetservices", "list_guests", caller.sessid, 0, "seen")
+        return [(it["name"], it["host"], it["state"], it["memory_mb"]) for it in page["guests"]]
+
+    domain = define(virt, oms, "seen")
+    until(lambda: listed() == [("seen", NAME, "shutdown", 64)])
+    domain.create()
+    until(lambda: listed() == [("seen", NAME, "running", 64)])
+    domain.destroy()
+    domain.undefine()
+    until(lambda: listed() == [])
+    (host,) = caller.call("fleetservices", "list_hosts", caller.sessid, 0)["hosts"]
+    assert (host["name"], host["state"]) == (NAME, "connected")
+
+
 def test_tags_go_with_the_machine_wherever_it_goes(oms: Stack, caller: Caller, virt: libvirt.virConnect) -> None:
     """Through a restart of OMS, under another name, out of sight; and away with the machine."""
 

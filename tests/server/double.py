@@ -14,7 +14,17 @@ from oms.bus import call
 from oms.bus.call import Request, encode
 from oms.bus.local import LocalAgentWire, LocalBus
 from oms.contract.errors import OmsError, pack
-from oms.contract.internal import INTERNAL, AskJobs, CancelJob, Hello, HostFacts, JobState, Welcome
+from oms.contract.internal import (
+    INTERNAL,
+    AskGuests,
+    AskJobs,
+    CancelJob,
+    Hello,
+    HostFacts,
+    JobState,
+    Roster,
+    Welcome,
+)
 from oms.contract.operation import HostOperation, Operation
 from oms.contract.registry import OPERATIONS
 
@@ -33,6 +43,7 @@ class HostDouble:
         self.bus, self.id, self.name = bus, host_id, name
         self.does = dict(does)
         self.facts = FACTS
+        self.roster = Roster("", 0, ("kvm",), ())
         self.journal: dict[str, JobState] = {}
         self.begun: Counter[str] = Counter()
         """How often each change was begun, by the job's id."""
@@ -87,6 +98,8 @@ class HostDouble:
             case Hello():
                 self.greetings.append(op)
                 return Welcome(self.facts, tuple(self.journal.values()))
+            case AskGuests():
+                return self.roster
             case AskJobs():
                 return tuple(self.journal.get(job, JobState(job, "unknown")) for job in op.ids)
             case CancelJob():

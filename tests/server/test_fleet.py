@@ -23,7 +23,8 @@ DOES: Does = {ListVmsStatus: answering({})}
 async def test_a_host_is_greeted_first_with_the_time_the_epoch_and_its_ssh_key(oms: Oms) -> None:
     host = await oms.sign_in_double("h1", DOES)
     await (await oms.as_viewer()).ask(ASK, 0, "h1")
-    assert [verb for _, verb in oms.sent] == ["agent.hello", ASK]
+    verbs = [verb for _, verb in oms.sent]
+    assert (verbs[0], verbs.count(ASK)) == ("agent.hello", 1)
     [hello] = host.greetings
     assert abs(hello.time - time.time()) < 5
     assert hello.authorized_key.startswith("ssh-ed25519 ")

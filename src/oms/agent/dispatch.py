@@ -19,10 +19,21 @@ from oms.bus.call import Request
 from oms.bus.wire import RequestHandler
 from oms.contract.errors import FuncMethodTimeoutError, NotSupported
 from oms.contract.handlers import Handlers
-from oms.contract.internal import INTERNAL, AskJobs, CancelJob, Hello, HostFacts, SendFile, Welcome
+from oms.contract.internal import (
+    INTERNAL,
+    AskGuests,
+    AskJobs,
+    CancelJob,
+    Hello,
+    HostFacts,
+    Roster,
+    SendFile,
+    Welcome,
+)
 from oms.contract.operation import HostOperation
 
 READS_AT_ONCE = 32
+Guests = Callable[[], Awaitable[Roster]]
 Send = Callable[[SendFile], Awaitable[int]]
 LONGEST_READ_SECONDS = 300.0
 """Of a read that came without a deadline."""
@@ -36,10 +47,11 @@ def build(
     clocks: ServerClocks,
     facts: Callable[[], HostFacts],
     on_greeted: Callable[[Hello], None] = lambda _hello: None,
+    guests: Guests | None = None,
     send: Send | None = None,
 ) -> RequestHandler:
-    """The function for `AgentWire.serve`. `facts` are told when greeted, and `on_greeted` hears of that; `send`
-    begins to bring a file to another host's job."""
+    """The function for `AgentWire.serve`. `facts` are told when greeted, and `on_greeted` hears of that; `guests`
+    tells who is there, and `send` begins to bring a file to another host's job."""
     operations = {kind.facts.wire: kind for kind in (*handlers, *INTERNAL)}
     desk = _Desk(handlers, jobs, surroundings, clocks, send)
 
@@ -49,6 +61,9 @@ def build(
             jobs.greeted()
             on_greeted(op)
             return Welcome(facts(), await jobs.known())
+        if isinstance(op, AskGuests) and guests is not None:
+            clocks.check(request)
+            return await guests()
         return await desk.answer(request, op)
 
     return call.server(operations, run, __version__)

@@ -1,22 +1,25 @@
-"""What the agent tells of itself: how its jobs stand, its facts, its host's figures. Best effort: whatever is lost
-is asked for, or told again soon.
+"""What the agent tells of itself: how its jobs stand, its facts, its guests, its host's figures. Best effort:
+whatever is lost is asked for, or told again soon.
 
 How a job ended is told at once. Progress is gathered first, so that a busy job makes few messages of many steps.
 """
 
 import asyncio
+from collections.abc import Callable
 
 import msgspec
 import structlog
 
 from oms.bus.call import encode
 from oms.bus.wire import AgentWire, WireError
-from oms.contract.internal import Figures, HostFacts, JobState
+from oms.contract.internal import Figures, GuestNews, HostFacts, JobState
 
 log = structlog.get_logger("oms.agent")
 GATHER_SECONDS = 0.2
 PUBLISH_SECONDS = 5.0
 LARGEST_EVENT_BYTES = 256 * 1024
+ASK_ANEW = 0
+"""The number of news that are too large to be told: it follows upon none, so whoever hears it asks for all."""
 """A job with a larger result is told without it; whoever wants it asks."""
 
 
@@ -27,10 +30,16 @@ class Events:
         self._wire: AgentWire | None = None
         self._jobs: dict[str, JobState] = {}
         self._facts: HostFacts | None = None
+        self._news: list[GuestNews] = []
         self._figures: Figures | None = None
+        self._job_ended: Callable[[], None] = lambda: None
         self._something = asyncio.Event()
         self._urgent = asyncio.Event()
         self._telling = asyncio.Lock()
+
+    def on_job_ended(self, callback: Callable[[], None]) -> None:
+        """Call back whenever a job has ended."""
+        self._job_ended = callback
 
     def use(self, wire: AgentWire | None) -> None:
         """Publish there from now on; nowhere with None."""
@@ -43,10 +52,19 @@ class Events:
         self._something.set()
         if urgent:
             self._urgent.set()
+            self._job_ended()
 
     def facts(self, facts: HostFacts) -> None:
         """The host is so."""
         self._facts = facts
+        self._something.set()
+        self._urgent.set()
+
+    def guests(self, news: GuestNews) -> None:
+        """Those guests have changed. Each is told: who has missed one sees it by the next one's number."""
+        if self._wire is None:
+            return
+        self._news.append(news)
         self._something.set()
         self._urgent.set()
 
@@ -77,6 +95,7 @@ class Events:
             jobs, self._jobs = self._jobs, {}
             facts, self._facts = self._facts, None
             figures, self._figures = self._figures, None
+            news, self._news = self._news, []
             for state in jobs.values():
                 payload = encode(state)
                 if len(payload) <= LARGEST_EVENT_BYTES:
@@ -85,6 +104,10 @@ class Events:
                     await self._publish("job", encode(msgspec.structs.replace(state, notes={})))
             if facts is not None:
                 await self._publish("facts", encode(facts))
+            for some in news:
+                if len(payload := encode(some)) > LARGEST_EVENT_BYTES:
+                    payload = encode(GuestNews(some.stamp, ASK_ANEW, some.kind))
+                await self._publish("guests", payload)
             if figures is not None:
                 await self._publish("figures", encode(figures))
 

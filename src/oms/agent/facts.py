@@ -17,8 +17,9 @@ from oms import __version__
 from oms.agent.guests import Change, Machines
 from oms.agent.guests.containers import Containers
 from oms.agent.host.ssh_server import NO_SSH, SshServer
+from oms.agent.roster import Rosters
 from oms.contract.errors import OmsError
-from oms.contract.internal import GuestFigures, HostFacts, Hypervisor
+from oms.contract.internal import GuestFigures, GuestNews, HostFacts, Hypervisor
 from oms.contract.operation import HostOperation
 
 log = structlog.get_logger("oms.agent")
@@ -38,12 +39,16 @@ class Facts:
         tell: Callable[[HostFacts], None],
         containers: Containers | None = None,
         ssh: SshServer = NO_SSH,
+        news: Callable[[GuestNews], None] = lambda _news: None,
     ) -> None:
-        """`machines` and `containers` are None where there can be none; `tell` publishes."""
+        """`machines` and `containers` are None where there can be none; `tell` and `news` publish."""
         self._machines, self._containers, self._tell = machines, containers, tell
         self._now = of_this_host(machines, containers, ssh=ssh)
         self._counts: dict[Hypervisor, GuestFigures] = {}
         self._names: dict[str, str] = {}
+        kinds: dict[Hypervisor, object | None] = {"kvm": machines, "openvz": containers}
+        self.roster = Rosters((kind for kind, guests in kinds.items() if guests is not None), news)
+        """The guests themselves."""
         self._changed = asyncio.Event()
         self._changed.set()
 
@@ -54,6 +59,10 @@ class Facts:
     def guests(self) -> dict[Hypervisor, GuestFigures]:
         """How many guests there are and run, as of the last change."""
         return dict(self._counts)
+
+    def look(self) -> None:
+        """A job of ours has ended, which may have changed what no hypervisor tells of: look at the guests."""
+        self._changed.set()
 
     def target(self, op: HostOperation[object]) -> str:
         """What an operation changes, under one name: a machine may be called by its name or its UUID."""
@@ -104,6 +113,7 @@ class Facts:
         if guests is self._machines:
             self._names = {machine.key.lower(): machine.name for machine in states}
         self._counts[counted] = GuestFigures(len(states), sum(guest.state == "running" for guest in states))
+        self.roster.look(counted, states)
 
     async def _rest(self, until: float) -> None:
         """Until something has changed, or the time has come."""

@@ -151,7 +151,9 @@ class Agent:
             containers = await container_choice.found(self._config)
             if containers is not None:
                 parts.push_async_callback(containers.close)
-            facts = Facts(hypervisor.machines, self._events.facts, containers, _ssh(self._config))
+            events, ssh = self._events, _ssh(self._config)
+            facts = Facts(hypervisor.machines, events.facts, containers, ssh, events.guests)
+            events.on_job_ended(facts.look)
             serve = await self._prepared(parts, journal, facts, hypervisor.machines, containers)
             self._while_in(parts, self._events.run(), facts.run())
             enrolment = Enrolment(self._config, self._identity, facts.now, self._now)
@@ -211,6 +213,7 @@ class Agent:
             clocks=self._clocks,
             facts=facts.now,
             on_greeted=self._greeted,
+            guests=facts.roster.whole,
             send=functools.partial(sending.send, relay, storage),
         )
 

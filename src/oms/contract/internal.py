@@ -15,6 +15,9 @@ from oms.contract.types import ContainerId
 SERVICE = Service("agent", "Agent", "Between OMS and its agents.")
 
 
+Hypervisor = Literal["kvm", "openvz"]
+
+
 class HostFacts(msgspec.Struct, frozen=True):
     """What an agent says of its host. Sizes in MB; `hypervisors` of `kvm`, `openvz`."""
 
@@ -33,7 +36,6 @@ class HostFacts(msgspec.Struct, frozen=True):
     """The public keys of its SSH server, as in `ssh-ed25519 AAAA...`."""
 
 
-Hypervisor = Literal["kvm", "openvz"]
 Spent = Literal["user", "system", "iowait", "idle", "other"]
 Place = Annotated[str, Meta(max_length=256)]
 Count = Annotated[int, Meta(ge=0, le=2**62)]
@@ -109,6 +111,47 @@ class Hello(HostOperation[Welcome], frozen=True):
     server: str
     epoch: int
     authorized_key: str = ""
+
+
+GuestState = Literal["running", "paused", "shutdown", "crashed"]
+
+
+class GuestLine(msgspec.Struct, frozen=True):
+    """A guest in a word: `id` is a machine's UUID or a container's id; `memory_mb` is what it may have, 0 where
+    nothing limits it."""
+
+    kind: Hypervisor
+    id: Annotated[str, Meta(max_length=64)]
+    name: Place
+    state: GuestState
+    vcpus: Count
+    memory_mb: Count
+
+
+class Roster(msgspec.Struct, frozen=True):
+    """All guests of a host. `number` is that of the news after which it is so, `stamp` names the run of the agent
+    that counts them; of hypervisors that are not in `looked`, nothing is known yet."""
+
+    stamp: str
+    number: int
+    looked: tuple[Hypervisor, ...]
+    guests: tuple[GuestLine, ...]
+
+
+class GuestNews(msgspec.Struct, frozen=True):
+    """What is other than after the news before: guests that are new or have changed, and the ids of those that are
+    gone. Told unasked; who has missed one asks for the roster."""
+
+    stamp: str
+    number: int
+    kind: Hypervisor
+    now: tuple[GuestLine, ...] = ()
+    gone: tuple[Annotated[str, Meta(max_length=64)], ...] = ()
+
+
+@operation(SERVICE, Permission.ADMIN, timeout=10)
+class AskGuests(HostOperation[Roster], frozen=True):
+    """What guests are there?"""
 
 
 @operation(SERVICE, Permission.ADMIN, timeout=5)
@@ -229,7 +272,7 @@ class ReceiveContainer(HostOperation[int], frozen=True):
 
 
 INTERNAL: tuple[type[Any], ...] = (
-    Hello, AskJobs, CancelJob, SendFile, WhereGate, ReceiveMachine, ReceiveContainer,
+    Hello, AskGuests, AskJobs, CancelJob, SendFile, WhereGate, ReceiveMachine, ReceiveContainer,
 )  # fmt: skip
 """All that OMS asks of its agents by itself."""
 

@@ -7,6 +7,7 @@ from oms.contract import (
     audit,
     auth,
     console,
+    fleet,
     func,
     internal,
     iso,
@@ -48,6 +49,7 @@ MODULES: tuple[ModuleType, ...] = (
     kvmplusovz, ovz_migration,
     ovz, ovz_description, ovz_power, ovz_templates, ovz_arrivals,
     ssh, console, iso, lvm, netinterface, stats, tag, task, user,
+    fleet,
     audit,
 )  # fmt: skip
 

@@ -116,6 +116,11 @@ TagName = Annotated[
     ),
 ]
 
+AnyTag = Annotated[
+    str, text(f"(?:{_TAG})?", "a tag that what is listed must bear, or nothing", 63, "OpenNode", shortest=0)
+]
+"""The same, or an empty text for whatever it bears."""
+
 TAG_FILTER = "tag:"
 """Before a tag among a list's statistics: only what bears that tag is listed."""
 

@@ -27,10 +27,12 @@ from oms.server.edge.passages import PassageDoor
 from oms.server.edge.transfers import Door
 from oms.server.enrol import Enrolment, Signer
 from oms.server.fleet import Fleet
+from oms.server.inventory import Inventory
 from oms.server.jobs import Jobs
 from oms.server.ledger import Ledger
 from oms.server.matchmaker import Matchmaker
 from oms.server.metrics import page
+from oms.server.metrics.figures import HostFigures
 from oms.server.metrics.own import Own
 from oms.server.metrics.page import MetricsPage
 from oms.server.outside.sources import outside
@@ -67,9 +69,11 @@ async def assembled(
     caller = Caller(wire, server, epoch)
     reads = Reads()
     own = Own()
-    metrics = MetricsPage(store, wire, own)
+    figures = HostFigures(wire, own.events)
     work = Jobs(store, caller, reads.changed, own.job_ended)
-    fleet = Fleet(store, caller, reads, work)
+    inventory = Inventory(store, caller)
+    await inventory.begin()
+    fleet = Fleet(store, caller, reads, work, inventory)
     consoles = _consoles(config, store, caller, fleet, ports)
     house = House(
         store=store,
@@ -78,6 +82,8 @@ async def assembled(
         signer=signer,
         caller=caller,
         fleet=fleet,
+        inventory=inventory,
+        figures=figures,
         jobs=work,
         consoles=consoles,
         outside=outside(config),
@@ -99,7 +105,7 @@ async def assembled(
             introduction.PATH: PassageDoor(Matchmaker(house), transfers),
             f"{CONSOLES}/": door,
         }
-        addresses: dict[str, Page] = {**pages(enrolment, pem), page.PATH: metrics}
+        addresses: dict[str, Page] = {**pages(enrolment, pem), page.PATH: MetricsPage(store, wire, own, figures)}
         names = frozenset(config.own_names())
         yield Edge(pipeline, addresses, names, config.qooxdoo, streams, sockets=door)
     finally:
@@ -110,6 +116,7 @@ async def assembled(
         house.outside.close()
         await house.sessions.close()
         await house.fleet.close()
+        await inventory.close()
         await work.close()
         audit.close()
 

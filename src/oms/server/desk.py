@@ -8,7 +8,9 @@ from oms.contract.operation import Permission
 from oms.server.ca.client import SignerClient
 from oms.server.consoles.desk import Consoles
 from oms.server.fleet import Fleet
+from oms.server.inventory import Inventory
 from oms.server.jobs import Jobs
+from oms.server.metrics.figures import HostFigures
 from oms.server.outside import Outside
 from oms.server.rules.guessing import Guesses
 from oms.server.sessions import Sessions
@@ -26,6 +28,8 @@ class House:
     signer: SignerClient
     caller: Caller
     fleet: Fleet
+    inventory: Inventory
+    figures: HostFigures
     jobs: Jobs
     consoles: Consoles
     outside: Outside

@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 from oms.bus.call import UNREADABLE, Caller
 from oms.contract.errors import HostUnavailable, OmsError
 from oms.contract.internal import Hello, HostFacts, JobState, Welcome
+from oms.server.inventory import Inventory
 from oms.server.jobs import Jobs
 from oms.server.reads import Reads
 from oms.server.rules.hosttype import automatic_tags
@@ -33,8 +34,9 @@ FACTS_AT_MOST_BYTES = 8192
 class Fleet:
     """Who is connected, and greeted."""
 
-    def __init__(self, store: Store, caller: Caller, reads: Reads, jobs: Jobs) -> None:
+    def __init__(self, store: Store, caller: Caller, reads: Reads, jobs: Jobs, inventory: Inventory) -> None:
         self._store, self._caller, self._reads, self._jobs = store, caller, reads, jobs
+        self._inventory = inventory
         self._greeted: set[str] = set()
         self._greetings: dict[str, asyncio.Task[None]] = {}
         self._names: dict[str, Host] = {}
@@ -67,6 +69,7 @@ class Fleet:
         self._names.pop(host.name, None)
         self._greeted.discard(host.id)
         self._reads.changed(host.id)
+        self._inventory.forget(host.id)
 
     async def close(self) -> None:
         """Greet and note nothing more: the store is about to be closed."""
@@ -102,6 +105,7 @@ class Fleet:
     async def _greet(self, host_id: str) -> None:
         welcome = await self._welcome(host_id)
         self._greeted.add(host_id)
+        self._inventory.greeted(host_id)
         try:
             await self._jobs.greeted(host_id, welcome.jobs)
         except OmsError as failure:

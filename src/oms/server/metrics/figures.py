@@ -4,6 +4,7 @@ Kept in memory alone, and only of hosts that are connected.
 """
 
 import time
+from collections.abc import Mapping
 
 import msgspec
 import structlog
@@ -11,13 +12,13 @@ from prometheus_client import Counter
 
 from oms.bus.call import UNREADABLE
 from oms.bus.wire import ServerWire
-from oms.contract.internal import Figures
+from oms.contract.internal import Figures, Spent
 
 log = structlog.get_logger("oms.metrics")
 AT_MOST_BYTES = 64 * 1024
 FRESH_SECONDS = 60.0
 """What is older is not told any more: agents tell four times in that."""
-KNOWN_TOPICS = frozenset({"job", "facts", "figures"})
+KNOWN_TOPICS = frozenset({"job", "facts", "figures", "guests"})
 _decoder = msgspec.json.Decoder(Figures)
 
 
@@ -28,6 +29,7 @@ class HostFigures:
         """`events` counts by topic what hosts say unasked."""
         self._wire, self._events = wire, events
         self._last: dict[str, tuple[Figures, float]] = {}
+        self._busy: dict[str, float] = {}
         wire.on_event(self._hear)
         wire.on_presence(self._presence)
 
@@ -36,15 +38,31 @@ class HostFigures:
         oldest = time.monotonic() - FRESH_SECONDS
         return {host_id: figures for host_id, (figures, at) in self._last.items() if at >= oldest}
 
+    def busy(self) -> dict[str, float]:
+        """How busy the CPUs of each were between its last two words, in percent of all of them, by host id."""
+        return dict(self._busy)
+
     def _hear(self, host_id: str, topic: str, payload: bytes) -> None:
         self._events.labels(topic if topic in KNOWN_TOPICS else "other").inc()
         if topic != "figures" or len(payload) > AT_MOST_BYTES or host_id not in self._wire.connected_hosts():
             return
         try:
-            self._last[host_id] = _decoder.decode(payload), time.monotonic()
+            figures = _decoder.decode(payload)
         except UNREADABLE:
             log.warning("figures not understood", id=host_id)
+            return
+        if before := self._last.get(host_id):
+            self._busy[host_id] = busy(before[0].cpu_seconds, figures.cpu_seconds)
+        self._last[host_id] = figures, time.monotonic()
 
     def _presence(self, host_id: str, connected: bool, _reason: str) -> None:
         if not connected:
             self._last.pop(host_id, None)
+            self._busy.pop(host_id, None)
+
+
+def busy(before: Mapping[Spent, float], after: Mapping[Spent, float]) -> float:
+    """The share of the CPU time between the two that was neither idle nor spent waiting for disks, in percent."""
+    spent = {mode: max(0.0, seconds - before.get(mode, 0.0)) for mode, seconds in after.items()}
+    whole = sum(spent.values())
+    return 100 * (whole - spent.get("idle", 0) - spent.get("iowait", 0)) / whole if whole > 0 else 0.0

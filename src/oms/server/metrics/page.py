@@ -31,9 +31,8 @@ _REFUSED = Reply(
 class MetricsPage:
     """The page; call it."""
 
-    def __init__(self, store: Store, wire: ServerWire, own: Own) -> None:
-        self._store, self._wire, self._own = store, wire, own
-        self._figures = HostFigures(wire, own.events)
+    def __init__(self, store: Store, wire: ServerWire, own: Own, figures: HostFigures) -> None:
+        self._store, self._wire, self._own, self._figures = store, wire, own, figures
         self._making: asyncio.Task[bytes] | None = None
 
     async def __call__(self, ask: Ask) -> Reply:

@@ -54,7 +54,7 @@ class Signing(msgspec.Struct, frozen=True):
     signed_by: str
 
 
-_HOST = [column for column in hosts.c if column.name != "ssh_private"]
+_HOST = [column for column in hosts.c if column.name not in {"ssh_private", "guests"}]
 
 
 def ask(tx: Connection, request: Request) -> None:
@@ -154,10 +154,26 @@ def signed(tx: Connection, tag: str | None = None) -> list[Host]:
     return [Host(**row._mapping) for row in tx.execute(question)]
 
 
+def names(tx: Connection) -> dict[str, str]:
+    """The names of the signed hosts by id."""
+    return {row.id: row.name for row in tx.execute(select(hosts.c.id, hosts.c.name))}
+
+
 def seen(tx: Connection, host_id: str, facts: str | None = None) -> None:
     """Remember that a host was heard of now, and what it said of itself."""
     values = {"last_seen": now()} if facts is None else {"last_seen": now(), "facts": facts}
     tx.execute(update(hosts).where(hosts.c.id == host_id).values(**values))
+
+
+def guests_kept(tx: Connection) -> dict[str, str]:
+    """The guests that each host told of before it left, as JSON by host id."""
+    told = select(hosts.c.id, hosts.c.guests).where(hosts.c.guests != "")
+    return {row.id: row.guests for row in tx.execute(told)}
+
+
+def keep_guests(tx: Connection, host_id: str, text: str) -> None:
+    """Remember a host's guests, as JSON."""
+    tx.execute(update(hosts).where(hosts.c.id == host_id).values(guests=text))
 
 
 def ssh_public_key(tx: Connection, host_id: str) -> str:

@@ -80,6 +80,18 @@ def count_open(tx: Connection) -> dict[str, int]:
     return {state: counted.get(state, 0) for state in UNFINISHED}
 
 
+def count_by_host(tx: Connection) -> dict[str, int]:
+    """How many jobs have not ended, by host id."""
+    question = select(jobs.c.host_id, func.count()).where(jobs.c.state.in_(UNFINISHED)).group_by(jobs.c.host_id)
+    return {row.host_id: row[1] for row in tx.execute(question)}
+
+
+def count_failed(tx: Connection, since: float) -> int:
+    """How many jobs have failed since that moment."""
+    which = (jobs.c.state == "failed") & (jobs.c.finished >= since)
+    return tx.execute(select(func.count()).select_from(jobs).where(which)).scalar_one()
+
+
 def newest(tx: Connection, state: str, host: str, most: int) -> list[Job]:
     """Jobs, the newest first, of a state (empty: any; `unfinished`: those) and of a host (empty: any)."""
     question = select(jobs).order_by(jobs.c.created.desc()).limit(most)

@@ -86,6 +86,7 @@ hosts = Table(
     Column(
         "ssh_host_keys", Text, nullable=False, default="", server_default=""
     ),  # by which its SSH server is known
+    Column("guests", Text, nullable=False, default="", server_default=""),  # JSON, as it told them before it left
 )
 
 requests = Table(

@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 
 PASSWORD = "a test's password"
 NAME = "node1"
-START_S = 30.0
+START_S = 120.0
 NO_ANSWER = (OSError, http.client.HTTPException, json.JSONDecodeError)
 """What a caller meets whose connection broke before an answer came."""
 

@@ -30,6 +30,7 @@ Offset = Annotated[
 Most = Annotated[
     int, Meta(ge=0, le=1000, description="how many at most, 1 to 1000; 0: all that are left", examples=[100])
 ]
+Descending = Annotated[bool, Meta(description="true: from the highest down, or false", examples=[False])]
 HostState = Literal["connected", "away"]
 GuestState = Literal["running", "paused", "shutdown", "crashed", "unknown"]
 """`unknown`: its host is away."""
@@ -173,7 +174,7 @@ class ListHosts(ServerOperation[HostPage], frozen=True):
     tag: AnyTag = ""
     state: Literal["", "connected", "away", "attention"] = ""
     sort: Literal["name", "state", "load", "cpu", "memory", "disk", "guests", "certificate"] = "name"
-    descending: bool = False
+    descending: Descending = False
     offset: Offset = 0
     most: Most = 100
 
@@ -191,7 +192,7 @@ class ListGuests(ServerOperation[GuestPage], frozen=True):
     state: Literal["", "running", "paused", "shutdown", "crashed", "unknown"] = ""
     tag: AnyTag = ""
     sort: Literal["name", "id", "host", "kind", "state", "vcpus", "memory"] = "name"
-    descending: bool = False
+    descending: Descending = False
     offset: Offset = 0
     most: Most = 100
 

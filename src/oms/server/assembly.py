@@ -99,15 +99,8 @@ async def assembled(
     door = _console_door(config, house, audit)
     tasks = [asyncio.create_task(work) for work in (work.watch(), _tidy(store, ledger, config), consoles.watch())]
     try:
-        transfers = Transfers(house)
-        streams: dict[str, Stream] = {
-            transfer.PATH: Door(transfers, audit),
-            introduction.PATH: PassageDoor(Matchmaker(house), transfers),
-            f"{CONSOLES}/": door,
-        }
-        addresses: dict[str, Page] = {**pages(enrolment, pem), page.PATH: MetricsPage(store, wire, own, figures)}
-        names = frozenset(config.own_names())
-        yield Edge(pipeline, addresses, names, config.qooxdoo, streams, sockets=door)
+        told = {**pages(enrolment, pem), page.PATH: MetricsPage(store, wire, own, figures)}
+        yield _edge(config, house, pipeline, told, door, audit)
     finally:
         await consoles.close()
         for task in tasks:
@@ -119,6 +112,23 @@ async def assembled(
         await inventory.close()
         await work.close()
         audit.close()
+
+
+def _edge(
+    config: ServerConfig,
+    house: House,
+    pipeline: Pipeline,
+    addresses: dict[str, Page],
+    door: ConsoleDoor,
+    audit: Audit,
+) -> Edge:
+    transfers = Transfers(house)
+    streams: dict[str, Stream] = {
+        transfer.PATH: Door(transfers, audit),
+        introduction.PATH: PassageDoor(Matchmaker(house), transfers),
+        f"{CONSOLES}/": door,
+    }
+    return Edge(pipeline, addresses, frozenset(config.own_names()), config.qooxdoo, streams, sockets=door)
 
 
 def _consoles(config: ServerConfig, store: Store, caller: Caller, fleet: Fleet, ports: Ports) -> Consoles:

@@ -99,8 +99,9 @@ async def assembled(
     door = _console_door(config, house, audit)
     tasks = [asyncio.create_task(work) for work in (work.watch(), _tidy(store, ledger, config), consoles.watch())]
     try:
-        told = {**pages(enrolment, pem), page.PATH: MetricsPage(store, wire, own, figures)}
-        yield _edge(config, house, pipeline, told, door, audit)
+        addresses: dict[str, Page] = {**pages(enrolment, pem), page.PATH: MetricsPage(store, wire, own, figures)}
+        names = frozenset(config.own_names())
+        yield Edge(pipeline, addresses, names, config.qooxdoo, _streams(house, audit, door), sockets=door)
     finally:
         await consoles.close()
         for task in tasks:
@@ -114,21 +115,13 @@ async def assembled(
         audit.close()
 
 
-def _edge(
-    config: ServerConfig,
-    house: House,
-    pipeline: Pipeline,
-    addresses: dict[str, Page],
-    door: ConsoleDoor,
-    audit: Audit,
-) -> Edge:
+def _streams(house: House, audit: Audit, door: ConsoleDoor) -> dict[str, Stream]:
     transfers = Transfers(house)
-    streams: dict[str, Stream] = {
+    return {
         transfer.PATH: Door(transfers, audit),
         introduction.PATH: PassageDoor(Matchmaker(house), transfers),
         f"{CONSOLES}/": door,
     }
-    return Edge(pipeline, addresses, frozenset(config.own_names()), config.qooxdoo, streams, sockets=door)
 
 
 def _consoles(config: ServerConfig, store: Store, caller: Caller, fleet: Fleet, ports: Ports) -> Consoles:

@@ -12,8 +12,8 @@ from oms.agent.host.lvm import Lvm
 from oms.agent.leases import Leases
 from oms.agent.netinterface.side import Side
 from oms.agent.passage.passages import Passages
-from oms.agent.stats.history import History
-from oms.agent.stats.sampler import Sampler
+from oms.agent.stats.history import Steps
+from oms.agent.stats.sampler import Moment
 from oms.agent.stats.zabbix import Zabbix
 from oms.agent.transfer.part import Bringer
 from oms.agent.transfer.web import Fetching
@@ -98,12 +98,30 @@ class Offer:
     """How long a container's init has to shut it down before it is killed; 0: it is not asked."""
 
 
+class Measures(Protocol):
+    """How this host is."""
+
+    async def now(self) -> Moment:
+        """What was measured last; waits for the first."""
+
+    async def run(self) -> None:
+        """Measure for ever."""
+
+
+class Remembers(Protocol):
+    """How this host was."""
+
+    def steps(self, step_seconds: int, first: int, last: int) -> Steps:
+        """Averages and highest values by the time at which their steps began, from `first` to `last`. Raises
+        OSError."""
+
+
 @dataclass(frozen=True)
 class Statistics:
     """How this host is and was; where there is a Zabbix agent to be asked, how it is comes from that."""
 
-    sampler: Sampler
-    history: History
+    sampler: Measures
+    history: Remembers
     zabbix: Zabbix | None = None
 
 

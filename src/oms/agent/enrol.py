@@ -51,6 +51,8 @@ class Enrolment:
         self._wanted_name = config.host_name()
         self._renewing = asyncio.Lock()
         self._request = (b"", "")
+        self.waiting = ""
+        """What it waits for, as told to people."""
 
     async def enter(self) -> Place:
         """The place, at once where there is one; else ask and wait until somebody has signed.
@@ -60,15 +62,14 @@ class Enrolment:
         await self._until_reached(self._desk.pin)
         if place := self._place():
             return place
-        told = ""
         began = asyncio.get_running_loop().time()
         while True:
             entered, why = await self._asked()
             if entered is not None:
                 log.info("signed", name=self._wanted_name, id=entered.host_id)
                 return entered
-            if why != told:
-                told = why
+            if why != self.waiting:
+                self.waiting = why
                 log.info("waiting", name=self._wanted_name, server=self._config.server, why=why)
             waited = asyncio.get_running_loop().time() - began
             await asyncio.sleep(ASK_SECONDS if waited < PATIENT_AFTER_SECONDS else ASK_SLOWLY_SECONDS)
@@ -170,12 +171,11 @@ class Enrolment:
         return await self._desk.ask("/enrol/renew", enrolment.sign_renewal(old, certificate, csr, self._now()))
 
     async def _until_reached(self, act: Callable[[], Awaitable[None]]) -> None:
-        told = ""
         while True:
             try:
                 return await act()
             except OutOfReach as failure:
-                if str(failure) != told:
-                    told = str(failure)
-                    log.info("waiting", why=told)
+                if str(failure) != self.waiting:
+                    self.waiting = str(failure)
+                    log.info("waiting", why=self.waiting)
             await asyncio.sleep(ASK_SECONDS)

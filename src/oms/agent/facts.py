@@ -40,10 +40,13 @@ class Facts:
         containers: Containers | None = None,
         ssh: SshServer = NO_SSH,
         news: Callable[[GuestNews], None] = lambda _news: None,
+        *,
+        known: HostFacts | None = None,
     ) -> None:
-        """`machines` and `containers` are None where there can be none; `tell` and `news` publish."""
+        """`machines` and `containers` are None where there can be none; `tell` and `news` publish. `known`: what
+        is said of the host in place of what this machine says."""
         self._machines, self._containers, self._tell = machines, containers, tell
-        self._now = of_this_host(machines, containers, ssh=ssh)
+        self._now = known or of_this_host(machines, containers, ssh=ssh)
         self._counts: dict[Hypervisor, GuestFigures] = {}
         self._names: dict[str, str] = {}
         kinds: dict[Hypervisor, object | None] = {"kvm": machines, "openvz": containers}

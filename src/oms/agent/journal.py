@@ -11,7 +11,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -116,7 +116,7 @@ _PRUNE = """DELETE FROM jobs WHERE finished > 0 AND deadline < :now AND (finishe
 class Journal:
     """The open journal. Every method but `open` raises JournalError, and then nothing was written."""
 
-    def __init__(self, path: Path, database: sqlite3.Connection, thread: ThreadPoolExecutor) -> None:
+    def __init__(self, path: Path, database: sqlite3.Connection, thread: Executor) -> None:
         self.path = path
         self.size = 0
         """Entries that it holds."""
@@ -135,6 +135,14 @@ class Journal:
             thread.shutdown(wait=False)
             raise
         return journal
+
+    @classmethod
+    def in_memory(cls) -> "Journal":
+        """One that is gone with the process, for hosts that are simulated: it keeps no promise beyond that."""
+        path = Path(":memory:")
+        database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        _prepare(database, path)
+        return cls(path, database, _AtOnce())
 
     async def add(self, entry: Entry) -> None:
         """Write a job down."""
@@ -233,6 +241,18 @@ class Journal:
             return await asyncio.get_running_loop().run_in_executor(self._thread, work)
         except sqlite3.Error as error:
             raise JournalError(f"{self.path}: {error}") from error
+
+
+class _AtOnce(Executor):
+    """Where nothing waits for a disk, nothing needs a thread."""
+
+    def submit(self, work: Callable[..., T], /, *args: Any, **kwargs: Any) -> "Future[T]":
+        done: Future[T] = Future()
+        try:
+            done.set_result(work(*args, **kwargs))
+        except sqlite3.Error as error:
+            done.set_exception(error)
+        return done
 
 
 class _transaction:  # noqa: N801 - reads as a statement

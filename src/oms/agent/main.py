@@ -13,7 +13,6 @@ from typing import Any
 
 import structlog
 
-from oms.agent import containers as container_choice
 from oms.agent import dispatch, placing
 from oms.agent.clock import ServerClocks
 from oms.agent.config import AgentConfig
@@ -22,25 +21,18 @@ from oms.agent.enrol import Enrolment, wall_clock
 from oms.agent.errands import Errands
 from oms.agent.events import Events
 from oms.agent.facts import Facts
-from oms.agent.guests import Machines
-from oms.agent.guests.containers import Containers
-from oms.agent.handlers import handlers
-from oms.agent.host import authorized_keys, durable, ssh_server
+from oms.agent.host import authorized_keys, durable
 from oms.agent.host.authorized_keys import KeyRefused
-from oms.agent.host.lvm import Lvm
-from oms.agent.host.ssh_server import SshServer
 from oms.agent.identity import Identity, Place
 from oms.agent.images import catalogue
 from oms.agent.jobs import Jobs
 from oms.agent.journal import Journal, JournalError
 from oms.agent.leases import Leases
-from oms.agent.libvirtd import Hypervisor
-from oms.agent.measuring import measuring
 from oms.agent.moving import sockets
 from oms.agent.netinterface import applying
-from oms.agent.netinterface.side import Side
 from oms.agent.passage.matchmaker import OmsMatchmaker
 from oms.agent.passage.passages import Passages
+from oms.agent.premises import Guests, Premises, ThisMachine
 from oms.agent.reach import Reach
 from oms.agent.transfer import sending
 from oms.agent.transfer.relay import Relay
@@ -82,7 +74,7 @@ async def enrol(config: AgentConfig) -> Place:
     with _said():
         durable.own_directory(config.home)
         with _alone(config.home):
-            facts = Facts(None, lambda _facts: None, ssh=_ssh(config))
+            facts = Facts(None, lambda _facts: None, ssh=ThisMachine(config).ssh())
             return await Enrolment(config, Identity(config.home), facts.now).enter()
 
 
@@ -111,8 +103,10 @@ def _alone(home: Path) -> Iterator[None]:
 class Agent:
     """What lives as long as the process: the hypervisor, the journal, the jobs. The connection comes and goes."""
 
-    def __init__(self, config: AgentConfig) -> None:
+    def __init__(self, config: AgentConfig, premises: Premises | None = None) -> None:
+        """`premises`: what it works on, where that is not this machine."""
         self._config = config
+        self._premises = premises or ThisMachine(config)
         self._identity = Identity(config.home)
         self._clocks = ServerClocks()
         self._events = Events()
@@ -121,6 +115,11 @@ class Agent:
         self._keys = asyncio.Lock()
         self._beside: set[asyncio.Task[None]] = set()
         self._broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    @property
+    def reached(self) -> bool:
+        """Whether OMS has said hello to it on its present connection."""
+        return self._reach.reached
 
     async def live(self, told: asyncio.Event) -> None:
         """Serve until told to end. Raises CannotRun after a defect, and what `serve` raises."""
@@ -142,19 +141,13 @@ class Agent:
     async def serve(self) -> None:
         """Everything, for ever."""
         async with contextlib.AsyncExitStack() as parts:
-            journal = await Journal.open(self._config.home / "journal.db")
-            parts.push_async_callback(journal.close)
-            await applying.recover(self._network(), await journal.unfinished())
-            hypervisor = Hypervisor(self._config)
-            parts.push_async_callback(hypervisor.close)
-            await hypervisor.begin()
-            containers = await container_choice.found(self._config)
-            if containers is not None:
-                parts.push_async_callback(containers.close)
-            events, ssh = self._events, _ssh(self._config)
-            facts = Facts(hypervisor.machines, events.facts, containers, ssh, events.guests)
-            events.on_job_ended(facts.look)
-            serve = await self._prepared(parts, journal, facts, hypervisor.machines, containers)
+            journal = await self._premises.journal(parts)
+            if (network := self._premises.network(self._reach.again)) is not None:
+                await applying.recover(network, await journal.unfinished())
+            guests = await self._premises.guests(parts)
+            facts = self._premises.facts(guests, self._events)
+            self._events.on_job_ended(facts.look)
+            serve = await self._prepared(parts, journal, facts, guests)
             self._while_in(parts, self._events.run(), facts.run())
             enrolment = Enrolment(self._config, self._identity, facts.now, self._now)
             while True:
@@ -162,17 +155,13 @@ class Agent:
                     await asyncio.sleep(self._config.rejoin_after)
 
     async def _prepared(
-        self,
-        parts: contextlib.AsyncExitStack,
-        journal: Journal,
-        facts: Facts,
-        machines: Machines | None,
-        containers: Containers | None,
+        self, parts: contextlib.AsyncExitStack, journal: Journal, facts: Facts, guests: Guests
     ) -> RequestHandler:
         """The jobs, those of the last run taken up again, and the function that answers requests."""
-        lvm = Lvm(self._config.device_mapper, self._config.lvm_devices)
+        machines, containers = guests
+        handlers, lvm = self._premises.handlers, self._premises.lvm()
         storage, leases = Storage.below(self._config.storage, self._config.images), Leases()
-        statistics = measuring(self._config, facts, self._events)
+        statistics = self._premises.statistics(facts, self._events)
         self._while_in(parts, statistics.sampler.run())
         errands = Errands()
         parts.push_async_callback(errands.close)
@@ -194,7 +183,7 @@ class Agent:
                 containers,
                 passages,
                 statistics,
-                self._network(),
+                self._premises.network(self._reach.again),
             )
 
         self._jobs = Jobs(
@@ -206,15 +195,17 @@ class Agent:
         if containers is not None:
             await containers.sweep(open_jobs)
         await self._jobs.recover()
-        return dispatch.build(
-            handlers,
-            self._jobs,
-            surroundings=surroundings,
-            clocks=self._clocks,
-            facts=facts.now,
-            on_greeted=self._greeted,
-            guests=facts.roster.whole,
-            send=functools.partial(sending.send, relay, storage),
+        return self._premises.between(
+            dispatch.build(
+                handlers,
+                self._jobs,
+                surroundings=surroundings,
+                clocks=self._clocks,
+                facts=facts.now,
+                on_greeted=self._greeted,
+                guests=facts.roster.whole,
+                send=functools.partial(sending.send, relay, storage),
+            )
         )
 
     def _offer(self) -> Offer:
@@ -225,10 +216,6 @@ class Agent:
             container_bridge=self._config.container_bridge,
             container_stop_seconds=self._config.container_stop_seconds,
         )
-
-    def _network(self) -> Side:
-        config = self._config
-        return Side(self._reach.again, config.network_root, config.network_files, config.network_confirm)
 
     @staticmethod
     async def _sweep(storage: Storage, open_jobs: set[str]) -> None:
@@ -357,10 +344,6 @@ class Agent:
                 authorized_keys.remove(Path(self._config.authorized_keys), place.host_id)
             except OSError as failure:
                 log.warning("OMS's SSH key was not removed", why=str(failure))
-
-
-def _ssh(config: AgentConfig) -> SshServer:
-    return ssh_server.found(config.ssh_address, config.server, config.ssh_host_keys)
 
 
 async def _ended(task: asyncio.Task[None]) -> None:

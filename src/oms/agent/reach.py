@@ -33,6 +33,11 @@ class Reach:
         """The connection of before the question is still there."""
         self._greeted = asyncio.Event()
 
+    @property
+    def reached(self) -> bool:
+        """Whether OMS has said hello on the present connection."""
+        return self._greeted.is_set()
+
     def use(self, wire: Wire | None) -> None:
         """The connection from now on."""
         self._wire = wire

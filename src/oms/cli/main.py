@@ -20,6 +20,7 @@ GROUPS = {
     "admin": "oms.cli.admin",
     "audit": "oms.cli.audit",
     "contract": "oms.cli.contract",
+    "sim": "oms.cli.sim",
 }
 
 

@@ -91,9 +91,7 @@ async def assembled(
         certificate_days=config.certificate_days,
     )
     audit = Audit(_audit_path(config))
-    enrolment = Enrolment(
-        store, Signer(store, signer, config.certificate_days), trust, address(config.bus_listen)[1]
-    )
+    enrolment = _enrolment(config, store, signer, trust)
     ledger = await Ledger.begun(store)
     pipeline = Pipeline(house, table(), reads, log=audit, ledger=ledger, own=own)
     door = _console_door(config, house, audit)
@@ -139,6 +137,16 @@ def _consoles(config: ServerConfig, store: Store, caller: Caller, fleet: Fleet, 
 def _console_door(config: ServerConfig, house: House, audit: Audit) -> ConsoleDoor:
     main, pages_port = address(config.listen)[1], config.consoles[1]
     return ConsoleDoor(house.consoles, house.sessions, audit, Assets(), main=main, pages=pages_port)
+
+
+def _enrolment(config: ServerConfig, store: Store, signer: SignerClient, trust: Trust) -> Enrolment:
+    return Enrolment(
+        store,
+        Signer(store, signer, config.certificate_days),
+        trust,
+        address(config.bus_listen)[1],
+        config.new_hosts_a_minute,
+    )
 
 
 def _audit_path(config: ServerConfig) -> Path:

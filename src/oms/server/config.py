@@ -83,6 +83,8 @@ class ServerConfig(msgspec.Struct, frozen=True):
     ldap_group_filter: str = "(|(member={dn})(uniqueMember={dn})(memberUid={user}))"
     certificate_days: Annotated[int, Meta(ge=1, le=90)] = 90
     """How long a host's certificate lives."""
+    new_hosts_a_minute: Annotated[int, Meta(ge=1)] = 10
+    """How many new requests of hosts are written down a minute from one address."""
     audit_days: Annotated[int, Meta(ge=1)] = 365
     """How long a row of the audit log is kept."""
     audit_rows: Annotated[int, Meta(ge=1000)] = 1_000_000

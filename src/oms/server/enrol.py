@@ -26,7 +26,8 @@ from oms.server.store.hosts import Host, Request, Signing
 log = structlog.get_logger("oms.enrol")
 MOST_WAITING = 1000
 MOST_NEW_A_MINUTE = 10
-"""New requests, and changed ones, from one address. A host that asks again in the same words is not counted."""
+"""New requests, and changed ones, from one address, where the settings do not say otherwise. A host that asks
+again in the same words is not counted."""
 REQUEST_LIVES_SECONDS = 24 * 3600
 
 
@@ -78,7 +79,10 @@ class Signer:
 class Enrolment:
     """The side of `/enrol` that hosts talk to."""
 
-    def __init__(self, store: Store, signer: Signer, trust: Trust, bus_port: int) -> None:
+    def __init__(
+        self, store: Store, signer: Signer, trust: Trust, bus_port: int, new_a_minute: int = MOST_NEW_A_MINUTE
+    ) -> None:
+        self._new_a_minute = new_a_minute
         self._store, self._signer, self._trust, self._bus_port = store, signer, trust, bus_port
         self._host_ca = x509.load_pem_x509_certificate(trust.host_ca.encode())
         self._recent: OrderedDict[str, list[float]] = OrderedDict()
@@ -101,7 +105,7 @@ class Enrolment:
                     log.info("host asks", host=request.name, key=request.key_sha256, address=address)
             elif standing.waiting is None:
                 raise Refusal(
-                    f"More than {MOST_NEW_A_MINUTE} new requests a minute from {address}: try again later."
+                    f"More than {self._new_a_minute} new requests a minute from {address}: try again later."
                 )
         return self._told(standing, request.key_sha256, called)
 
@@ -161,7 +165,7 @@ class Enrolment:
         """Whether that address may have something written down once more this minute."""
         moment, whose = time.monotonic(), neighbourhood(address)
         recent = [at for at in self._recent.pop(whose, []) if moment - at < 60]
-        allowed = len(recent) < MOST_NEW_A_MINUTE
+        allowed = len(recent) < self._new_a_minute
         self._recent[whose] = [*recent, moment] if allowed else recent
         while len(self._recent) > MOST_WAITING:
             self._recent.popitem(last=False)

@@ -18,6 +18,8 @@ Due = list[tuple[int, Slot]]
 """Steps that are to be written down, each with its length."""
 Figures = tuple[float, ...]
 """A value for each name of a history, in its order; NaN where it is not known."""
+Steps = dict[int, tuple[Figures, Figures]]
+"""Averages and highest values, by when their steps began."""
 
 
 class Gathering:
@@ -112,7 +114,7 @@ class History:
         for ring in self._rings.values():
             ring.close()
 
-    def steps(self, step_seconds: int, first: int, last: int) -> dict[int, tuple[Figures, Figures]]:
+    def steps(self, step_seconds: int, first: int, last: int) -> Steps:
         """Averages and highest values by the time at which their steps began, from `first` to `last`. Raises
         OSError."""
         if step_seconds == 1:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from msgspec import UNSET
 
 from oms.agent.host.mounts import Usage
-from oms.agent.stats.history import Figures
+from oms.agent.stats.history import Figures, Steps
 from oms.agent.stats.rates import UNKNOWN
 from oms.agent.stats.sampler import SERIES, Moment
 from oms.contract.stats import (
@@ -25,7 +25,6 @@ from oms.contract.stats import (
 )
 
 ALL = frozenset({"cpu", "df", "kernel", "memory", "network", "uptime", "bandwidth", "swap", "iowait"})
-Steps = dict[int, tuple[Figures, Figures]]
 
 
 def wanted(names: Collection[str]) -> frozenset[str]:

@@ -155,6 +155,13 @@ class BusClient(nats.aio.client.Client):
         except Exception:
             log.exception("the handler of a message broke", subject=name)
 
+    async def _process_pong(self) -> None:
+        """A PONG for which nobody waits any more is no error of the connection."""
+        if self._pongs and self._pongs[0].done():
+            self._pongs.pop(0)
+            return
+        await super()._process_pong()
+
     async def barrier(self, timeout: float) -> None:
         """Return when nats-server has acted on all that was sent before. Raises TimeoutError or nats' Error.
 

@@ -1,12 +1,8 @@
-"""Containers that are in memory alone: for tests, and for hosts that are simulated by the thousand.
-
-It keeps the port's Protocol in all but one thing: nothing runs. `reacts` says whether an init shuts its container
-down when it is asked.
-"""
+"""Containers that are in memory alone; `reacts` says whether an init shuts its container down when it is asked."""
 
 import asyncio
-import contextlib
 import shutil
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +10,7 @@ from typing import Literal
 
 import msgspec
 
-from oms.agent.guests import Capacity, Change, MemoryUse, NetworkUse, Stat, Use
+from oms.agent.guests import Capacity, Change, DiskUse, MemoryUse, NetworkUse, Stat, Use
 from oms.agent.guests.containers import (
     Container,
     ContainerCapabilities,
@@ -25,6 +21,8 @@ from oms.agent.guests.containers import (
     NewContainer,
     changed,
 )
+from oms.agent.guests.fake.listeners import Listeners
+from oms.agent.guests.fake.rhythm import STILL, Rhythm
 from oms.contract.errors import AlreadyThere, ContainerIsOff, FuncManError, NoSuchContainer
 
 What = Literal["defined", "removed", "started", "stopped", "paused", "resumed"]
@@ -40,6 +38,8 @@ class _Kept:
     paused: bool = False
     ours: bool = True
     files: dict[str, str] = field(default_factory=dict)
+    rhythm: Rhythm = STILL
+    since: float = 0
 
 
 class FakeContainers:
@@ -51,15 +51,23 @@ class FakeContainers:
         self.capabilities = ContainerCapabilities("fake", pause=True, disk_limit="image")
         self._capacity = capacity or Capacity(cpus=4, max_vcpus=4, available_memory_kb=8 * 1024**2)
         self._kept: dict[str, _Kept] = {}
-        self._listeners: list[Callable[[Change], None]] = []
+        self._listeners = Listeners()
+
+    def put(self, ctid: str, settings: ContainerSettings, rhythm: Rhythm, *, runs: bool) -> None:
+        """Have a container as if it had been there before; its root file system may be missing."""
+        kept = _Kept(settings, self.home / ctid, Network("routed", "venet0"), rhythm=rhythm)
+        self._kept[ctid] = kept
+        if runs:
+            kept.live, kept.since = settings, time.time()
 
     async def states(self) -> list[ContainerState]:
         """All containers, in the order of their ids."""
         return [self._state(ctid, kept) for ctid, kept in sorted(self._kept.items())]
 
     async def use(self, wanted: frozenset[Stat]) -> dict[str, Use]:
-        """Each uses half of its memory, and no processor."""
-        return {ctid: _use(kept, wanted) for ctid, kept in self._kept.items()}
+        """By the rhythm of each."""
+        moment = time.time()
+        return {ctid: _use(kept, wanted, moment) for ctid, kept in self._kept.items()}
 
     async def capacity(self) -> Capacity:
         """As it was made with."""
@@ -85,7 +93,7 @@ class FakeContainers:
         """It runs at once."""
         kept = self._of(ctid)
         if kept.live is None:
-            kept.live = kept.settings
+            kept.live, kept.since = kept.settings, time.time()
             self._tell(ctid, "started")
 
     async def stop(self, ctid: str, /) -> None:
@@ -184,13 +192,7 @@ class FakeContainers:
 
     def on_change(self, callback: Callable[[Change], None]) -> Callable[[], None]:
         """Call back at each change."""
-        self._listeners.append(callback)
-
-        def end() -> None:
-            with contextlib.suppress(ValueError):
-                self._listeners.remove(callback)
-
-        return end
+        return self._listeners.add(callback)
 
     async def close(self) -> None:
         """Nothing is held."""
@@ -218,18 +220,26 @@ class FakeContainers:
             vcpus=now.vcpus or self._capacity.cpus,
             memory_kb=now.memory_kb // 2 if kept.live else 0,
             max_memory_kb=now.memory_kb,
-            cpu_time_ns=1_000_000 if kept.live else 0,
+            cpu_time_ns=_busy_ns(kept, now.vcpus or self._capacity.cpus) if kept.live else 0,
         )
 
     def _tell(self, ctid: str, what: What) -> None:
-        for listener in list(self._listeners):
-            listener(Change(ctid, ctid, what))
+        self._listeners.tell(Change(ctid, ctid, what))
 
 
-def _use(kept: _Kept, wanted: frozenset[Stat]) -> Use:
+def _busy_ns(kept: _Kept, cpus: int) -> int:
+    return 1 + int(1e9 * cpus * kept.rhythm.seconds(kept.since, time.time()))
+
+
+def _use(kept: _Kept, wanted: frozenset[Stat], moment: float) -> Use:
     addresses = kept.settings.addresses
     network = NetworkUse(kept.network.name, addresses[0] if addresses else "") if "network" in wanted else None
     if kept.live is None:
         return Use(network=network)
-    memory = MemoryUse(kept.live.memory_kb // 2, kept.live.memory_kb) if "memory" in wanted else None
-    return Use(cpu_percent=0.0 if "cpu" in wanted else None, memory=memory, network=network)
+    load, most_kb, disk_kb = kept.rhythm.at(moment), kept.live.memory_kb, kept.live.disk_kb
+    return Use(
+        cpu_percent=100 * load if "cpu" in wanted else None,
+        memory=MemoryUse(int(most_kb * (0.3 + 0.5 * load)), most_kb) if "memory" in wanted else None,
+        disk=DiskUse(disk_kb // 3, disk_kb) if "df" in wanted and disk_kb else None,
+        network=network,
+    )

@@ -21,6 +21,7 @@ from oms.agent.facts import Facts
 from oms.agent.host.files import STAGING
 from oms.agent.identity import Identity
 from oms.agent.main import CannotRun
+from oms.agent.premises import ThisMachine
 from oms.bus.local import LocalAgentWire, LocalBus
 from oms.bus.nats.agent import NatsAgentWire
 from oms.contract import kvm
@@ -77,7 +78,7 @@ def works(door: Door, monkeypatch: pytest.MonkeyPatch) -> Works:
             return cast("NatsAgentWire", Line(door.oms.bus, place.host_id, on_refused))
 
     monkeypatch.setattr(main, "Agent", Agent)
-    monkeypatch.setattr(main, "handlers", made.handlers())
+    monkeypatch.setattr(ThisMachine, "handlers", made.handlers())
     monkeypatch.setenv("PATH", "/nonexistent")  # so it finds no hypervisor, and starts none
     return made
 

@@ -157,6 +157,7 @@ MAY_CALL = {
     "userservices.create_token": VIEWER,
     "userservices.list_tokens": VIEWER,
     "userservices.revoke_token": VIEWER,
+    "eventservices.list_events": VIEWER,
 }
 
 CHANGES = {

@@ -6,9 +6,9 @@ from typing import Any
 
 Schema = dict[str, Any]
 KEYWORDS = {
-    "$ref", "additionalProperties", "anyOf", "default", "description", "enum", "examples", "format", "items",
-    "maxItems", "maxLength", "maxProperties", "maximum", "minItems", "minLength", "minimum", "pattern",
-    "prefixItems", "properties", "propertyNames", "required", "title", "type",
+    "$ref", "additionalProperties", "anyOf", "default", "description", "discriminator", "enum", "examples",
+    "format", "items", "maxItems", "maxLength", "maxProperties", "maximum", "minItems", "minLength", "minimum",
+    "pattern", "prefixItems", "properties", "propertyNames", "required", "title", "type",
 }  # fmt: skip
 _TYPES: dict[str, tuple[type, ...]] = {
     "object": (dict,),

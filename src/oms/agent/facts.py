@@ -87,7 +87,9 @@ class Facts:
             for end in ends:
                 end()
 
-    def _hear(self, _change: Change) -> None:
+    def _hear(self, change: Change) -> None:
+        if change.what == "defined":
+            self.roster.redefined(change.uuid)
         self._changed.set()
 
     async def _looked(self) -> bool:

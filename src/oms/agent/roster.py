@@ -5,6 +5,7 @@ Nobody is asked for it: it follows the looks that the facts take after each chan
 
 import asyncio
 import secrets
+from collections import Counter
 from collections.abc import Callable, Iterable
 
 from oms.agent.guests.guests import GuestState
@@ -23,12 +24,17 @@ class Rosters:
         """`tell` publishes."""
         self._stamp, self._number = secrets.token_hex(8), 0
         self._wanted, self._tell = frozenset(hypervisors), tell
+        self._revisions: Counter[str] = Counter()
         self._seen: dict[Hypervisor, dict[str, GuestLine]] = {}
         self._complete = asyncio.Event()
 
+    def redefined(self, key: str) -> None:
+        """A guest has another definition, whether its line shows that or not."""
+        self._revisions[key] += 1
+
     def look(self, kind: Hypervisor, states: Iterable[GuestState]) -> None:
         """Those are all guests of that hypervisor now."""
-        before, after = self._seen.get(kind, {}), {line.id: line for line in _lines(kind, states)}
+        before, after = self._seen.get(kind, {}), {line.id: line for line in self._lines(kind, states)}
         self._seen[kind] = after
         if self._wanted <= self._seen.keys():
             self._complete.set()
@@ -48,10 +54,14 @@ class Rosters:
         guests = tuple(line for lines in self._seen.values() for line in lines.values())
         return Roster(self._stamp, self._number, tuple(self._seen), guests)
 
-
-def _lines(kind: Hypervisor, states: Iterable[GuestState]) -> Iterable[GuestLine]:
-    for guest in states:
-        memory_mb = guest.max_memory_kb // KB_IN_MB
-        yield GuestLine(
-            kind, guest.key[:LONGEST_ID], guest.name[:LONGEST_NAME], guest.state, max(guest.vcpus, 0), memory_mb
-        )
+    def _lines(self, kind: Hypervisor, states: Iterable[GuestState]) -> Iterable[GuestLine]:
+        for guest in states:
+            yield GuestLine(
+                kind,
+                guest.key[:LONGEST_ID],
+                guest.name[:LONGEST_NAME],
+                guest.state,
+                max(guest.vcpus, 0),
+                guest.max_memory_kb // KB_IN_MB,
+                self._revisions[guest.key],
+            )

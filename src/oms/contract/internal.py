@@ -118,7 +118,7 @@ GuestState = Literal["running", "paused", "shutdown", "crashed"]
 
 class GuestLine(msgspec.Struct, frozen=True):
     """A guest in a word: `id` is a machine's UUID or a container's id; `memory_mb` is what it may have, 0 where
-    nothing limits it."""
+    nothing limits it. `revision` is another number each time that the hypervisor tells of another definition."""
 
     kind: Hypervisor
     id: Annotated[str, Meta(max_length=64)]
@@ -126,6 +126,7 @@ class GuestLine(msgspec.Struct, frozen=True):
     state: GuestState
     vcpus: Count
     memory_mb: Count
+    revision: int = 0
 
 
 class Roster(msgspec.Struct, frozen=True):

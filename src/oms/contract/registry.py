@@ -7,6 +7,7 @@ from oms.contract import (
     audit,
     auth,
     console,
+    event,
     fleet,
     func,
     internal,
@@ -50,7 +51,7 @@ MODULES: tuple[ModuleType, ...] = (
     ovz, ovz_description, ovz_power, ovz_templates, ovz_arrivals,
     ssh, console, iso, lvm, netinterface, stats, tag, task, user,
     fleet,
-    audit,
+    audit, event,
 )  # fmt: skip
 
 

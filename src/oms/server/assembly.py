@@ -6,11 +6,14 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import structlog
+from sqlalchemy import Connection
 
+from oms import __version__
 from oms.bus import introduction, transfer
 from oms.bus.call import Caller
 from oms.bus.wire import ServerWire
 from oms.contract.errors import OmsError
+from oms.contract.event.fleet import ServerStart, ServerStarted
 from oms.server.audit import Audit
 from oms.server.ca.client import SignerClient
 from oms.server.ca.protocol import Trust
@@ -21,11 +24,14 @@ from oms.server.desk import House
 from oms.server.edge.assets import Assets
 from oms.server.edge.consoles import PATH as CONSOLES
 from oms.server.edge.consoles import ConsoleDoor
+from oms.server.edge.events import PATH as EVENTS
+from oms.server.edge.events import EventDoor
 from oms.server.edge.http import Edge, Page, Stream
 from oms.server.edge.pages import pages
 from oms.server.edge.passages import PassageDoor
 from oms.server.edge.transfers import Door
 from oms.server.enrol import Enrolment, Signer
+from oms.server.events.news import News
 from oms.server.fleet import Fleet
 from oms.server.inventory import Inventory
 from oms.server.jobs import Jobs
@@ -41,12 +47,13 @@ from oms.server.reads import Reads
 from oms.server.rules.guessing import Guesses
 from oms.server.services import table
 from oms.server.sessions import Sessions
-from oms.server.store import Store, guests, jobs, meta, now, sessions, tokens
+from oms.server.store import Store, events, guests, jobs, meta, now, sessions, tokens
 from oms.server.transfers import Transfers
 
 log = structlog.get_logger("oms.server")
-JOBS_KEPT_SECONDS = 90 * 86_400
-MISSING_KEPT_SECONDS = 7 * 86_400
+DAY_SECONDS = 86_400
+JOBS_KEPT_SECONDS = 90 * DAY_SECONDS
+MISSING_KEPT_SECONDS = 7 * DAY_SECONDS
 """A guest that its host does not list may come back: from a disk that was not mounted, or under another host."""
 TIDY_EVERY_SECONDS = 600
 
@@ -65,13 +72,16 @@ async def assembled(
     """A server over a migrated store and a wire. `ca`: the PEM that agents pin, and its SHA-256; `ports`: who
     listens for consoles."""
     pem, ca_sha256 = ca
-    server, epoch = await store.write(meta.begin_epoch)
-    caller = Caller(wire, server, epoch)
     reads = Reads()
+    news = News.over(store, reads.changed, listeners=config.event_listeners, longest_wait=config.events_wait)
+    await news.log.begin()
+    server, epoch = await store.write(_begun)
+    caller = Caller(wire, server, epoch)
     own = Own()
     figures = HostFigures(wire, own.events)
-    work = Jobs(store, caller, reads.changed, own.job_ended)
+    work = Jobs(store, caller, reads.changed, own.job_ended, news.gathering.progressed)
     inventory = Inventory(store, caller)
+    news.follow(inventory, figures)
     await inventory.begin()
     fleet = Fleet(store, caller, reads, work, inventory)
     consoles = _consoles(config, store, caller, fleet, ports)
@@ -86,6 +96,7 @@ async def assembled(
         figures=figures,
         jobs=work,
         consoles=consoles,
+        events=news,
         outside=outside(config),
         ca_sha256=ca_sha256,
         certificate_days=config.certificate_days,
@@ -95,12 +106,15 @@ async def assembled(
     ledger = await Ledger.begun(store)
     pipeline = Pipeline(house, table(), reads, log=audit, ledger=ledger, own=own)
     door = _console_door(config, house, audit)
-    tasks = [asyncio.create_task(work) for work in (work.watch(), _tidy(store, ledger, config), consoles.watch())]
+    tidying = _tidy(store, ledger, config)
+    works = (work.watch(), tidying, consoles.watch(), news.log.watch(), news.gathering.run())
+    tasks = [asyncio.create_task(work) for work in works]
     try:
         addresses: dict[str, Page] = {**pages(enrolment, pem), page.PATH: MetricsPage(store, wire, own, figures)}
-        names = frozenset(config.own_names())
-        yield Edge(pipeline, addresses, names, config.qooxdoo, _streams(house, audit, door), sockets=door)
+        names, streams = frozenset(config.own_names()), _streams(house, audit, door)
+        yield Edge(pipeline, addresses, names, config.qooxdoo, streams, sockets=door, ending=news.log.close)
     finally:
+        news.log.close()
         await consoles.close()
         for task in tasks:
             task.cancel()
@@ -119,7 +133,14 @@ def _streams(house: House, audit: Audit, door: ConsoleDoor) -> dict[str, Stream]
         transfer.PATH: Door(transfers, audit),
         introduction.PATH: PassageDoor(Matchmaker(house), transfers),
         f"{CONSOLES}/": door,
+        EVENTS: EventDoor(house.events, house.sessions, audit),
     }
+
+
+def _begun(tx: Connection) -> tuple[str, int]:
+    """This start has begun: the server's id and the start's number."""
+    events.tell(tx, ServerStarted, ServerStart(__version__))
+    return meta.begin_epoch(tx)
 
 
 def _consoles(config: ServerConfig, store: Store, caller: Caller, fleet: Fleet, ports: Ports) -> Consoles:
@@ -164,6 +185,7 @@ async def _tidy(store: Store, ledger: Ledger, config: ServerConfig) -> None:
                     tokens.end_expired(tx),
                     jobs.forget(tx, now() - JOBS_KEPT_SECONDS),
                     guests.forget_missing(tx, now() - MISSING_KEPT_SECONDS),
+                    events.trim(tx, now() - config.events_days * DAY_SECONDS, config.events_kept),
                 )
             )
             await ledger.prune(config.audit_days, config.audit_rows)

@@ -89,6 +89,14 @@ class ServerConfig(msgspec.Struct, frozen=True):
     """How long a row of the audit log is kept."""
     audit_rows: Annotated[int, Meta(ge=1000)] = 1_000_000
     """How many are kept, whatever their age."""
+    events_days: Above0 = 7
+    """How long an event is kept, for those who were away and read on."""
+    events_kept: Annotated[int, Meta(ge=1000)] = 100_000
+    """How many are kept, whatever their age."""
+    events_wait: Annotated[float, Meta(ge=0, le=300)] = 60
+    """Seconds that a call may wait for events, at most."""
+    event_listeners: Annotated[int, Meta(ge=1)] = 2000
+    """How many may wait for events at a time, in all."""
     script_transport: bool = False
     """Whether old qooxdoo pages of other sites may call by script; makes answers readable to any site."""
     qooxdoo_test: bool = False

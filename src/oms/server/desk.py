@@ -7,6 +7,7 @@ from oms.contract.handlers import Handlers
 from oms.contract.operation import Permission
 from oms.server.ca.client import SignerClient
 from oms.server.consoles.desk import Consoles
+from oms.server.events.news import News
 from oms.server.fleet import Fleet
 from oms.server.inventory import Inventory
 from oms.server.jobs import Jobs
@@ -32,6 +33,7 @@ class House:
     figures: HostFigures
     jobs: Jobs
     consoles: Consoles
+    events: News
     outside: Outside
     ca_sha256: str
     certificate_days: int

@@ -5,8 +5,9 @@ both sides to the same state.
 """
 
 import asyncio
+import functools
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import msgspec
@@ -15,12 +16,14 @@ from sqlalchemy import Connection
 
 from oms.bus.call import UNREADABLE, Caller
 from oms.contract.errors import HostUnavailable, OmsError
+from oms.contract.event.fleet import HostChange, HostChanged, HostConnected, HostGone
+from oms.contract.event.shape import NoData
 from oms.contract.internal import Hello, HostFacts, JobState, Welcome
 from oms.server.inventory import Inventory
 from oms.server.jobs import Jobs
 from oms.server.reads import Reads
 from oms.server.rules.hosttype import automatic_tags
-from oms.server.store import Store, hosts
+from oms.server.store import Store, events, hosts
 from oms.server.store.hosts import Host
 
 log = structlog.get_logger("oms.fleet")
@@ -100,7 +103,7 @@ class Fleet:
             self._greetings[host_id] = asyncio.create_task(self._greet(host_id))
         else:
             self._names = {name: host for name, host in self._names.items() if host.id != host_id}
-            self._background(self._seen(host_id, None))
+            self._background(self._note(functools.partial(_gone, host_id=host_id)))
 
     async def _greet(self, host_id: str) -> None:
         welcome = await self._welcome(host_id)
@@ -110,7 +113,7 @@ class Fleet:
             await self._jobs.greeted(host_id, welcome.jobs)
         except OmsError as failure:
             log.warning("jobs not settled at the greeting", id=host_id, failure=failure.message)
-        await self._seen(host_id, welcome.facts)
+        await self._seen(host_id, welcome.facts, connected=True)
 
     async def _welcome(self, host_id: str) -> Welcome:
         """Say hello until it was heard quickly enough."""
@@ -145,26 +148,46 @@ class Fleet:
         except OmsError as failure:
             log.warning("event not kept", id=host_id, topic=topic[:64], failure=failure.message)
 
-    async def _seen(self, host_id: str, facts: HostFacts | None) -> None:
-        text = msgspec.json.encode(facts).decode() if facts else ""
+    async def _seen(self, host_id: str, facts: HostFacts, *, connected: bool = False) -> None:
+        """Note what a host says of itself; `connected`: it was greeted just now."""
+        text = msgspec.json.encode(facts).decode()
         if len(text) > FACTS_AT_MOST_BYTES:
             log.warning("facts too long to be kept", id=host_id, bytes=len(text))
             return
 
         def write(tx: Connection) -> None:
-            if facts is None:
-                hosts.seen(tx, host_id)
-            elif hosts.by_id(tx, host_id):
-                hosts.seen(tx, host_id, text)
-                hosts.pin_ssh(tx, host_id, facts.ssh_host_keys)
-                hosts.put_tags(tx, host_id, 2, automatic_tags(facts))
+            if (host := hosts.by_id(tx, host_id)) is None:
+                return
+            hosts.seen(tx, host_id, text)
+            hosts.pin_ssh(tx, host_id, facts.ssh_host_keys)
+            hosts.put_tags(tx, host_id, 2, automatic_tags(facts))
+            if connected:
+                events.tell(tx, HostConnected, NoData(), host=host.name)
+            if text != host.facts:
+                events.tell(tx, HostChanged, HostChange(_differences(host.facts, facts)), host=host.name)
 
+        await self._note(write)
+
+    async def _note(self, write: Callable[[Connection], None]) -> None:
         try:
             await self._store.write(write)
         except OmsError as failure:
-            log.warning("host not noted", id=host_id, failure=failure.message)
+            log.warning("host not noted", failure=failure.message)
 
     def _background(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _gone(tx: Connection, host_id: str) -> None:
+    """A host's agent is away: it was heard of now, for the last time."""
+    if (host := hosts.by_id(tx, host_id)) is not None:
+        hosts.seen(tx, host_id)
+        events.tell(tx, HostGone, NoData(), host=host.name)
+
+
+def _differences(before: str, now: HostFacts) -> list[str]:
+    """The names of the facts that are others."""
+    known = _facts.decode(before) if before else HostFacts("")
+    return [name for name in HostFacts.__struct_fields__ if getattr(known, name) != getattr(now, name)]

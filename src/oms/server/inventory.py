@@ -61,6 +61,7 @@ class Inventory:
         self._asking: dict[str, asyncio.Task[None]] = {}
         self._keeping: set[asyncio.Task[None]] = set()
         self._listeners: list[Callable[[Difference], None]] = []
+        self._first_heard: list[Callable[[str], None]] = []
         caller.wire.on_event(self._hear)
         caller.wire.on_presence(self._presence)
 
@@ -80,6 +81,10 @@ class Inventory:
         """Call back in the event loop at each difference. What a host told an earlier run of the server, or before
         it was signed, makes none."""
         self._listeners.append(callback)
+
+    def on_first(self, callback: Callable[[str], None]) -> None:
+        """Call back with the id of a host that has told all of its guests for the first time in this run."""
+        self._first_heard.append(callback)
 
     def greeted(self, host_id: str) -> None:
         """A host may be asked: ask for all of its guests."""
@@ -139,7 +144,11 @@ class Inventory:
     def _replace(self, host_id: str, now: _Known) -> None:
         before = self._hosts.get(host_id, _NOTHING)
         self._hosts[host_id] = now
-        if not before.told or not self._listeners:
+        if not before.told:
+            for first in self._first_heard if now.told else ():
+                first(host_id)
+            return
+        if not self._listeners:
             return
         for key in before.lines.keys() | now.lines.keys():
             was, then = before.lines.get(key), now.lines.get(key)

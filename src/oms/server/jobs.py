@@ -64,12 +64,15 @@ class Jobs:
         caller: Caller,
         changed: Callable[[str], None],
         ended: Callable[[Job], None] = lambda _job: None,
+        progressed: Callable[[str], None] = lambda _job_id: None,
     ) -> None:
-        """`changed` hears the id of a host on which something is another now, `ended` of each job that is over."""
+        """`changed` hears the id of a host on which something is another now, `ended` of each job that is over,
+        `progressed` the id of one that goes on."""
         self._store = store
         self._caller = caller
         self._changed = changed
         self._ended = ended
+        self._progressed = progressed
         self._answered: dict[str, asyncio.Future[Job]] = {}
         self._ours: set[str] = set()
         """Jobs that this start has sent and whose answers nobody was told yet: they need not be looked up."""
@@ -250,6 +253,8 @@ class Jobs:
         """`news` is False where the job had ended otherwise before."""
         if news and noted is not None and noted.state in ENDED:
             self._ended(noted)
+        elif noted is not None and noted.state not in ENDED:
+            self._progressed(noted.id)
         if noted is not None and answered(noted):
             self._changed(noted.host_id)
             self._tell(noted)

@@ -13,7 +13,7 @@ from oms.contract import auth
 from oms.contract.errors import AuthError
 from oms.contract.operation import Operation
 from oms.server.audit import Line, moment
-from oms.server.store import Store, audit, jobs, meta, now
+from oms.server.store import Store, audit, meta, moments, now
 from oms.server.store.audit import Entry
 
 log = structlog.get_logger("oms.audit")
@@ -69,7 +69,7 @@ class Ledger:
 
     async def prune(self, days: int, rows: int) -> None:
         """Take out what need not be kept; and tell the head to the log, which may be kept elsewhere."""
-        before = jobs.moment(now() - days * 86_400)
+        before = moments.moment(now() - days * 86_400)
         gone, head = await self._store.write(
             lambda tx: (audit.prune(tx, before, rows, moment()), audit.mark(tx, audit.HEAD))
         )

@@ -102,6 +102,7 @@ async def _start(config: ServerConfig, parts: contextlib.AsyncExitStack) -> None
     )
     ports.use(await parts.enter_async_context(listener.listening(edge, ident.web, sock)))
     parts.callback(_pages(config, ports))
+    parts.callback(edge.ending)
     log.info("serving", address=config.listen, bus=config.bus_listen, ca_sha256=ident.ca_sha256)
 
 

@@ -15,7 +15,7 @@ import structlog
 from msgspec import UNSET, Raw, UnsetType
 
 from oms.bus.call import encode
-from oms.contract import auth, decode, user
+from oms.contract import auth, decode, event, user
 from oms.contract.decode import Decoded
 from oms.contract.errors import (
     AuthError,
@@ -45,6 +45,9 @@ PERHAPS_DONE = ("ok", "defect", "broken off", FuncMethodTimeoutError.wire_name)
 
 BEFORE_A_NEW_PASSWORD = (auth.Checksessid, user.Whoami, user.ChangePassword)
 """What may be called, besides logging out, while somebody else knows the caller's password."""
+NO_USE = (event.ListEvents,)
+"""What does not keep a session from its idle end: it is called by programs that watch, whether anybody is there or
+not."""
 LONG_SECONDS = 60
 """A read that may take longer than that ends with its session."""
 
@@ -181,7 +184,9 @@ class Pipeline:
         given = decode.sessid(call.params) or (caller.bearer if is_token(caller.bearer) else None)
         if facts.permission is Permission.NOBODY:
             return Desk("", Permission.NOBODY, caller.address, given, self._house)
-        session = await self._house.sessions.check(given, any_password=kind in BEFORE_A_NEW_PASSWORD)
+        session = await self._house.sessions.check(
+            given, any_password=kind in BEFORE_A_NEW_PASSWORD, is_use=kind not in NO_USE
+        )
         trace.line["user"], trace.line["session"] = session.user, session.token or session.digest[:8]
         if session.role < facts.permission:
             raise AuthError(

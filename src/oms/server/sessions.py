@@ -17,7 +17,6 @@ import structlog
 from sqlalchemy import Connection
 
 from oms.contract.errors import AuthError, OmsError, PasswordMustChange
-from oms.contract.operation import Permission
 from oms.server.rules.sessions import SESSID, Lifetime, alive
 from oms.server.rules.tokens import is_token
 from oms.server.store import Store, now, sessions, tokens
@@ -49,9 +48,9 @@ class Lasting:
         self.session = session
         self.ended = asyncio.Event()
 
-    def look(self, role: Permission | None) -> None:
-        """The session has that role now, or None if it is no session any more."""
-        if role is None or role < self.session.role:
+    def look(self, now: Session | None) -> None:
+        """The session is so now, or None where it is none any more."""
+        if now is None or now.role < self.session.role:
             self.ended.set()
 
 
@@ -71,8 +70,10 @@ class Sessions:
         await self._store.write(lambda tx: sessions.add(tx, digest(sessid), user, address))
         return sessid
 
-    async def check(self, sessid: object, *, any_password: bool = False) -> Session:
+    async def check(self, sessid: object, *, any_password: bool = False, is_use: bool = True) -> Session:
         """The session of a SESSID or token. Raises AuthError, in the same words whatever is wrong with it.
+
+        `is_use`: whether this keeps it from its idle end.
 
         Raises PasswordMustChange where somebody else knows the password, unless `any_password` will do.
         """
@@ -83,8 +84,9 @@ class Sessions:
         if not self._alive(known, moment):
             await self._expire(known.session)
             raise AuthError(NOT_VALID)
-        known.used = moment
-        if moment - known.saved > min(SAVE_USE_SECONDS, self._lifetime.idle / 4):
+        if is_use:
+            known.used = moment
+        if is_use and moment - known.saved > min(SAVE_USE_SECONDS, self._lifetime.idle / 4):
             known.saved = moment
             table = tokens if known.session.token else sessions
             await self._note(lambda tx: table.touch(tx, known.session.digest, now()))
@@ -168,10 +170,22 @@ class Sessions:
         if not self._lasting:
             return
         digests = {entry.session.digest for entry in self._lasting}
-        now_may = await self._store.read(lambda tx: sessions.roles(tx, digests) | tokens.roles(tx, digests))
+        found = await self._store.read(lambda tx: sessions.find_all(tx, digests) | tokens.find_all(tx, digests))
         for entry in tuple(self._lasting):
             if entry.session.digest in digests:
-                entry.look(now_may.get(entry.session.digest))
+                session = found.get(entry.session.digest)
+                entry.look(session if session and self._lasts(session) else None)
+
+    def _lasts(self, session: Session) -> bool:
+        """Whether it goes on, by its uses that are written down and by those that only this process knows of.
+
+        Another server's uses are written down some seconds late, so that it has as many more.
+        """
+        known, moment = self._known.get(session.digest), now()
+        used = max(session.used, moment - (time.monotonic() - known.used) if known else 0)
+        late = min(SAVE_USE_SECONDS, self._lifetime.idle / 4)
+        lifetime = Lifetime(self._lifetime.idle + late, self._lifetime.absolute)
+        return bool(session.token) or alive(lifetime, session.created, used, moment)
 
     async def _look_again(self) -> None:
         while self._lasting:

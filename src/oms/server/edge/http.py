@@ -114,8 +114,10 @@ class Edge:
         streams: Mapping[str, Stream],
         *,
         sockets: Sockets,
+        ending: Callable[[], None],
     ) -> None:
-        """`streams` are by the beginning of their addresses."""
+        """`streams` are by the beginning of their addresses; `ending` ends those that would last for ever."""
+        self.ending = ending
         self._sockets = sockets
         self._pipeline, self._pages, self._names, self._extras = pipeline, pages, names, extras
         self._streams = streams

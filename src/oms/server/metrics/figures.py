@@ -4,7 +4,7 @@ Kept in memory alone, and only of hosts that are connected.
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 import structlog
@@ -30,6 +30,7 @@ class HostFigures:
         self._wire, self._events = wire, events
         self._last: dict[str, tuple[Figures, float]] = {}
         self._busy: dict[str, float] = {}
+        self._listeners: list[Callable[[str, Figures, float], None]] = []
         wire.on_event(self._hear)
         wire.on_presence(self._presence)
 
@@ -37,6 +38,10 @@ class HostFigures:
         """By host id."""
         oldest = time.monotonic() - FRESH_SECONDS
         return {host_id: figures for host_id, (figures, at) in self._last.items() if at >= oldest}
+
+    def on_figures(self, callback: Callable[[str, Figures, float], None]) -> None:
+        """Call back with a host's id, what it measured, and how busy its CPUs were since it measured before."""
+        self._listeners.append(callback)
 
     def busy(self) -> dict[str, float]:
         """How busy the CPUs of each were between its last two words, in percent of all of them, by host id."""
@@ -53,6 +58,8 @@ class HostFigures:
             return
         if before := self._last.get(host_id):
             self._busy[host_id] = busy(before[0].cpu_seconds, figures.cpu_seconds)
+            for listener in self._listeners:
+                listener(host_id, figures, self._busy[host_id])
         self._last[host_id] = figures, time.monotonic()
 
     def _presence(self, host_id: str, connected: bool, _reason: str) -> None:

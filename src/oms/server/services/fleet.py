@@ -28,7 +28,7 @@ from oms.server.rules import fleet as rules
 from oms.server.services.func import facts_of
 from oms.server.store import guests, hosts, jobs, now
 from oms.server.store.hosts import Host
-from oms.server.store.jobs import moment
+from oms.server.store.moments import moment
 
 handlers = Table()
 MOST_NAMED = 100

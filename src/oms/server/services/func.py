@@ -23,7 +23,7 @@ from oms.server.desk import Desk, Table
 from oms.server.enrol import Signer
 from oms.server.store import hosts
 from oms.server.store.hosts import Host, Request
-from oms.server.store.jobs import moment
+from oms.server.store.moments import moment
 
 handlers = Table()
 _facts = msgspec.json.Decoder(HostFacts)

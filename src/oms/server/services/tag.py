@@ -121,7 +121,7 @@ async def remove_tag(op: api.RemoveTag, desk: Desk) -> int:
 
     def take(tx: Connection) -> None:
         host = _host(tx, op.server_hostname)
-        taken = guests.take(tx, guest.id, op.tag_name) if guest else hosts.take_tag(tx, host.id, op.tag_name)
+        taken = guests.take(tx, guest, op.tag_name) if guest else hosts.take_tag(tx, host.id, op.tag_name)
         if not taken:
             _refuse_reserved(tx, op.tag_name)
             who = f"{op.vm_name} on {host.name}" if guest else host.name

@@ -26,7 +26,7 @@ from oms.server.rules.tokens import invented
 from oms.server.services.auth import LOCKED
 from oms.server.sessions import digest
 from oms.server.store import now, sessions, tokens, users
-from oms.server.store.jobs import moment
+from oms.server.store.moments import moment
 from oms.server.store.sessions import Session
 from oms.server.store.users import Counted
 

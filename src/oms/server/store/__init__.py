@@ -6,8 +6,7 @@ transaction and returns values. `Store` runs them.
 
 import asyncio
 import functools
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -23,7 +22,9 @@ from oms.contract.errors import (
     DatabaseSelectError,
     DatabaseUpdateError,
 )
-from oms.server.store import engines, migrations
+from oms.server.rules.events import Kept
+from oms.server.store import engines, events, migrations
+from oms.server.store.moments import now as now
 from oms.server.store.writer import Writer
 
 T = TypeVar("T")
@@ -44,13 +45,19 @@ class Store:
         """`url` is SQLAlchemy's. Raises DatabaseConnectionError where it is none."""
         self._engine = engines.made(url)
         self._writing, self._reading = engines.writing(self._engine), engines.reading(self._engine)
+        self._told: Callable[[Sequence[Kept]], None] = lambda _events: None
         self._writer = Writer(self._written, self.transaction, functools.partial(_named, reached=True))
         self._readers = ThreadPoolExecutor(2, thread_name_prefix="store-read")
+
+    def on_told(self, callback: Callable[[Sequence[Kept]], None]) -> None:
+        """Call `callback` with the events of each transaction, once they are on the disk: in the thread that
+        wrote, before whoever asked for the write hears that it is done."""
+        self._told = callback
 
     def migrate(self) -> None:
         """Bring the tables to this version. Blocks: called once, before anything is served. Raises the document's
         Database...Errors."""
-        self.transaction(_brought_up)
+        self._in_transaction(self._writing, _brought_up)
 
     async def read(self, question: Callable[[Connection], T]) -> T:
         """The answer of a function that only reads. Raises DatabaseSelectError, DatabaseConnectionError."""
@@ -67,10 +74,28 @@ class Store:
 
     def transaction(self, work: Callable[[Connection], T]) -> T:
         """`write` without a loop, for the command line: blocks."""
-        return self._in_transaction(self._writing, work)
+        return self._telling(self._in_transaction, work)
 
     def _written(self, work: Callable[[Connection], T]) -> T:
-        return engines.run(self._writing, work)
+        return self._telling(engines.run, work)
+
+    def _telling(
+        self, run: Callable[[Engine, Callable[[Connection], T]], T], work: Callable[[Connection], T]
+    ) -> T:
+        """What the function answers; what it tells is written with it, and handed on."""
+        news: list[Kept] = []
+
+        def work_and_tell(tx: Connection) -> T:
+            with events.telling(tx) as told:
+                answer = work(tx)
+                events.write(tx)
+                news.extend(told.kept)
+            return answer
+
+        answer = run(self._writing, work_and_tell)
+        if news:
+            self._told(news)
+        return answer
 
     def _in_transaction(self, engine: Engine, work: Callable[[Connection], T]) -> T:
         reached = False
@@ -126,8 +151,3 @@ def _brought_up(tx: Connection) -> None:
     engines.patient(tx)
     engines.check_fit(tx)
     migrations.upgrade(tx)
-
-
-def now() -> float:
-    """Seconds since 1970, UTC: the form in which times are kept."""
-    return time.time()

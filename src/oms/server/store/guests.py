@@ -6,7 +6,11 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Select, delete, insert, select, update
 
+from oms.contract.event.fleet import GuestMove, GuestMoved, TagData, TagGiven, TagTaken
+from oms.contract.event.shape import Event, EventGuest
+from oms.server.rules import consequences
 from oms.server.rules.tags import KINDS, LONGEST_NAME, Tagged
+from oms.server.store import events
 from oms.server.store import hosts as signed
 from oms.server.store.jobs import Job
 from oms.server.store.tables import guest_tags, guests
@@ -48,6 +52,7 @@ def add(tx: Connection, guest: Tagged, tag: str) -> None:
         tx.execute(insert(guests).values(id=guest.id, kind=guest.kind, **where))
     if tag not in of(tx, guest.id):
         tx.execute(insert(guest_tags).values(guest=guest.id, tag=tag))
+        _tell(tx, guest, TagGiven, tag)
 
 
 def of(tx: Connection, guest: str) -> list[str]:
@@ -55,12 +60,20 @@ def of(tx: Connection, guest: str) -> list[str]:
     return list(tx.execute(select(guest_tags.c.tag).where(guest_tags.c.guest == guest)).scalars())
 
 
-def take(tx: Connection, guest: str, tag: str) -> bool:
+def take(tx: Connection, guest: Tagged, tag: str) -> bool:
     """Take a tag from a guest; False where it does not bear it. One that bears none is forgotten."""
-    taken = tx.execute(delete(guest_tags).where(guest_tags.c.guest == guest, guest_tags.c.tag == tag)).rowcount
-    if not of(tx, guest):
-        tx.execute(delete(guests).where(guests.c.id == guest))
+    which = (guest_tags.c.guest == guest.id) & (guest_tags.c.tag == tag)
+    if taken := tx.execute(delete(guest_tags).where(which)).rowcount:
+        _tell(tx, guest, TagTaken, tag)
+    if not of(tx, guest.id):
+        tx.execute(delete(guests).where(guests.c.id == guest.id))
     return bool(taken)
+
+
+def _tell(tx: Connection, guest: Tagged, kind: type[Event], tag: str) -> None:
+    host, name = signed.by_id(tx, guest.host_id), guest.id.rpartition("/")[2]
+    about = EventGuest("kvm" if guest.kind == "kvm" else "openvz", name, guest.name)
+    events.tell(tx, kind, TagData(tag), host=host.name if host else "", guest=about)
 
 
 def bearing(tx: Connection, tag: str) -> list[Tagged]:
@@ -115,7 +128,7 @@ def follow(tx: Connection, job: Job, notes: Mapping[str, str]) -> None:
         which = (guests.c.id == job.target.lower()) | (guests.c.name == job.target)
     which &= (guests.c.host_id == job.host_id) & (guests.c.kind == kind)
     if job.method in MOVES:
-        _move(tx, which, job)
+        _move(tx, which, job, notes)
     else:
         _forget(tx, which)
 
@@ -140,12 +153,14 @@ def _forget(tx: Connection, which: Any) -> int:
     return tx.execute(delete(guests).where(which)).rowcount
 
 
-def _move(tx: Connection, which: Any, job: Job) -> None:
+def _move(tx: Connection, which: Any, job: Job, notes: Mapping[str, str]) -> None:
     """To the host that the job names; a container has another id there."""
     asked = json.loads(job.op) if job.op else {}
     name = next((str(value) for key, value in asked.items() if key.endswith("hostname")), "")
     if (to := signed.by_name(tx, name)) is None:
         return
+    about = consequences.guest(job.method, job.target, notes)
+    events.tell(tx, GuestMoved, GuestMove(name), host=job.host, guest=about, job=job.id, user=job.owner)
     for row in tx.execute(select(guests).where(which)).all():
         if row.kind == "kvm":
             tx.execute(update(guests).where(guests.c.id == row.id).values(host_id=to.id, missing=0.0))

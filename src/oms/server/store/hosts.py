@@ -4,10 +4,26 @@ signed: whoever holds its certificate is refused by the bus at the next look, wh
 from collections.abc import Iterable
 
 import msgspec
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, update
 
+from oms.contract.event.fleet import (
+    HostAsked,
+    HostChange,
+    HostChanged,
+    HostKey,
+    HostRefused,
+    HostRemoved,
+    HostSigned,
+    SignedAs,
+    TagData,
+    TagGiven,
+    TagNames,
+    TagRenamed,
+    TagTaken,
+)
+from oms.contract.event.shape import Event, NoData
 from oms.contract.func import Tag
-from oms.server.store import now
+from oms.server.store import events, now
 from oms.server.store.tables import hosts, removed_keys, requests, tags
 
 
@@ -61,6 +77,7 @@ def ask(tx: Connection, request: Request) -> None:
     """Write a request down, in the place of an earlier one with the same key."""
     tx.execute(delete(requests).where(requests.c.key_sha256 == request.key_sha256))
     tx.execute(insert(requests).values(**msgspec.structs.asdict(request)))
+    events.tell(tx, HostAsked, HostKey(request.key_sha256), host=request.name)
 
 
 def waiting(tx: Connection) -> list[Request]:
@@ -86,12 +103,19 @@ def count_requests(tx: Connection) -> int:
 
 def drop_requests(tx: Connection, names: Iterable[str]) -> None:
     """Remove all requests for these names."""
-    tx.execute(delete(requests).where(requests.c.name.in_(list(names))))
+    _drop(tx, requests.c.name.in_(list(names)))
 
 
 def drop_requests_before(tx: Connection, moment: float) -> int:
     """Remove the requests that are older than that; how many there were."""
-    return tx.execute(delete(requests).where(requests.c.created < moment)).rowcount
+    return _drop(tx, requests.c.created < moment)
+
+
+def _drop(tx: Connection, which: ColumnElement[bool]) -> int:
+    names = list(tx.execute(delete(requests).where(which).returning(requests.c.name)).scalars())
+    for name in dict.fromkeys(names):
+        events.tell(tx, HostRefused, NoData(), host=name)
+    return len(names)
 
 
 def sign(tx: Connection, request: Request, signing: Signing) -> None:
@@ -99,6 +123,7 @@ def sign(tx: Connection, request: Request, signing: Signing) -> None:
     values = {**msgspec.structs.asdict(signing), "name": request.name, "key_sha256": request.key_sha256}
     tx.execute(insert(hosts).values(**values, facts=request.facts, signed_at=now()))
     tx.execute(delete(requests).where(requests.c.key_sha256 == request.key_sha256))
+    events.tell(tx, HostSigned, SignedAs(signing.type), host=request.name)
 
 
 def renew(
@@ -117,6 +142,7 @@ def remove(tx: Connection, name: str) -> Host | None:
         tx.execute(delete(hosts).where(hosts.c.id == host.id))
         tx.execute(delete(removed_keys).where(removed_keys.c.key_sha256 == host.key_sha256))
         tx.execute(insert(removed_keys).values(key_sha256=host.key_sha256, removed=now()))
+        events.tell(tx, HostRemoved, NoData(), host=name)
     return host
 
 
@@ -222,23 +248,34 @@ def freeform_of(tx: Connection, host_id: str) -> list[str]:
 def add_tag(tx: Connection, host_id: str, tag: str) -> None:
     """Give a host a tag of level 3, which it does not bear."""
     tx.execute(insert(tags).values(host_id=host_id, tag=tag, level=3))
+    _tell(tx, host_id, TagGiven, TagData(tag))
 
 
 def take_tag(tx: Connection, host_id: str, tag: str) -> bool:
     """Take a tag of level 3 from a host; False where it does not bear it."""
     which = (tags.c.host_id == host_id) & (tags.c.tag == tag) & (tags.c.level == 3)
-    return bool(tx.execute(delete(tags).where(which)).rowcount)
+    taken = bool(tx.execute(delete(tags).where(which)).rowcount)
+    if taken:
+        _tell(tx, host_id, TagTaken, TagData(tag))
+    return taken
 
 
 def rename_tag(tx: Connection, old: str, new: str) -> None:
-    """Call a tag of level 3 otherwise, at all hosts."""
+    """Call a tag of level 3 otherwise, at all hosts; guests have theirs elsewhere."""
     tx.execute(update(tags).where(tags.c.tag == old, tags.c.level == 3).values(tag=new))
+    events.tell(tx, TagRenamed, TagNames(old, new))
 
 
 def change_type(tx: Connection, host_id: str, kind: str) -> None:
     """Make a host one of that type."""
     tx.execute(update(hosts).where(hosts.c.id == host_id).values(type=kind))
     put_tags(tx, host_id, 1, (kind,))
+    _tell(tx, host_id, HostChanged, HostChange(["type"]))
+
+
+def _tell(tx: Connection, host_id: str, kind: type[Event], data: msgspec.Struct) -> None:
+    host = by_id(tx, host_id)
+    events.tell(tx, kind, data, host=host.name if host else "")
 
 
 def _one(tx: Connection, which: object) -> Host | None:

@@ -1,14 +1,19 @@
-"""Jobs as OMS keeps them: written before anything is sent, kept after everything has ended."""
+"""Jobs as OMS keeps them: written before anything is sent, kept after everything has ended. Each tells as events
+that it has begun and ended."""
 
-from datetime import UTC, datetime
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, delete, func, insert, select, update
 
 from oms.contract.errors import WireError, unpack
+from oms.contract.event.fleet import JobBegun, JobEnded, JobOutcome, JobProgress, JobProgressed, JobWork
+from oms.contract.event.shape import Event, EventGuest
 from oms.contract.task import State, Task, TaskError
-from oms.server.store import now
+from oms.server.rules import consequences
+from oms.server.store import events, now
+from oms.server.store.moments import moment
 from oms.server.store.tables import jobs
 
 UNFINISHED = ("queued", "sent", "running")
@@ -37,6 +42,11 @@ class Job(msgspec.Struct, frozen=True):
     notes: str = ""
     eta: float = 0
 
+    @property
+    def guest(self) -> EventGuest | None:
+        """The guest that it is about, as far as is known."""
+        return consequences.guest(self.method, self.target, _notes(self))
+
     def failure(self) -> WireError | None:
         """The error it ended with, or None."""
         return msgspec.json.decode(self.error, type=WireError) if self.error else None
@@ -50,6 +60,7 @@ def begin(tx: Connection, job: Job) -> Job:
     if running:
         return Job(**running._mapping)
     tx.execute(insert(jobs).values(**msgspec.structs.asdict(job)))
+    _tell(tx, job, JobBegun, JobWork(job.method, job.target))
     return job
 
 
@@ -57,6 +68,11 @@ def by_id(tx: Connection, job_id: str) -> Job | None:
     """The job of that id, or None."""
     row = tx.execute(select(jobs).where(jobs.c.id == job_id)).one_or_none()
     return Job(**row._mapping) if row else None
+
+
+def by_ids(tx: Connection, ids: Collection[str]) -> list[Job]:
+    """The jobs of these ids."""
+    return [Job(**row._mapping) for row in tx.execute(select(jobs).where(jobs.c.id.in_(ids)))] if ids else []
 
 
 def unfinished(tx: Connection, host_id: str | None = None) -> list[Job]:
@@ -108,7 +124,30 @@ def change(tx: Connection, job_id: str, **values: Any) -> Job | None:
         values = {"op": "", "finished": now(), **values}
     which = (jobs.c.id == job_id) & jobs.c.state.in_(UNFINISHED)
     changed = tx.execute(update(jobs).where(which).values(**values).returning(jobs)).one_or_none()
-    return Job(**changed._mapping) if changed else by_id(tx, job_id)
+    if changed is None:
+        return by_id(tx, job_id)
+    job = Job(**changed._mapping)
+    if job.state in ENDED:
+        _tell_end(tx, job)
+    return job
+
+
+def tell_progress(tx: Connection, job: Job) -> None:
+    """Tell how far a job is, unless it has ended: that was told by itself."""
+    if job.state in UNFINISHED:
+        shown = task(job)
+        _tell(tx, job, JobProgressed, JobProgress(job.method, job.target, job.state, shown.progress, shown.eta))
+
+
+def _tell_end(tx: Connection, job: Job) -> None:
+    _tell(tx, job, JobEnded, JobOutcome(job.method, job.target, job.state, _error(job)))
+    if job.started:
+        for one in consequences.consequences(job.method, job.guest):
+            events.tell(tx, one.kind, one.data, host=job.host, guest=one.guest, job=job.id, user=job.owner)
+
+
+def _tell(tx: Connection, job: Job, kind: type[Event], data: msgspec.Struct) -> None:
+    events.tell(tx, kind, data, host=job.host, guest=job.guest, job=job.id, user=job.owner)
 
 
 def forget(tx: Connection, before: float) -> int:
@@ -118,7 +157,6 @@ def forget(tx: Connection, before: float) -> int:
 
 def task(job: Job) -> Task:
     """The job as callers see it."""
-    error = job.failure()
     return Task(
         id=job.id,
         method=job.method,
@@ -131,15 +169,17 @@ def task(job: Job) -> Task:
         deadline=moment(job.deadline),
         started=moment(job.started),
         finished=moment(job.finished),
-        error=TaskError(unpack(error).wire_name, error.message) if error else None,
+        error=_error(job),
         result=msgspec.json.decode(job.result) if job.result else None,
-        notes=msgspec.json.decode(job.notes, type=dict[str, str]) if job.notes else {},
+        notes=_notes(job),
         eta=moment(job.eta) if job.state == "running" else "",
     )
 
 
-def moment(seconds: float) -> str:
-    """Seconds since 1970 as RFC 3339 in UTC; empty for 0."""
-    if not seconds:
-        return ""
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def _error(job: Job) -> TaskError | None:
+    error = job.failure()
+    return TaskError(unpack(error).wire_name, error.message) if error else None
+
+
+def _notes(job: Job) -> dict[str, str]:
+    return msgspec.json.decode(job.notes, type=dict[str, str]) if job.notes else {}

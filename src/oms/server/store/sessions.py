@@ -3,17 +3,15 @@
 from collections.abc import Iterable
 
 import msgspec
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, insert, select, update
 
+from oms.contract.event.accounts import SessionBegun, SessionData
 from oms.contract.operation import Permission
 from oms.contract.user import LoginSession, Source
-from oms.server.store import now, users
-from oms.server.store.jobs import moment
+from oms.server.store import events, now, users
+from oms.server.store.moments import moment
 from oms.server.store.tables import sessions
 from oms.server.store.tables import users as accounts
-
-SHOWN_DIGITS = 16
-"""Of a digest, which are a session's id for people: no SESSID can be had from them."""
 
 
 class Session(msgspec.Struct, frozen=True):
@@ -38,26 +36,34 @@ def add(tx: Connection, digest: str, user: str, address: str) -> None:
     moment = now()
     tx.execute(insert(sessions).values(digest=digest, user=user, address=address, created=moment, used=moment))
     users.logged_in(tx, user)
+    shown = SessionData(digest[: users.SHOWN_DIGITS], address)
+    events.tell(tx, SessionBegun, shown, user=user.lower())
 
 
 def find(tx: Connection, digest: str) -> Session | None:
     """The session of that digest with its user's role, or None."""
-    row = tx.execute(
+    return find_all(tx, (digest,)).get(digest)
+
+
+def find_all(tx: Connection, digests: Iterable[str]) -> dict[str, Session]:
+    """Those of these digests that are sessions."""
+    rows = tx.execute(
         select(sessions, accounts.c.role, accounts.c.source, accounts.c.must_change)
         .join(accounts, accounts.c.name == sessions.c.user)
-        .where(sessions.c.digest == digest)
-    ).one_or_none()
-    if row is None:
-        return None
-    role = Permission(row.role)
-    return Session(row.digest, row.user, role, row.created, row.used, row.source, bool(row.must_change))
-
-
-def roles(tx: Connection, digests: Iterable[str]) -> dict[str, Permission]:
-    """Of those of these digests that are sessions, their users' roles."""
-    question = select(sessions.c.digest, accounts.c.role).join(accounts, accounts.c.name == sessions.c.user)
-    rows = tx.execute(question.where(sessions.c.digest.in_(list(digests))))
-    return {row.digest: Permission(row.role) for row in rows}
+        .where(sessions.c.digest.in_(list(digests)))
+    )
+    return {
+        row.digest: Session(
+            row.digest,
+            row.user,
+            Permission(row.role),
+            row.created,
+            row.used,
+            row.source,
+            must_change=bool(row.must_change),
+        )
+        for row in rows
+    }
 
 
 def of(tx: Connection, user: str, current: str) -> list[LoginSession]:
@@ -67,7 +73,7 @@ def of(tx: Connection, user: str, current: str) -> list[LoginSession]:
         question = question.where(sessions.c.user == user.lower())
     return [
         LoginSession(
-            id=row.digest[:SHOWN_DIGITS],
+            id=row.digest[: users.SHOWN_DIGITS],
             user=row.user,
             address=row.address,
             created=moment(row.created),
@@ -90,7 +96,7 @@ def touch_all(tx: Connection, digests: Iterable[str], used: float) -> None:
 
 def end(tx: Connection, digest: str) -> bool:
     """End a session; False where there was none."""
-    return tx.execute(delete(sessions).where(sessions.c.digest == digest)).rowcount == 1
+    return users.end_sessions(tx, sessions.c.digest == digest) == 1
 
 
 def end_of(tx: Connection, user: str, shown: str = "") -> int:
@@ -98,11 +104,11 @@ def end_of(tx: Connection, user: str, shown: str = "") -> int:
     which = sessions.c.user == user.lower()
     if shown:
         which &= sessions.c.digest.startswith(shown, autoescape=True)
-    return tx.execute(delete(sessions).where(which)).rowcount
+    return users.end_sessions(tx, which)
 
 
 def end_expired(tx: Connection, idle: float, absolute: float) -> int:
     """Remove the sessions that nobody can use any more; how many there were."""
     moment = now()
     old = (sessions.c.used < moment - idle) | (sessions.c.created < moment - absolute)
-    return tx.execute(delete(sessions).where(old)).rowcount
+    return users.end_sessions(tx, old)

@@ -2,6 +2,7 @@
 it is on the hosts."""
 
 from sqlalchemy import (
+    BigInteger,
     Column,
     Double,
     ForeignKey,
@@ -183,4 +184,28 @@ audit_marks = Table(
     Column("name", String(8), primary_key=True),  # `head`: the last row written; `begin`: the last one pruned
     Column("seq", Integer, nullable=False),
     Column("sha256", String(64), nullable=False),
+)
+
+Number = BigInteger().with_variant(Integer, "sqlite")
+"""Of an event: a busy fleet has some hundred a second."""
+
+events = Table(
+    "events",
+    metadata,
+    Column("seq", Number, primary_key=True, autoincrement=False),
+    Column("time", Double, nullable=False, index=True),
+    Column("kind", String(32), nullable=False),
+    Column("host", String(253), nullable=False),
+    Column("guest_id", String(300), nullable=False),
+    Column("guest_name", String(253), nullable=False),
+    Column("job", String(32), nullable=False),
+    Column("user", String(64), nullable=False),
+    Column("body", Text, nullable=False),  # its JSON, as callers get it
+)
+
+event_marks = Table(
+    "event_marks",
+    metadata,
+    Column("name", String(8), primary_key=True),  # `head`: the newest event; `begin`: the last one taken out
+    Column("seq", Number, nullable=False),
 )

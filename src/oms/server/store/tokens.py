@@ -3,12 +3,13 @@
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, delete, func, insert, select, update
 
+from oms.contract.event.accounts import TokenData, TokenEnded, TokenMade
 from oms.contract.operation import Permission
 from oms.contract.user import Token
-from oms.server.store import now
-from oms.server.store.jobs import moment
+from oms.server.store import events, now
+from oms.server.store.moments import moment
 from oms.server.store.sessions import Session
 from oms.server.store.tables import tokens, users
 
@@ -23,23 +24,31 @@ def add(
     """Keep a token."""
     values = {"user": user.lower(), "label": label, "role": int(role), "created": now(), "expires": expires}
     tx.execute(insert(tokens).values(id=token_id, digest=digest, used=0, **values))
+    events.tell(tx, TokenMade, TokenData(token_id, label), user=user.lower())
 
 
 def find(tx: Connection, digest: str) -> Session | None:
     """What the token of that digest stands for, with no more than its owner's role; None where it does not
     work."""
-    row = tx.execute(_working().where(tokens.c.digest == digest)).one_or_none()
-    if row is None:
-        return None
-    role = _role(row)
-    return Session(
-        row.digest, row.user, role, row.created, row.used, row.source, token=row.id, expires=row.expires
-    )
+    return find_all(tx, (digest,)).get(digest)
 
 
-def roles(tx: Connection, digests: Iterable[str]) -> dict[str, Permission]:
-    """Of those of these digests that are tokens which work, the roles."""
-    return {row.digest: _role(row) for row in tx.execute(_working().where(tokens.c.digest.in_(list(digests))))}
+def find_all(tx: Connection, digests: Iterable[str]) -> dict[str, Session]:
+    """The same of several: of those that are tokens which work."""
+    rows = tx.execute(_working().where(tokens.c.digest.in_(list(digests))))
+    return {
+        row.digest: Session(
+            row.digest,
+            row.user,
+            _role(row),
+            row.created,
+            row.used,
+            row.source,
+            token=row.id,
+            expires=row.expires,
+        )
+        for row in rows
+    }
 
 
 def count(tx: Connection, user: str) -> int:
@@ -67,12 +76,19 @@ def touch(tx: Connection, digest: str, used: float) -> None:
 
 def end(tx: Connection, token_id: str) -> None:
     """Take a token back."""
-    tx.execute(delete(tokens).where(tokens.c.id == token_id))
+    _end(tx, tokens.c.id == token_id)
 
 
 def end_expired(tx: Connection) -> int:
     """Remove the tokens whose time is over; how many there were."""
-    return tx.execute(delete(tokens).where(tokens.c.expires < now())).rowcount
+    return _end(tx, tokens.c.expires < now())
+
+
+def _end(tx: Connection, which: ColumnElement[bool]) -> int:
+    ended = tx.execute(delete(tokens).where(which).returning(tokens)).all()
+    for row in ended:
+        events.tell(tx, TokenEnded, TokenData(row.id, row.label), user=row.user)
+    return len(ended)
 
 
 def _joined() -> Select[Any]:

@@ -3,12 +3,36 @@
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, RowMapping, ScalarSelect, Table, delete, func, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    RowMapping,
+    ScalarSelect,
+    Table,
+    delete,
+    func,
+    insert,
+    select,
+    update,
+)
 
+from oms.contract.event.accounts import (
+    AccountChange,
+    AccountRole,
+    SessionData,
+    SessionEnded,
+    UserAdded,
+    UserChanged,
+    UserRemoved,
+)
+from oms.contract.event.shape import NoData
 from oms.contract.operation import Permission
 from oms.contract.user import Source
-from oms.server.store import now
+from oms.server.store import events, now
 from oms.server.store.tables import sessions, tokens, users
+
+SHOWN_DIGITS = 16
+"""Of a digest, which are a session's id for people: no SESSID can be had from them."""
 
 
 class User(msgspec.Struct, frozen=True):
@@ -68,25 +92,38 @@ def add(
     """Add a user; `password` is a hash."""
     values = {"role": int(role), "password": password, "source": source, "must_change": int(must_change)}
     tx.execute(insert(users).values(name=name.lower(), created=now(), **values))
+    word: Any = role.name.lower()
+    events.tell(tx, UserAdded, AccountRole(word), user=name.lower())
 
 
 def remove(tx: Connection, name: str) -> None:
     """Remove a user with his sessions and tokens."""
-    for table in (sessions, tokens):
-        tx.execute(delete(table).where(table.c.user == name.lower()))
+    end_sessions(tx, sessions.c.user == name.lower())
+    tx.execute(delete(tokens).where(tokens.c.user == name.lower()))
     tx.execute(delete(users).where(users.c.name == name.lower()))
+    events.tell(tx, UserRemoved, NoData(), user=name.lower())
 
 
 def set_role(tx: Connection, name: str, role: Permission) -> None:
     """Give a user another role."""
     tx.execute(update(users).where(users.c.name == name.lower()).values(role=int(role)))
+    events.tell(tx, UserChanged, AccountChange(["role"]), user=name.lower())
 
 
 def set_password(tx: Connection, name: str, password: str, *, must_change: bool = False, keep: str = "") -> None:
     """Give a user a new password's hash, and end his sessions but the one whose digest is to be kept."""
     values = {"password": password, "must_change": int(must_change)}
     tx.execute(update(users).where(users.c.name == name.lower()).values(**values))
-    tx.execute(delete(sessions).where(sessions.c.user == name.lower(), sessions.c.digest != keep))
+    end_sessions(tx, (sessions.c.user == name.lower()) & (sessions.c.digest != keep))
+    events.tell(tx, UserChanged, AccountChange(["password"]), user=name.lower())
+
+
+def end_sessions(tx: Connection, which: ColumnElement[bool]) -> int:
+    """End those sessions; how many there were."""
+    ended = tx.execute(delete(sessions).where(which).returning(sessions)).all()
+    for row in ended:
+        events.tell(tx, SessionEnded, SessionData(row.digest[:SHOWN_DIGITS], row.address), user=row.user)
+    return len(ended)
 
 
 def logged_in(tx: Connection, name: str) -> None:

@@ -16,6 +16,8 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
+from oms.server.store import events
+
 T = TypeVar("T")
 Change = Callable[[Connection], T]
 MOST_TOGETHER = 64
@@ -81,7 +83,9 @@ class Writer:
         endings: list[Callable[[], None]] = []
 
         def change(connection: Connection) -> None:
-            endings.extend([_in_savepoint(connection, ticket) for ticket in batch])
+            run = [_in_savepoint(connection, ticket) for ticket in batch]
+            events.write(connection)
+            endings.extend(run)
 
         try:
             self._in_one(change)
@@ -99,13 +103,15 @@ class Writer:
 def _in_savepoint(connection: Connection, ticket: _Ticket) -> Callable[[], None]:
     """Run it; what is to be told when it is on the disk. Where it raised, nothing of it is left. Raises
     SQLAlchemyError."""
-    savepoint = connection.begin_nested()
+    savepoint, told = connection.begin_nested(), events.told(connection)
+    so_far = len(told)
     try:
         answer = ticket.change(connection)
     except SQLAlchemyError:
         raise
     except Exception as error:  # noqa: BLE001 - it is the asker's
         savepoint.rollback()
+        del told[so_far:]
         return functools.partial(ticket.answer.set_exception, error)
     savepoint.commit()
     return functools.partial(ticket.answer.set_result, answer)

@@ -2,8 +2,9 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from pathlib import Path
+from typing import Any
 
 import structlog
 from sqlalchemy import Connection
@@ -73,8 +74,7 @@ async def assembled(
     listens for consoles."""
     pem, ca_sha256 = ca
     reads = Reads()
-    news = News.over(store, reads.changed, listeners=config.event_listeners, longest_wait=config.events_wait)
-    await news.log.begin()
+    news = await News.begun(store, reads.changed, listeners=config.event_listeners, wait=config.events_wait)
     server, epoch = await store.write(_begun)
     caller = Caller(wire, server, epoch)
     own = Own()
@@ -106,9 +106,7 @@ async def assembled(
     ledger = await Ledger.begun(store)
     pipeline = Pipeline(house, table(), reads, log=audit, ledger=ledger, own=own)
     door = _console_door(config, house, audit)
-    tidying = _tidy(store, ledger, config)
-    works = (work.watch(), tidying, consoles.watch(), news.log.watch(), news.gathering.run())
-    tasks = [asyncio.create_task(work) for work in works]
+    tasks = _begun_tasks(work.watch(), _tidy(store, ledger, config), consoles.watch(), news.run())
     try:
         addresses: dict[str, Page] = {**pages(enrolment, pem), page.PATH: MetricsPage(store, wire, own, figures)}
         names, streams = frozenset(config.own_names()), _streams(house, audit, door)
@@ -116,15 +114,23 @@ async def assembled(
     finally:
         news.log.close()
         await consoles.close()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await _ended(tasks)
         house.outside.close()
         await house.sessions.close()
         await house.fleet.close()
         await inventory.close()
         await work.close()
         audit.close()
+
+
+def _begun_tasks(*works: Coroutine[Any, Any, None]) -> list[asyncio.Task[None]]:
+    return [asyncio.create_task(work) for work in works]
+
+
+async def _ended(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _streams(house: House, audit: Audit, door: ConsoleDoor) -> dict[str, Stream]:

@@ -1,5 +1,6 @@
 """All that there is to events, for those who need it: the log, what is gathered for it, and who may wait."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -22,19 +23,27 @@ class News:
     longest_wait: float
 
     @classmethod
-    def over(
+    async def begun(
         cls,
         store: Store,
         changed: Callable[[str], None],
         *,
         listeners: int,
-        longest_wait: float,
+        wait: float,
         bell: Bell | None = None,
     ) -> "News":
-        """`changed` hears the id of each host whose guests are others now; `listeners` may wait at a time; `bell`
-        is the door to other servers."""
+        """Over a store, from its newest event on. `changed` hears the id of each host whose guests are others now;
+        `listeners` may listen at a time, and a call wait so many seconds; `bell` is the door to other servers.
+
+        Raises the document's Database...Errors.
+        """
         log = EventLog(store, bell or Alone())
-        return cls(log, Gathering(store, changed), Places(listeners), longest_wait)
+        await log.begin()
+        return cls(log, Gathering(store, changed), Places(listeners), wait)
+
+    async def run(self) -> None:
+        """For ever."""
+        await asyncio.gather(self.log.watch(), self.gathering.run())
 
     def follow(self, inventory: Inventory, figures: HostFigures) -> None:
         """Tell what hosts tell of their guests, and how busy they are."""

@@ -253,7 +253,7 @@ class Agent:
         (state,) = await self.server.ask(HOST, AskJobs((job,)))
         return state
 
-    async def ended(self, job: str, within: float = 5) -> JobState:
+    async def ended(self, job: str, within: float = 30) -> JobState:
         """The job's last word, once it has one."""
         async with asyncio.timeout(within):
             while True:
@@ -286,7 +286,7 @@ def surroundings(job: Job) -> Host:
     return Host(Storage.below(Path("/nowhere")), None, job, Leases())
 
 
-async def until(condition: Callable[[], object], within: float = 3) -> None:
+async def until(condition: Callable[[], object], within: float = 30) -> None:
     """Return when it is so."""
     async with asyncio.timeout(within):
         while not condition():  # noqa: ASYNC110 - what is waited for tells nobody

@@ -94,7 +94,7 @@ async def test_a_new_machine_is_told_soon_and_a_swarm_of_events_once(watched: An
     for _ in range(100):
         watched.few.put("a", "b")
     await until(lambda: watched.told)
-    assert time.monotonic() - began < 0.5
+    assert time.monotonic() - began < 5
     assert [told.vmcount for told in watched.told] == [2]
     assert watched.few.asked == 2
     assert watched.facts.now().vmcount == 2

@@ -605,7 +605,7 @@ async def test_a_job_that_waits_aside_outlives_its_agent(path: Path) -> None:
         it.workshop.gate("a outside").set()
         begun = time.monotonic()
         await it.jobs.stop(0)  # in the midst of coming back
-        assert time.monotonic() - begun < 1
+        assert time.monotonic() - begun < 10
     async with agent(path) as it:
         it.workshop.gate("a outside").set()
         assert (await it.ended(aside)).state == "done"

@@ -100,7 +100,7 @@ class Doomed:
         assert self.process.stdin is not None
         self.process.stdin.write(f"{job} {thing}\n".encode())
 
-    async def line(self, within: float = 10) -> list[str]:
+    async def line(self, within: float = 60) -> list[str]:
         assert self.process.stdout is not None
         async with asyncio.timeout(within):
             return (await self.process.stdout.readline()).decode().split()

@@ -102,7 +102,7 @@ async def running(config: AgentConfig) -> AsyncIterator[asyncio.Task[None]]:
 async def connected(door: Door) -> Person:
     """Somebody who may do everything, once the host has been greeted."""
     admin = await door.oms.as_admin()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while [host["status"] for host in await admin.ask("funcservices.list_signed", 0)] != [1]:  # noqa: ASYNC110 - what is waited for tells nobody
             await asyncio.sleep(0.01)
     return admin

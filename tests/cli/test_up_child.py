@@ -18,7 +18,7 @@ async def test_a_process_that_hangs_is_killed_when_it_is_told_to_end(
     signer = ["signer", "--directory", str(tmp_path / "ca"), "--socket", str(listens)]
     child = up.Child("signer", [*up.OMS, *signer], {})
     keeping = asyncio.create_task(child.keep())
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not listens.exists():  # noqa: ASYNC110 - it tells nobody
             await asyncio.sleep(0.02)
     process = child._process

@@ -71,10 +71,10 @@ def test_a_name_is_plain_ascii_that_begins_with_a_letter_or_digit(kind: Any, tex
 @each
 def test_a_name_is_checked_in_bounded_time(kind: Any) -> None:
     for text in ("a-" * 500_000, "a." * 500_000, "a" * 253 + "\n", "a-" * 126 + "!"):
-        began = time.perf_counter()
+        began = time.process_time()
         with pytest.raises(msgspec.ValidationError):
             msgspec.convert(text, kind)
-        assert time.perf_counter() - began < 0.1
+        assert time.process_time() - began < 0.5
 
 
 @pytest.mark.parametrize(

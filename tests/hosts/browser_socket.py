@@ -60,7 +60,7 @@ def open_socket(
     )
 
 
-def said(socket: ClientConnection, pattern: str, seconds: float = 10) -> str:
+def said(socket: ClientConnection, pattern: str, seconds: float = 60) -> str:
     """What a terminal says until the pattern is in it."""
     text, end = "", time.monotonic() + seconds
     while not re.search(pattern, text):
@@ -73,7 +73,7 @@ def said(socket: ClientConnection, pattern: str, seconds: float = 10) -> str:
     return text
 
 
-def closed(socket: ClientConnection, seconds: float = 5) -> int | None:
+def closed(socket: ClientConnection, seconds: float = 30) -> int | None:
     """Read to the end; the code it was closed with."""
     end = time.monotonic() + seconds
     with contextlib.suppress(ConnectionClosed):

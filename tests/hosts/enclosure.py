@@ -38,7 +38,7 @@ class Enclosure:
         assert self._first.stdout is not None
         with self._first.stdout as said:
             if said.readline() != b"ready\n":
-                raise RuntimeError(f"the enclosure of {root} ended with status {self._first.wait(10)}")
+                raise RuntimeError(f"the enclosure of {root} ended with status {self._first.wait(60)}")
         self._inside = only_child(self._first.pid)
 
     def command(self, *argv: str) -> list[str]:
@@ -66,7 +66,7 @@ class Enclosure:
         """End everything in it. Files stay: they are the test's to look at."""
         assert self._first.stdin is not None
         self._first.stdin.close()
-        self._first.wait(10)
+        self._first.wait(60)
 
 
 def only_child(pid: int) -> int:

@@ -17,12 +17,12 @@ class Guest:
     domain: libvirt.virDomain
     console: Path
 
-    def start_and_wait(self, seconds: float = 60.0) -> str:
+    def start_and_wait(self, seconds: float = 180.0) -> str:
         """Start it and wait for the guest's own word that it is up; answers that line."""
         self.domain.create()
         return self.wait_for(UP_MARKER, seconds)
 
-    def wait_for(self, marker: str, seconds: float = 60.0) -> str:
+    def wait_for(self, marker: str, seconds: float = 180.0) -> str:
         """The console's first line with `marker` in it; TimeoutError with the console's end when there is none."""
         deadline = time.monotonic() + seconds
         while True:
@@ -37,7 +37,7 @@ class Guest:
                 )
             time.sleep(0.05)
 
-    def wait_for_state(self, state: int, seconds: float = 30.0) -> None:
+    def wait_for_state(self, state: int, seconds: float = 90.0) -> None:
         """Wait until libvirt reports `state` (a libvirt.VIR_DOMAIN_* number)."""
         deadline = time.monotonic() + seconds
         while (now := self.domain.state()[0]) != state:

@@ -158,7 +158,7 @@ class Watcher:
     def __enter__(self) -> "Watcher":
         start_event_loop()
         self._thread.start()
-        assert self._up.wait(10)
+        assert self._up.wait(60)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -202,7 +202,7 @@ class Watcher:
 
     def catch_up(self) -> None:
         """Wait until everything has been heard that has happened: events come in order."""
-        assert self._up.wait(10)
+        assert self._up.wait(60)
         marker = f"marker-{time.monotonic_ns()}"
         with contextlib.closing(self._libvirtd.connect()) as connection:
             xml = f"<domain type='qemu'><name>{marker}</name><memory unit='MiB'>32</memory>"
@@ -210,7 +210,7 @@ class Watcher:
         until(lambda: marker in self._gone, "libvirt's events do not arrive")
 
 
-def until(true: Callable[[], Any], otherwise: str, seconds: float = 10) -> None:
+def until(true: Callable[[], Any], otherwise: str, seconds: float = 60) -> None:
     """Wait until that is so, asking often."""
     end = time.monotonic() + seconds
     while not true():

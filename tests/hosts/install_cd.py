@@ -94,7 +94,7 @@ class Console:
             time.sleep(0.05)
         self._place = os.open(found[1], os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
 
-    def wait_for(self, marker: str, seconds: float = 30) -> None:
+    def wait_for(self, marker: str, seconds: float = 120) -> None:
         """Until the machine says so, from now on: what was said while nobody listened is lost."""
         said, end = "", time.monotonic() + seconds
         while marker not in said:

@@ -179,7 +179,7 @@ class PrivateLibvirtd:
         )
         (etc / "qemu.conf").write_text(QEMU_CONF)
 
-    def _wait_until_it_answers(self, seconds: float = 30.0) -> None:
+    def _wait_until_it_answers(self, seconds: float = 90.0) -> None:
         assert self._daemon is not None
         deadline = time.monotonic() + seconds
         while not self._listens():

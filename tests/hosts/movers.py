@@ -24,7 +24,7 @@ OTHER = "node2"
 SOURCE = Path(__file__).with_name("tiny_counter.S")
 SECTOR = 512
 MB = 1024 * 1024
-SHOWN_SECONDS = 20.0
+SHOWN_SECONDS = 60.0
 ENDED = ("done", "failed", "cancelled")
 
 

@@ -101,7 +101,7 @@ class PrivateSshd:
         if self._process is not None:
             pid = self._process.pid
             os.kill(pid if self._libvirtd is None else only_child(pid), signal.SIGTERM)
-            self._process.wait(10)
+            self._process.wait(60)
             self._process = None
 
     @contextlib.contextmanager

@@ -74,7 +74,7 @@ class Up:
     def close(self) -> None:
         self._enclosure.close()
         for process in self._started:
-            process.wait(10)
+            process.wait(60)
 
     def running(self) -> dict[str, list[int]]:
         """The process ids of what runs, by kind."""

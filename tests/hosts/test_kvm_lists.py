@@ -216,15 +216,15 @@ async def test_a_machine_that_hangs_holds_up_no_list(
     hung = pid_of(outside.lookupByName("hung").UUIDString())
     os.kill(hung, signal.SIGSTOP)
     try:
-        async with connected(libvirtd.uri, use_seconds=1.0) as machines:
+        async with connected(libvirtd.uri, use_seconds=4.0) as machines:
             begun = time.monotonic()
             status = await list_vms_status(kvm.ListVmsStatus(), host(machines, tmp_path))
-            assert time.monotonic() - begun < 0.5
+            assert time.monotonic() - begun < 3
             assert {machine.state for machine in status.values()} == {"running"}
             asked = kvm.ListVms(("memory", "cpu"))
             begun = time.monotonic()
             assert len(await list_vms(asked, host(machines, tmp_path))) == 2
-            assert time.monotonic() - begun < 2
+            assert time.monotonic() - begun < 7
             # By now libvirt knows that one of them is busy, and the other's statistics are there at once.
             listed = {machine.name: machine.stats for machine in await list_vms(asked, host(machines, tmp_path))}
             assert listed["well"].memory is not msgspec.UNSET

@@ -397,6 +397,6 @@ async def _is_cut(stream: Stream) -> None:
 
 
 async def _counts(disk: Path, more_than: int, disk_format: str = "raw") -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(90):
         while not disk.exists() or count(disk, disk_format)[1] <= more_than:  # noqa: ASYNC110
             await asyncio.sleep(0.05)

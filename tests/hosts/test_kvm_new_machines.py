@@ -99,7 +99,7 @@ async def test_how_a_machine_ended_is_known_until_it_starts_again(
 
 
 async def _until_off(machines: LibvirtMachines) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while (await machines.find(BARE.uuid)).live is not None:  # noqa: ASYNC110 - what it is asked is the test
             await asyncio.sleep(0.05)
 

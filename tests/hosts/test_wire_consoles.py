@@ -115,7 +115,7 @@ class Bytes:
 
     def take(self, count: int) -> bytes:
         while len(self._left) < count:
-            data = self._socket.recv(timeout=10)
+            data = self._socket.recv(timeout=60)
             assert isinstance(data, bytes)
             self._left += data
         taken, self._left = self._left[:count], self._left[count:]
@@ -177,7 +177,7 @@ def test_a_screen_on_a_port_of_the_host_is_shown_too(
         try:
             port = set_up(caller, "old")
             with open_socket(port, ticket(oms.pages_port, caller.sessid, port), pages=oms.pages_port) as socket:
-                assert socket.recv(timeout=10) == RFB
+                assert socket.recv(timeout=60) == RFB
         finally:
             made.destroy()
             made.undefine()
@@ -254,7 +254,7 @@ def test_a_console_ends_with_its_session(oms: Stack, screen: libvirt.virDomain) 
             mine.call("authservices", "deauthenticate", mine.sessid)
             began = time.monotonic()
             assert (closed(seen), closed(typed)) == (4001, 4001)
-            assert time.monotonic() - began < 3
+            assert time.monotonic() - began < 10
 
 
 def test_the_same_screen_through_the_one_port(oms: Stack, caller: Caller, screen: libvirt.virDomain) -> None:
@@ -319,7 +319,7 @@ def test_a_server_that_shows_another_key_is_gone_to_once_that_was_said(
         sshd.start()
         assert "not known by the key" in refused("SSHRemoteSetUpError", lambda: terminal(caller))
         oms.kill("agent", signal.SIGTERM)
-        oms.processes["agent"].wait(20)
+        oms.processes["agent"].wait(60)
         oms.start("agent")  # which looks at its host's keys when it starts
         oms.wait_for_host(caller)
         assert "not known by the key" in refused("SSHRemoteSetUpError", lambda: terminal(caller))

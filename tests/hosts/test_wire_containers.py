@@ -59,7 +59,7 @@ def ovz_call(caller: Caller, method: str, *params: Any) -> Any:
     return caller.call("ovzservices", method, caller.sessid, 0, NAME, *params)
 
 
-def until(true: Callable[[], bool], seconds: float = 10) -> None:
+def until(true: Callable[[], bool], seconds: float = 60) -> None:
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end
@@ -199,7 +199,7 @@ def test_containers_outlive_the_agent_whatever_ends_it(oms: Stack, path: Path, c
     oms.start("agent")
     oms.wait_for_host(caller)
     oms.processes["agent"].terminate()
-    oms.processes["agent"].wait(20)
+    oms.processes["agent"].wait(60)
     oms.start("agent")
     oms.wait_for_host(caller)
     assert ovz_call(caller, "list_vms_status")["133"]["state"] == "running"

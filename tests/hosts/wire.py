@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import itertools
 import json
 import re
 import ssl
@@ -115,6 +116,12 @@ def by_name(port: int, wire: str, params: list[Any]) -> Answer:
 
 
 DIALECTS = (bare, quotes_encoded, all_encoded, qooxdoo, by_position, by_name)
+
+
+def in_turn() -> Ask:
+    """Each call in the next way of writing, all of them from one client."""
+    ways = itertools.cycle(DIALECTS)
+    return lambda port, wire, params: next(ways)(port, wire, params)
 
 
 def _of_2011(answer: Answer) -> Answer:

@@ -43,7 +43,7 @@ def _port() -> int:
             return port
 
 
-def _wait_for(port: int, seconds: float = 10) -> None:
+def _wait_for(port: int, seconds: float = 60) -> None:
     end = time.monotonic() + seconds
     while True:
         try:

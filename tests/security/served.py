@@ -21,7 +21,7 @@ from tests.security.wire import Connection
 from tests.server.rig import Oms, Seed
 
 T = TypeVar("T")
-START_S = 20.0
+START_S = 60.0
 
 
 class Served:
@@ -65,7 +65,7 @@ class Served:
                     self._ready.set_result(None)
                     await self._told.wait()
 
-    def do(self, work: Coroutine[Any, Any, T], seconds: float = 20) -> T:
+    def do(self, work: Coroutine[Any, Any, T], seconds: float = 60) -> T:
         """What comes of it in the server's own loop."""
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(seconds)
 

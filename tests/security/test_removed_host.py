@@ -38,7 +38,7 @@ class Thief:
         return asyncio.run(self._enters(credentials))
 
     async def _enters(self, credentials: Credentials) -> bool:
-        end = time.monotonic() + 10
+        end = time.monotonic() + 60
         while True:
             try:
                 client = await connect(f"127.0.0.1:{self._oms.bus_port}", credentials, name="thief", timeout=3)
@@ -83,7 +83,7 @@ def test_a_removed_host_stays_out_after_whatever_is_started_anew(watched: Watche
     assert caller.func("remove_signed", [NAME]) == {"failed_removals": []}
     # The agent knocks again at once, so a connection that is being refused may be there; the old one is not.
     assert not had & on_the_bus(watched), "its connection was cut before the answer"
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 10
     assert not thief.enters()
 
     watched.kill("nats")

@@ -22,7 +22,7 @@ def trusting() -> ssl.SSLContext:
 class Connection:
     """One connection to 127.0.0.1."""
 
-    def __init__(self, port: int, *, seconds: float = 10, context: ssl.SSLContext | None = None) -> None:
+    def __init__(self, port: int, *, seconds: float = 30, context: ssl.SSLContext | None = None) -> None:
         plain = socket.create_connection(("127.0.0.1", port), timeout=seconds)
         try:
             self.tls = (context or trusting()).wrap_socket(plain, server_hostname="localhost")
@@ -117,7 +117,7 @@ def written(method: str, params: Any) -> bytes:
     return json.dumps({"service": service, "method": name, "id": 7, "params": params}).encode()
 
 
-def soon(act: Callable[[], object], seconds: float = 1.0) -> bool:
+def soon(act: Callable[[], object], seconds: float = 2.0) -> bool:
     """Whether it is done within so many seconds. It may be tried three times: what else this machine does may slow
     one of them down, what holds up everybody slows down all."""
     for _ in range(3):

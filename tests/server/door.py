@@ -41,7 +41,7 @@ class Door:
         return [host["name"] for host in found]
 
     async def sign(self, name: str = "h1") -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while name not in await self.listed():  # noqa: ASYNC110 - a request comes when it comes
                 await asyncio.sleep(0.02)
         await self.people(SIGN, name)
@@ -73,7 +73,7 @@ async def serving(oms: Oms, server: ServerIdentity) -> AsyncIterator[Door]:
 
     real: Edge = edge  # type: ignore[assignment]
     async with listening(real, server.web, listener) as uvicorn:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while not uvicorn.started:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         yield opened

@@ -65,7 +65,7 @@ class Stream:
 
     async def done(self) -> "Stream":
         """Once all is answered."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await self.task
         return self
 

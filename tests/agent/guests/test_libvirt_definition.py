@@ -116,10 +116,10 @@ def test_what_is_no_honest_definition_is_refused(bad: str) -> None:
 
 def test_a_billion_laughs_are_refused_before_the_first() -> None:
     entities = "".join(f"<!ENTITY l{n} '{f'&l{n - 1};' * 10}'>" for n in range(1, 10))
-    begun = time.monotonic()
+    begun = time.process_time()
     with pytest.raises(BadDefinition):
         parse(f"<!DOCTYPE d [<!ENTITY l0 'ha'>{entities}]><domain><name>&l9;</name></domain>")
-    assert time.monotonic() - begun < 1
+    assert time.process_time() - begun < 1
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,7 @@ async def kept(
 
 
 async def other_than(at: Path, pid: int | None) -> int:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while (found := listener(at)) in (None, pid):  # noqa: ASYNC110 - it tells nobody
             await asyncio.sleep(0.01)
     assert found
@@ -138,7 +138,7 @@ async def test_one_that_cannot_be_started_is_tried_again_and_ended_in_peace(at: 
     tries: list[None] = []
     it = Daemon(["/no/such/program"], at, at.parent / "us", before=lambda: tries.append(None))
     it.begin()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while len(tries) < 3:  # noqa: ASYNC110 - it tells nobody
             await asyncio.sleep(0.01)
     await it.end()

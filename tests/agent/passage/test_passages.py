@@ -20,7 +20,7 @@ from oms.settings import SettingsError
 from tests.agent.passage.ways import LOOPBACK, Pair, Records, hosts, taken_port, there
 
 CONTENT = os.urandom(3_000_000)
-SOON = 10.0
+SOON = 60.0
 
 
 @asynccontextmanager

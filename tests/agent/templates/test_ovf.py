@@ -176,10 +176,10 @@ def bomb() -> bytes:
     ids=["a thousand million laughs", "a file from outside", "depth", "attributes"],
 )
 def test_a_text_made_to_hurt_is_refused_at_once(text: bytes) -> None:
-    begun = time.monotonic()
+    begun = time.process_time()
     with pytest.raises(BadPackage) as refused:
         ovf.read(text)
-    assert time.monotonic() - begun < 5
+    assert time.process_time() - begun < 5
     assert "root:" not in str(refused.value)
 
 

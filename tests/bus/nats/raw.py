@@ -31,7 +31,7 @@ class Raw:
 
     async def line(self) -> bytes:
         """The next line; b"" at the end."""
-        async with asyncio.timeout(8):
+        async with asyncio.timeout(30):
             return await self._reader.readline()
 
     async def greet(self, **claims: Any) -> list[bytes]:

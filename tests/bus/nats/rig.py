@@ -46,7 +46,7 @@ async def echo(verb: str, payload: bytes) -> bytes:
     return verb.encode() + b" " + payload
 
 
-async def eventually(true: Callable[[], bool], within: float = 5.0) -> float:
+async def eventually(true: Callable[[], bool], within: float = 30.0) -> float:
     """Seconds until `true()`; fails after `within`."""
     begin = time.monotonic()
     while not true():
@@ -143,7 +143,7 @@ class Rig:
         wire.start()
         self.stack.push_async_callback(wire.close)
         if wait:
-            await asyncio.wait_for(wire.wait_ready(), 10)
+            await asyncio.wait_for(wire.wait_ready(), 30)
         return wire
 
     async def agent(
@@ -162,7 +162,7 @@ class Rig:
         wire.start()
         self.stack.push_async_callback(wire.close)
         if wait:
-            await asyncio.wait_for(wire.wait_connected(), 10)
+            await asyncio.wait_for(wire.wait_connected(), 30)
         return wire
 
     def signal_nats(self, number: signal.Signals) -> None:

@@ -109,10 +109,10 @@ async def test_it_survives_the_death_of_oms(make: Make, config: BusConfig, tmp_p
         sys.executable, program, text, config.run_dir, stdout=asyncio.subprocess.PIPE
     )
     assert oms.stdout is not None
-    said = await asyncio.wait_for(oms.stdout.readline(), 20)
+    said = await asyncio.wait_for(oms.stdout.readline(), 60)
     while not said.strip().isdigit():
         assert said, "the first OMS ended without a word"
-        said = await asyncio.wait_for(oms.stdout.readline(), 20)
+        said = await asyncio.wait_for(oms.stdout.readline(), 60)
     oms.kill()
     await oms.wait()
     pid = int(said)
@@ -181,7 +181,7 @@ async def test_one_oms_waits_in_a_folder_until_the_other_has_ended(make: Make) -
     await asyncio.sleep(0.3)
     assert not starting.done()
     await first.stop(keep=True)
-    await asyncio.wait_for(starting, 5)
+    await asyncio.wait_for(starting, 30)
     assert second.adopted
 
 

@@ -214,7 +214,7 @@ async def test_what_is_too_long_is_not_even_read(room: Room) -> None:
 
 async def test_a_peer_that_does_not_speak_is_hung_up_on(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(signer, "CONVERSATION_SECONDS", 0.2)
-    async with room.signer(), asyncio.timeout(5):
+    async with room.signer(), asyncio.timeout(30):
         assert await room.say(b"\0\0") == b""
         assert await room.say(b"\0\0\0\xff{") == b""
 

@@ -167,7 +167,7 @@ async def running(oms: Oms, host: Signed) -> str:
     """The host's only job, once OMS knows that it runs."""
     await eventually(lambda: host.double.journal)
     (job,) = host.double.journal
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while (await oms.store.read(jobs.unfinished))[0].state != "running":  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     return job

@@ -34,7 +34,7 @@ def unpacked(place: str) -> None:
     subprocess.run(["tar", "--numeric-owner", "-xzpf", rootfs.debian(), "-C", place], check=True)
 
 
-@pytest.mark.timeout(300)  # where no Debian is kept yet, it is made first
+@pytest.mark.timeout(1800)  # where no Debian is kept yet, it is made first
 async def test_a_debian_boots_is_reached_and_shuts_down(containers: LxcContainers) -> None:
     place = await containers.prepare("a" * 32, 0)
     await asyncio.to_thread(unpacked, str(place))

@@ -31,8 +31,11 @@ class Raw:
 
     async def line(self) -> bytes:
         """The next line; b"" at the end."""
-        async with asyncio.timeout(30):
-            return await self._reader.readline()
+        try:
+            async with asyncio.timeout(30):
+                return await self._reader.readline()
+        except ConnectionResetError:
+            return b""  # hung up on what was not read to its end
 
     async def greet(self, **claims: Any) -> list[bytes]:
         """INFO, CONNECT with these claims about oneself, and the answer."""

@@ -67,7 +67,7 @@ async def test_a_host_on_the_other_node_is_there_and_can_be_cut_off(pair: Pair) 
     pair.port = pair.ports[1]
     agent = await pair.agent(H1)
     await eventually(lambda: oms.connected_hosts() == {H1})
-    assert await oms.request(H1, "go", b"", 2) == b"go "
+    assert await oms.request(H1, "go", b"", 30) == b"go "
     pair.revoke(H1)
     assert await oms.cut_off(H1)
     await eventually(lambda: not agent.connected)
@@ -90,7 +90,7 @@ async def test_a_host_moves_to_the_node_that_is_left(pair: Pair) -> None:
     pair.port = pair.ports[0]
     await pair.agent(H2)
     await eventually(lambda: oms.connected_hosts() == {H2})
-    assert await oms.request(H2, "go", b"", 2) == b"go "
+    assert await oms.request(H2, "go", b"", 30) == b"go "
     pair.revoke(H2)
     assert await oms.cut_off(H2)  # confirmed, although nats-server counts the dead node for minutes
 

@@ -51,7 +51,7 @@ def oms(
 def test_every_method_answers_however_it_is_written(
     oms: Isolated, virt: libvirt.virConnect, group: VolumeGroup, written: str
 ) -> None:
-    """What was read of every method in every way is tested in tests/contract and tests/server/edge; here it is done."""
+    """How each is read is tested in tests/contract and tests/server/edge; here what was read is done."""
     domain = virt.defineXML(small_xml("openfiler", vcpus="<vcpu current='1'>2</vcpu>"))
     tour = wire.Tour(oms.port, wire.bare if written == "as documented" else wire.in_turn())
     tour.sessid = tour.call("authservices.authenticate", "admin", PASSWORD)

@@ -55,6 +55,5 @@ def parameters() -> list[Any]:
     ]
 
 
-def cached() -> list[Any]:
-    """Every method that takes a cache_timeout, to parametrize `kind` with."""
-    return [pytest.param(kind, id=kind.facts.wire) for kind in OPERATIONS if CACHE_TIMEOUT in kind.facts.params]
+CACHED = [kind for kind in OPERATIONS if CACHE_TIMEOUT in kind.facts.params]
+"""Every method that takes a cache_timeout."""

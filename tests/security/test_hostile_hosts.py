@@ -22,7 +22,10 @@ from tests.server.rig import Oms, answering
 
 HostKind = type[HostOperation[Any]]
 READS = [kind for kind in OPERATIONS if issubclass(kind, HostOperation) and not kind.facts.changes]
-CHANGES = [kind for kind in OPERATIONS if issubclass(kind, HostOperation) and kind.facts.changes]
+CHANGES = {
+    str(kind.facts.result): kind for kind in OPERATIONS if issubclass(kind, HostOperation) and kind.facts.changes
+}
+"""One for each type of result: what ends a job is read by it."""
 RESULTS = {
     "nothing": b"",
     "no JSON": b"\x00\xff\xfe",
@@ -123,7 +126,7 @@ ENDS: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("kind", CHANGES, ids=lambda kind: kind.facts.wire)
+@pytest.mark.parametrize("kind", CHANGES.values(), ids=lambda kind: kind.facts.wire)
 async def test_a_hostile_end_of_a_job_is_a_failure_or_as_declared(oms: Oms, kind: HostKind) -> None:
     hostile = await oms.sign_in_double("h1")
     hostile.queue_open.clear()

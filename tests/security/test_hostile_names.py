@@ -1,4 +1,4 @@
-"""Every text in the place of every parameter of every method, over all of OMS's processes and a real hypervisor.
+"""Hostile texts in the place of every parameter of every method, over OMS's processes and a real hypervisor.
 
 Each call is refused, naming the parameter, or, where a method takes any text, by what it says of one that it does
 not know. No program is started by any of it, on OMS or its host.
@@ -8,6 +8,7 @@ import itertools
 import json
 import time
 import typing
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 
 from oms.contract.operation import HostOperation, Param
+from oms.contract.registry import OPERATIONS
 from tests.agent.templates.packages import small_template
 from tests.hosts.stack import NAME
 from tests.security import calls, hostile
@@ -27,6 +29,9 @@ pytestmark = pytest.mark.hosts
 Answer = dict[str, Any]
 Says = Callable[[Answer, Any], bool]
 IN_A_BATCH = 100
+IN_TURNS = 6
+"""A type reads its texts alike wherever it stands: all of them come to the first parameter of that type, and each
+sixth to every other, by turns."""
 
 
 def is_error(name: str) -> Says:
@@ -108,6 +113,20 @@ LEGAL.update(
 )
 
 
+def _turns() -> dict[tuple[Kind, Param], int]:
+    """Which parameter of its type each is, from 0 on."""
+    seen: Counter[str] = Counter()
+    turns = {}
+    for kind in OPERATIONS:
+        for param in calls.own(kind):
+            turns[kind, param] = seen[repr(param.type)]
+            seen[repr(param.type)] += 1
+    return turns
+
+
+TURNS = _turns()
+
+
 @pytest.fixture(scope="module", autouse=True)
 def template(watched: Watched) -> None:
     """A template whose disks are made ready, which goes on after the first that was said of it."""
@@ -148,8 +167,11 @@ def answers(
 ) -> Iterator[tuple[Any, Answer]]:
     """Each value with the answer to a call that has it in the place of the parameter."""
     texts = [*hostile.commands(proof), *hostile.options(proof), *hostile.NO_NAMES]
-    if expected(kind, param) and issubclass(kind, HostOperation):
-        texts = texts[::3]  # each is a job, and the host sees all of them through the same eyes
+    if expected(kind, param):
+        if issubclass(kind, HostOperation):
+            texts = texts[::3]  # each is a job, and the host sees all of them through the same eyes
+    elif turn := TURNS[kind, param]:
+        texts = texts[turn % IN_TURNS :: IN_TURNS]
     legal = LEGAL.get((kind.facts.wire, param.name), [])
     values = iter([value for text in texts if text not in legal for value in forms(text, param.type)])
     while some := list(itertools.islice(values, IN_A_BATCH)):

@@ -3,7 +3,6 @@
 import contextlib
 import json
 import re
-import ssl
 import time
 import urllib.error
 import urllib.request
@@ -14,8 +13,9 @@ from websockets import Origin
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-TRUSTING = ssl.create_default_context()
-TRUSTING.check_hostname, TRUSTING.verify_mode = False, ssl.CERT_NONE
+from oms.bus import pinning
+
+TRUSTING = pinning.unverified()
 
 
 def get(port: int, path: str, **headers: str) -> tuple[int, dict[str, str], bytes]:

@@ -8,7 +8,6 @@ import os
 import select
 import signal
 import socket
-import ssl
 import subprocess
 import sys
 import threading
@@ -16,6 +15,8 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
+
+from oms.bus import enrolment, pinning
 
 PASSWORD = "a test's password"
 NAME = "node1"
@@ -44,9 +45,7 @@ class Caller:
     """A client that speaks the 2011 API by POST over one kept connection; one for each thread."""
 
     def __init__(self, port: int, timeout: float = 90) -> None:
-        context = ssl.create_default_context()
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        self._context, self._port, self._timeout = context, port, timeout
+        self._context, self._port, self._timeout = pinning.unverified(), port, timeout
         self._connection: http.client.HTTPSConnection | None = None
         self.sessid = ""
 
@@ -219,8 +218,6 @@ class Stack:
         if name == "server":
             return ["server"]
         pem = (self.directory / "server" / "tls" / "pinned-ca.crt").read_text()
-        from oms.bus import enrolment
-
         sha256 = enrolment.fingerprint(enrolment.read_certificate(pem))
         return ["agent", "--server", f"https://{self.seen_by_agents}:{self.port}", "--ca-sha256", sha256]
 

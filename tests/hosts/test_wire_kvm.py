@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import sqlite3
-import ssl
 import time
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import libvirt
 import pytest
 
+from oms.bus import pinning
 from tests.hosts.guests import domain_xml
 from tests.hosts.stack import NAME, Caller, CallFailed, Stack
 from tests.hosts.waiting import until
@@ -241,9 +241,7 @@ def test_a_stopped_agent_runs_what_it_was_told_once_when_it_wakes_in_time(
     try:
         time.sleep(0.2)
         body = {"service": "kvm", "method": "start_vm", "id": 1, "params": [caller.sessid, 0, NAME, "sleepy"]}
-        context = ssl.create_default_context()
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        connection = http.client.HTTPSConnection("127.0.0.1", oms.port, timeout=60, context=context)
+        connection = http.client.HTTPSConnection("127.0.0.1", oms.port, timeout=60, context=pinning.unverified())
         connection.request("POST", "/", json.dumps(body))
         time.sleep(2)
         assert not domain.isActive()

@@ -3,12 +3,12 @@
 import contextlib
 import http.client
 import json
-import ssl
 import time
 from typing import Any
 
 import msgspec
 
+from oms.bus import pinning
 from tests.hosts.stack import Caller, Stack
 
 
@@ -21,9 +21,7 @@ class Brought(msgspec.Struct, frozen=True):
 
 def request(oms: Stack, verb: str, address: str, headers: dict[str, str], pieces: list[bytes]) -> Brought:
     """One request; status 0 where the connection broke."""
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    connection = http.client.HTTPSConnection("127.0.0.1", oms.port, timeout=60, context=context)
+    connection = http.client.HTTPSConnection("127.0.0.1", oms.port, timeout=60, context=pinning.unverified())
     with contextlib.closing(connection):
         try:
             connection.putrequest(verb, address)
@@ -57,9 +55,7 @@ def bring(
 
 
 def _cut_off(oms: Stack, address: str, headers: dict[str, str], pieces: list[bytes]) -> Brought:
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    connection = http.client.HTTPSConnection("127.0.0.1", oms.port, timeout=60, context=context)
+    connection = http.client.HTTPSConnection("127.0.0.1", oms.port, timeout=60, context=pinning.unverified())
     connection.putrequest("PUT", address)
     for name, value in headers.items():
         connection.putheader(name, value)

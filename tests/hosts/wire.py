@@ -5,7 +5,6 @@ import http.client
 import itertools
 import json
 import re
-import ssl
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -14,6 +13,7 @@ from urllib.parse import quote
 import msgspec
 import pytest
 
+from oms.bus import pinning
 from oms.contract import openrpc
 from oms.contract.operation import HostOperation, Operation, Param
 from oms.contract.registry import BY_WIRE
@@ -28,9 +28,7 @@ MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 
 def request(port: int, verb: str, path: str, body: Any = None) -> Any:
     """One request over a connection of its own; the answer, which must be JSON with status 200."""
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=60, context=context)
+    connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=60, context=pinning.unverified())
     with contextlib.closing(connection):
         # The bytes of a bare address are the point: http.client sends what it is given, but for blanks.
         connection.request(verb, path, None if body is None else json.dumps(body))
@@ -49,9 +47,7 @@ class Text(msgspec.Struct, frozen=True):
 
 def bare_text(port: int, service: str, method: str, shown: str) -> Text:
     """A call whose parameters are whatever text."""
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=60, context=context)
+    connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=60, context=pinning.unverified())
     with contextlib.closing(connection):
         connection.request("GET", f"/?id=7&service={service}&method={method}&params={quote(shown)}")
         response = connection.getresponse()

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from oms.bus import pinning
 from tests.security.served import Served
-from tests.security.wire import Connection, request, trusting, written
+from tests.security.wire import Connection, request, written
 from tests.server.rig import Seed
 
 
@@ -26,7 +27,7 @@ def served(seed: Seed) -> Iterator[Served]:
 
 def only(version: ssl.TLSVersion, ciphers: str = "ALL:@SECLEVEL=0") -> ssl.SSLContext:
     """A client that speaks one version and nothing else, however weak."""
-    context = trusting()
+    context = pinning.unverified()
     context.set_ciphers(ciphers)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # that they are old is why
@@ -119,7 +120,7 @@ def test_connections_that_break_off_anywhere_leave_nothing_behind(served: Served
 
 def _client_hello() -> bytes:
     out = ssl.MemoryBIO()
-    client = trusting().wrap_bio(ssl.MemoryBIO(), out, server_hostname="localhost")
+    client = pinning.unverified().wrap_bio(ssl.MemoryBIO(), out, server_hostname="localhost")
     with contextlib.suppress(ssl.SSLWantReadError):
         client.do_handshake()
     return out.read()

@@ -7,16 +7,10 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Self
 
+from oms.bus import pinning
 from tests.server.asgi import Reply
 
 HOST = "localhost:8000"
-
-
-def trusting() -> ssl.SSLContext:
-    """Takes any certificate: who the server is, is not what is tested here."""
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    return context
 
 
 class Connection:
@@ -25,7 +19,7 @@ class Connection:
     def __init__(self, port: int, *, seconds: float = 30, context: ssl.SSLContext | None = None) -> None:
         plain = socket.create_connection(("127.0.0.1", port), timeout=seconds)
         try:
-            self.tls = (context or trusting()).wrap_socket(plain, server_hostname="localhost")
+            self.tls = (context or pinning.unverified()).wrap_socket(plain, server_hostname="localhost")
         except BaseException:
             plain.close()
             raise

@@ -1,13 +1,15 @@
 """Reads of hosts: shared between those who ask alike, recorded for those who accept it, dropped by changes."""
 
 import asyncio
+import itertools
+from typing import Any
 
 import pytest
 from msgspec import Raw
 
 from oms.contract.errors import FuncManError, HostBusy
 from oms.contract.kvm import ListVms, ListVmsStatus, Machine, MachineStats, StopVm, UpdateVmSettings
-from oms.server.reads import Key, Reads
+from oms.server.reads import Key, Reads, Recorded
 from tests.server import clock as clocks
 from tests.server.double import Handler
 from tests.server.rig import Oms, Person, answering, eventually
@@ -314,8 +316,15 @@ async def test_a_change_is_never_answered_from_what_was_recorded(oms: Oms) -> No
 async def test_a_hundred_who_list_at_once_cost_the_host_two_questions(
     oms: Oms, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    gate, ask, came = asyncio.Event(), Reads.ask, []
-    monkeypatch.setattr(Reads, "ask", lambda *about: (came.append(about), ask(*about))[1])
+    gate, ask, came = asyncio.Event(), Reads.ask, itertools.count(1)
+    hundredth = asyncio.Event()
+
+    async def counted(reads: Reads, *about: Any) -> Recorded:
+        if next(came) == 100:
+            hundredth.set()
+        return await ask(reads, *about)
+
+    monkeypatch.setattr(Reads, "ask", counted)
 
     async def slowly(_op: object) -> list[Machine]:
         await gate.wait()
@@ -324,7 +333,7 @@ async def test_a_hundred_who_list_at_once_cost_the_host_two_questions(
     host = await oms.sign_in_host("h1", {ListVms: slowly})
     viewer = await oms.as_viewer()
     asking_ = [asyncio.create_task(names(viewer, 0)) for _ in range(100)]
-    await eventually(lambda: len(came) == 100)
+    await hundredth.wait()
     gate.set()
     assert await asyncio.gather(*asking_) == [("func", ["vm1"])] * 100
     assert host.done == {"list_vms": 2}

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from oms.bus import pinning
 from tests.security.served import Served
-from tests.security.wire import request, trusting, written
+from tests.security.wire import request, written
 from tests.server.rig import Seed
 
 RECORD_BYTES = 16 * 1024  # the most that TLS puts into one
@@ -29,7 +30,7 @@ class Wire:
     def __init__(self, port: int) -> None:
         self._plain = socket.create_connection(("127.0.0.1", port), timeout=10)
         self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
-        context = trusting()
+        context = pinning.unverified()
         context.maximum_version = ssl.TLSVersion.TLSv1_2  # in which nothing but answers is application data
         self._tls = context.wrap_bio(self._in, self._out, server_hostname="localhost")
 
@@ -97,7 +98,7 @@ def test_no_answer_waits_for_the_acknowledgement_of_another(served: Served) -> N
 
 
 def test_a_caller_that_comes_again_need_not_be_shown_the_certificate_again(served: Served) -> None:
-    context = trusting()
+    context = pinning.unverified()
     with served.connect(context=context) as caller:
         assert caller.send(CHECK).reply() is not None
         session = caller.tls.session

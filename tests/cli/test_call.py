@@ -247,3 +247,17 @@ def test_nothing_that_a_host_says_reaches_the_terminal_as_a_command(capsys: pyte
     out = capsys.readouterr().out
     assert "[red]a\\x1b[2J\\x07\\x9b\\u202e\\n" in out
     assert all(sign.isprintable() or sign == "\n" for sign in out)
+
+
+# --- recordings
+
+
+def test_a_recording_is_written_out_whole(admin: Person) -> None:
+    text = '{"version": 2}\n' + "".join(f'[{number}, "o", "häh"]\n' for number in range(60_000))  # several pieces
+    place = admin.up.data / "server" / "recordings"
+    place.mkdir()
+    (place / f"{'a' * 32}.cast").write_text(text)
+    assert admin.oms("recording", "a" * 32).out == text
+    missing = admin.oms("recording", "b" * 32)
+    assert (missing.code, missing.last.split(":")[1]) == (1, " FuncManError")
+    assert admin.oms("recording", "../../audit").code == 2

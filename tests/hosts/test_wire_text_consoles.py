@@ -19,10 +19,13 @@ from tests.hosts.guests import domain_xml
 from tests.hosts.kvm_machines import emptied
 from tests.hosts.libvirtd import PrivateLibvirtd
 from tests.hosts.lxc_path import lxc_path, why_not
+from tests.hosts.small_disk import SmallDisk
 from tests.hosts.sshd import PrivateSshd
 from tests.hosts.stack import NAME, Caller, CallFailed, Stack
+from tests.hosts.waiting import until
 
 pytestmark = pytest.mark.hosts
+READS = "consoleservices.read_recording"
 SERIAL = '<serial type="pty"/><console type="pty"><target type="serial" port="0"/></console>'
 
 
@@ -132,13 +135,27 @@ def test_a_machines_console_says_what_its_guest_says_to_all_who_look_on(
         assert (closed(mine), closed(theirs)) == (4001, 4001)
     assert consoles(caller, "list_consoles") == []
     assert ask_ticket(oms.port, "", {"share": share}, path="/console/ticket", origin=origin(oms))[0] == 404
-    header, *events = map(json.loads, recording(oms, console["id"]).read_text().splitlines())
+    (recorded,) = recordings(caller, console["id"])
+    header, *events = map(json.loads, read(caller, recorded["id"]).splitlines())
     assert (header["version"], header["title"]) == (2, f"counts on {NAME}")
     assert "oms-guest tick" in "".join(text for _, kind, text in events if kind == "o")
+    assert consoles(caller, "delete_recording", recorded["id"]) == 0
+    assert recordings(caller, console["id"]) == []
 
 
-def recording(oms: Stack, console: str) -> Path:
-    return oms.directory / "server" / "recordings" / f"{console}.cast"
+def recordings(caller: Caller, console: str) -> list[dict[str, Any]]:
+    """The newest first."""
+    page = consoles(caller, "list_recordings")
+    return [recorded for recorded in page["recordings"] if recorded["console"] == console]
+
+
+def read(caller: Caller, recording: str) -> str:
+    """All of its file."""
+    text, at, size = "", 0, 1
+    while at < size:
+        piece = consoles(caller, "read_recording", recording, at)
+        text, at, size = text + piece["text"], piece["next"], piece["bytes"]
+    return text
 
 
 def test_a_containers_console_takes_a_login(oms: Stack, caller: Caller, path: Path) -> None:
@@ -175,6 +192,40 @@ def test_only_an_administrator_takes_over_and_is_let_onto_hosts(
             for method in ("close_console", "take_over_console", "share_console"):
                 not_his = refused(functools.partial(consoles, oscar, method, console["id"]))
                 assert not_his["data"]["reason"] == "not_there"
+            after, before = recordings(caller, console["id"])
+            assert [(one["user"], one["written"]) for one in (after, before)] == [
+                ("admin", True),
+                ("oscar", False),
+            ]
+            assert recordings(oscar, console["id"]) == [before]
+            assert "tick" in read(oscar, before["id"])
+            unread = refused(lambda: consoles(oscar, "read_recording", after["id"]))
+            assert unread["data"]["reason"] == "not_there"
+            assert refused(lambda: consoles(oscar, "delete_recording", before["id"]))["name"] == "AuthError"
+            assert refused(lambda: consoles(caller, "delete_recording", after["id"]))["data"]["reason"] == "in_use"
+    (row,) = caller.call("auditservices", "list_events", caller.sessid, 0, 0, 1, "oscar", READS, "", "ok")[
+        "events"
+    ]
+    assert (row["target"], row["params"]["offset"]) == (before["id"], 0)
+
+
+def test_a_console_that_cannot_be_recorded_is_not_opened_and_one_that_cannot_any_more_is_closed(
+    oms: Stack, caller: Caller
+) -> None:
+    with SmallDisk(oms.directory / "server" / "recordings", 1) as disk:
+        with disk.full():
+            why = refused(lambda: consoles(caller, "open_console", NAME, "ssh"))
+            assert (why["name"], why["data"]["reason"]) == ("FuncManError", "not_recorded")
+            assert "disk is full. Make room" in why["message"]
+            why = refused(lambda: caller.call("sshservices", "set_up_ssh_connection", caller.sessid, 0, NAME))
+            assert why["data"]["reason"] == "not_recorded"
+            assert consoles(caller, "list_consoles") == []
+            assert consoles(caller, "list_recordings")["recordings"] == []
+        console = consoles(caller, "open_console", NAME, "ssh")
+        with opened(oms, caller, console["id"]) as socket, disk.full():
+            socket.send(b"while :; do seq 5000; sleep 0.2; done\n")
+            assert closed(socket, 10) in (1000, 4001)
+            until(lambda: consoles(caller, "list_consoles") == [])
 
 
 def test_what_has_no_console_says_so(oms: Stack, caller: Caller, machine: libvirt.virDomain) -> None:

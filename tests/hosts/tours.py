@@ -243,6 +243,9 @@ def consoles(tour: Tour) -> None:
     assert tour.call("consoleservices.list_consoles") == []
     for method in ("close_console", "take_over_console", "share_console"):
         assert tour.refused(f"consoleservices.{method}", nothing).error["data"]["reason"] == "not_there"
+    assert tour.call("consoleservices.list_recordings") == {"recordings": [], "before": ""}
+    for method in ("read_recording", "delete_recording"):
+        assert tour.refused(f"consoleservices.{method}", nothing).error["data"]["reason"] == "not_there"
 
 
 def network(tour: Tour, place: Place) -> None:

@@ -190,6 +190,16 @@ def call(
 
 
 @app.command()
+def recording(
+    recording: Annotated[str, typer.Argument(help="Its id: consoleservices.list_recordings lists them.")],
+) -> None:
+    """Write the recording of a console out: `oms recording ID > shell.cast`, then `asciinema play shell.cast`."""
+    from oms.cli.recording import run
+
+    run(recording)
+
+
+@app.command()
 def login(
     url: Annotated[str | None, typer.Argument(help="OMS's address, as in https://oms:8000.")] = None,
     ca_sha256: Annotated[str | None, typer.Option(metavar="HEX", help="The fingerprint that OMS printed.")] = None,

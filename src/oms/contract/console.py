@@ -5,9 +5,10 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from oms.contract.errors import NotThere
+from oms.contract.errors import InUse, NotRecorded, NotThere
 from oms.contract.operation import Permission, ServerOperation, Service, operation
-from oms.contract.types import Hostname, text
+from oms.contract.types import AnyHost, Hostname, text
+from oms.contract.user import AnyUser
 
 SERVICE = Service(
     "consoleservices",
@@ -42,6 +43,15 @@ ConsoleId = Annotated[
     str, text(r"[0-9a-f]{32}", "a console's id: 32 hexadecimal digits", 32, "0123456789abcdef0123456789abcdef")
 ]
 
+_RECORDING = "a recording's id: 32 hexadecimal digits"
+RecordingId = Annotated[str, text(r"[0-9a-f]{32}", _RECORDING, 32, "0123456789abcdef0123456789abcdef")]
+AnyRecording = Annotated[
+    str,
+    text(r"(?:[0-9a-f]{32})?", f"{_RECORDING}; or nothing", 32, "0123456789abcdef0123456789abcdef", shortest=0),
+]
+Offset = Annotated[int, Meta(ge=0, le=2**53, description="bytes from the beginning", examples=[0])]
+MostRecordings = Annotated[int, Meta(ge=1, le=500, description="how many at most, 1 to 500", examples=[100])]
+
 Minutes = Annotated[int, Meta(ge=1, le=1440, description="whole minutes, 1 to 1440", examples=[30])]
 
 
@@ -74,7 +84,41 @@ class Share(msgspec.Struct, frozen=True):
     until: str
 
 
-@operation(SERVICE, Permission.OPERATOR, timeout=30, changes=True, raises=(NotThere,))
+class Recording(msgspec.Struct, frozen=True):
+    """What a console said: of its user's time in it, in one or more of these. Times are RFC 3339.
+
+    `until` is when it was last written; `bytes` are its size; `written`: more will come, its console is open.
+    """
+
+    id: str
+    console: str
+    kind: str
+    host: str
+    guest: str
+    user: str
+    since: str
+    until: str
+    bytes: int
+    written: bool
+
+
+class RecordingPage(msgspec.Struct, frozen=True):
+    """Recordings, the newest first. `before` asks for the page that follows; empty where there is none."""
+
+    recordings: list[Recording]
+    before: str
+
+
+class RecordingPiece(msgspec.Struct, frozen=True):
+    """Some of a recording's file (asciicast version 2). `next` is the offset of what follows; `bytes` is the size
+    of all that there is now, so with `next` as large nothing follows."""
+
+    text: str
+    next: int
+    bytes: int
+
+
+@operation(SERVICE, Permission.OPERATOR, timeout=30, changes=True, raises=(NotThere, NotRecorded))
 class OpenConsole(ServerOperation[OpenedConsole], frozen=True):
     """Open a console of a guest, or a terminal on a host, which administrators alone may have.
 
@@ -100,7 +144,7 @@ class CloseConsole(ServerOperation[int], frozen=True):
     console: ConsoleId
 
 
-@operation(SERVICE, Permission.OPERATOR, changes=True, raises=(NotThere,))
+@operation(SERVICE, Permission.OPERATOR, changes=True, raises=(NotThere, NotRecorded))
 class TakeOverConsole(ServerOperation[OpenedConsole], frozen=True):
     """Make another session's console one's own, for administrators, who then see what its user saw last.
 
@@ -119,3 +163,36 @@ class ShareConsole(ServerOperation[Share], frozen=True):
 
     console: ConsoleId
     minutes: Minutes = 30
+
+
+@operation(SERVICE, Permission.OPERATOR, raises=(NotThere,))
+class ListRecordings(ServerOperation[RecordingPage], frozen=True):
+    """List what was recorded of consoles, the newest first: all of it for administrators, else of one's own.
+
+    All of it, or that of a host, guest or user. The first page is asked for with an empty `before`, each following
+    one with what the page before it says.
+    """
+
+    host: AnyHost = ""
+    guest: Guest = ""
+    user_name: AnyUser = ""
+    before: AnyRecording = ""
+    most: MostRecordings = 100
+
+
+@operation(SERVICE, Permission.OPERATOR, raises=(NotThere,))
+class ReadRecording(ServerOperation[RecordingPiece], frozen=True):
+    """Answer at most 512 KiB of a recording, from an offset on; one after the other they are its file.
+
+    Administrators read all, others their own. Each call is a row of the audit log.
+    """
+
+    recording: RecordingId
+    offset: Offset = 0
+
+
+@operation(SERVICE, Permission.ADMIN, changes=True, raises=(NotThere, InUse))
+class DeleteRecording(ServerOperation[int], frozen=True):
+    """Delete a recording whose console is closed; answers 0. For administrators: nobody deletes his own traces."""
+
+    recording: RecordingId

@@ -22,6 +22,7 @@
         │   ├── NoMemory                      the host has not enough memory for a machine now
         │   ├── Unusable                      an image or package that is damaged, unsafe, or of another kind
         │   ├── NotFetched                    a file could not be had from where it was to come
+        │   ├── NotRecorded                   a console that is to be recorded cannot be
         │   ├── HostUnavailable               the host is not connected, or not signed here
         │   ├── HostBusy                      too many calls wait for that host
         │   ├── HypervisorUnavailable         the host is there, its hypervisor is not
@@ -208,6 +209,12 @@ class NotFetched(FuncManError):
     """A file could not be had from where it was to come: the address is refused, or does not give it."""
 
     reason = "not_fetched"
+
+
+class NotRecorded(FuncManError):
+    """Consoles are to be recorded, and this one cannot be, so it is not opened; the message says what to do."""
+
+    reason = "not_recorded"
 
 
 class HostUnavailable(FuncManError):

@@ -106,7 +106,7 @@ async def assembled(
     ledger = await Ledger.begun(store)
     pipeline = Pipeline(house, table(), reads, log=audit, ledger=ledger, own=own)
     door = _console_door(config, house, audit)
-    tasks = _begun_tasks(work.watch(), _tidy(store, ledger, config), consoles.watch(), news.run())
+    tasks = _begun_tasks(work.watch(), _tidy(house, ledger, config), consoles.watch(), news.run())
     try:
         addresses: dict[str, Page] = {**pages(enrolment, pem), page.PATH: MetricsPage(store, wire, own, figures)}
         names, streams = frozenset(config.own_names()), _streams(house, audit, door)
@@ -157,7 +157,8 @@ def _consoles(config: ServerConfig, store: Store, caller: Caller, fleet: Fleet, 
         config.lifetime,
         ports=ports,
         pools=config.console_ports,
-        recordings=config.recordings,
+        shelf=config.shelf,
+        record=config.record_consoles,
     )
 
 
@@ -181,8 +182,9 @@ def _audit_path(config: ServerConfig) -> Path:
     return config.home / "audit.log"
 
 
-async def _tidy(store: Store, ledger: Ledger, config: ServerConfig) -> None:
+async def _tidy(house: House, ledger: Ledger, config: ServerConfig) -> None:
     """Runs for ever: throws away what nobody can use or asks for any more."""
+    store = house.store
     while True:
         try:
             await store.write(
@@ -196,6 +198,9 @@ async def _tidy(store: Store, ledger: Ledger, config: ServerConfig) -> None:
             )
             await ledger.prune(config.audit_days, config.audit_rows)
             await store.scrub()
+            await asyncio.to_thread(house.consoles.shelf.tidy)
         except OmsError as failure:
             log.warning("not tidied", failure=failure.message)
+        except OSError as failure:
+            log.warning("recordings not tidied", failure=failure.strerror)
         await asyncio.sleep(TIDY_EVERY_SECONDS)

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from oms.server.consoles.console import Kind
+from oms.server.consoles.shelf import Shelf
 from oms.server.consoles.spots import Spots
 from oms.server.edge.qooxdoo import Qooxdoo
 from oms.server.rules.guessing import Limits
@@ -38,6 +39,10 @@ class ServerConfig(msgspec.Struct, frozen=True):
     """The ports of terminals."""
     record_consoles: bool = False
     """Whether what text consoles and terminals say is kept, in files that asciinema plays."""
+    recording_days: Annotated[int, Meta(ge=1)] = 90
+    """How long a recording is kept."""
+    recording_mb: Annotated[int, Meta(ge=100)] = 2000
+    """How much of them is kept in all, in MB (1000 kB): the oldest make room."""
     names: tuple[str, ...] = ()
     """Host names that this server answers to and has in its certificate, besides this machine's own."""
     tls_certificate: Path | None = None
@@ -134,9 +139,9 @@ class ServerConfig(msgspec.Struct, frozen=True):
         return Qooxdoo(self.script_transport, self.qooxdoo_test)
 
     @property
-    def recordings(self) -> Path | None:
-        """Where what consoles say is kept."""
-        return self.home / "recordings" if self.record_consoles else None
+    def shelf(self) -> Shelf:
+        """Where what consoles say is kept, also what was kept before that was switched off."""
+        return Shelf(self.home / "recordings", days=self.recording_days, most_bytes=self.recording_mb * 1_000_000)
 
     @property
     def consoles(self) -> tuple[str, int]:

@@ -1,4 +1,5 @@
-"""The audit log that lasts: a row for every call that changes something, for logins, and for what a role refused.
+"""The audit log that lasts: a row for every call that changes something or reads what others did at a console, for
+logins, and for what a role refused.
 
 What anybody can cause without a session is limited: more of it than that stands in the file `audit.log` alone.
 """
@@ -9,7 +10,7 @@ from typing import Any, Self
 import msgspec
 import structlog
 
-from oms.contract import auth
+from oms.contract import auth, console
 from oms.contract.errors import AuthError
 from oms.contract.operation import Operation
 from oms.server.audit import Line, moment
@@ -39,7 +40,7 @@ class Ledger:
             return line.get("outcome", "ok") == "ok" or (refused and self._may())
         if kind is None or not line.get("user"):
             return False
-        return kind.facts.changes or (refused and self._may())
+        return kind.facts.changes or kind is console.ReadRecording or (refused and self._may())
 
     async def write(self, line: Line, target: str) -> None:
         """Put a call there; it is on the disk when this returns. Raises the document's Database...Errors."""

@@ -52,7 +52,7 @@ LONG_SECONDS = 60
 """A read that may take longer than that ends with its session."""
 
 
-NAMES = ("username", "user_name", "token_id", "task_id", "hostname_list")
+NAMES = ("username", "user_name", "token_id", "task_id", "hostname_list", "console", "recording")
 """Fields that say what a call of OMS's own is about."""
 NOT_KEPT = "OMS cannot write down in its database who asked what: make room on OMS's disk, or see that it answers."
 OTHER_JOB = (

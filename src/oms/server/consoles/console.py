@@ -6,6 +6,7 @@ from typing import Literal
 
 from oms.server.consoles.recording import Recording
 from oms.server.consoles.relay import Socket
+from oms.server.consoles.shelf import About
 from oms.server.consoles.terminal import Terminal
 from oms.server.store.hosts import Host
 from oms.server.store.sessions import Session
@@ -46,6 +47,11 @@ class Console:
     def title(self) -> str:
         """For a window."""
         return f"{self.guest} on {self.host.name}" if self.guest else self.host.name
+
+    @property
+    def about(self) -> About:
+        """For its recording."""
+        return About(self.id, self.kind, self.host.name, self.guest, self.session.user)
 
     def touch(self) -> None:
         """Somebody does something in it."""

@@ -5,20 +5,20 @@ import contextlib
 import secrets
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Protocol
 
 import structlog
 
-from oms.contract.errors import OmsError
+from oms.contract.errors import NotRecorded, OmsError
 from oms.contract.operation import Permission
 from oms.server.consoles.console import Console, GuestKind, Kind
 from oms.server.consoles.far_ends import FarEnds
 from oms.server.consoles.looking import NotUnderstood
 from oms.server.consoles.recording import Recording
 from oms.server.consoles.relay import Socket, both, inward, outward
+from oms.server.consoles.shelf import Shelf
 from oms.server.consoles.spots import Spots
-from oms.server.consoles.terminal import SIZE
+from oms.server.consoles.terminal import SIZE, Terminal
 from oms.server.consoles.tickets import Shares, Tickets
 from oms.server.consoles.ways import NoTunnel, NoWay
 from oms.server.fleet import Fleet
@@ -76,13 +76,15 @@ class Consoles:
         *,
         ports: Ports,
         pools: dict[Kind, Spots],
-        recordings: Path | None,
+        shelf: Shelf,
+        record: bool,
     ) -> None:
-        """`recordings`: where what text consoles say is kept; None keeps none."""
+        """`record`: whether what text consoles say is kept on the shelf."""
         self._store, self._fleet, self._far_ends, self._lifetime = store, fleet, far_ends, lifetime
-        self._ports, self._pools, self._recordings = ports, pools, recordings
+        self._ports, self._pools, self._record = ports, pools, record
         self._all: dict[str, Console] = {}
         self._closers: dict[str, Callable[[], None]] = {}
+        self.shelf = shelf
         self.tickets = Tickets()
         self.shares = Shares()
 
@@ -100,7 +102,8 @@ class Consoles:
     ) -> Console:
         """A new console; `at_port`: one that has a port of its own.
 
-        Raises AlreadyMine, Anothers, NoWay, NoTunnel, NoSpot; OmsError where the host or the guest is not there.
+        Raises AlreadyMine, Anothers, NoWay, NoTunnel, NoSpot; NotRecorded; OmsError where the host or the guest is
+        not there.
         """
         await self._tidy()
         host = await self._fleet.host(host_name)
@@ -109,6 +112,8 @@ class Consoles:
         self._check_free(console)
         await self._far_ends.try_out(console)
         try:
+            if console.terminal is not None and self._record:
+                await self._begin_recording(console, console.terminal)
             self._check_free(console)
             self._admit(console, at_port=at_port)
         except BaseException:
@@ -123,15 +128,17 @@ class Consoles:
                 raise (AlreadyMine if other.session.digest == console.session.digest else Anothers)(other)
 
     def _admit(self, console: Console, *, at_port: bool) -> None:
-        """Raises NoSpot; OSError where a recording cannot be begun, without which there is no console."""
+        """Raises NoSpot."""
         if len(self._all) >= MOST_OPEN:
             raise NoSpot
-        if console.terminal is not None and self._recordings is not None:
-            console.recording = Recording(self._recordings / f"{console.id}.cast", console.title, SIZE)
-            console.terminal.recording = console.recording
         if at_port:
             self.lend(console)
         self._all[console.id] = console
+
+    async def _begin_recording(self, console: Console, terminal: Terminal) -> None:
+        """Raises NotRecorded: without a recording there is no console."""
+        console.recording = await Recording.begin(self.shelf, console.about, console.title, SIZE)
+        terminal.record(console.recording)
 
     def lend(self, console: Console) -> None:
         """A port that can be listened on. Raises NoSpot."""
@@ -213,8 +220,19 @@ class Consoles:
                 await viewer.close(TAKEN_OVER, "The console was opened elsewhere.")
 
     async def take_over(self, console: Console, session: Session) -> None:
-        """It is this session's from now on."""
+        """It is this session's from now on; of another user's time in it there is another recording.
+
+        Raises NotRecorded; then nothing was changed.
+        """
+        before, owner = console.recording, console.session
         console.session = session
+        if before is not None and console.terminal is not None and owner.user != session.user:
+            try:
+                await self._begin_recording(console, console.terminal)
+            except NotRecorded:
+                console.session = owner
+                raise
+            await before.close()
         console.left = time.monotonic()
         await self._send_off(console)
 
@@ -288,6 +306,8 @@ class Consoles:
             session = alive.get(console.session.digest)
             if session is None or session.role < NEEDED[console.kind]:
                 yield console, "The session has ended."
+            elif console.recording is not None and console.recording.failed:
+                yield console, f"It {console.recording.failed}."
             elif not console.viewers and moment - console.left > UNUSED_SECONDS:
                 yield console, "Nobody looked at it."
 

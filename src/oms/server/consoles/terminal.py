@@ -72,6 +72,11 @@ class Terminal:
         """Whether the program has ended."""
         return self._reading.done()
 
+    def record(self, recording: Recording) -> None:
+        """Keep what it says from now on, and what it said before as far as that is still known."""
+        recording.hear(bytes(self._said))
+        self.recording = recording
+
     async def show(self, socket: Socket, used: Callable[[], None], *, view_only: bool) -> None:
         """Let a browser look on, until it goes or the program ends."""
         async with self._turn:  # so that what was said before comes before what is said now
@@ -112,6 +117,7 @@ class Terminal:
             while data := await self._process.stdout.read(READ_BYTES):
                 if self.recording is not None:
                     self.recording.hear(data)
+                    await self.recording.keep_up()
                 async with self._turn:
                     self._keep(data)
                     await asyncio.gather(*(self._give(viewer, data) for viewer in self._viewers))

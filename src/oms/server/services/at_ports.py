@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import msgspec
 
-from oms.contract.errors import OmsError
+from oms.contract.errors import NotRecorded, OmsError
 from oms.server.consoles.console import Console, Kind
 from oms.server.consoles.desk import AlreadyMine, Anothers, NoSpot
 from oms.server.consoles.ways import NoTunnel, NoWay
@@ -75,5 +75,7 @@ class AtPorts(msgspec.Struct, frozen=True):
             raise self.tunnel(str(why)) from why
         except NoWay as why:
             raise self.remote(str(why)) from why
+        except NotRecorded:
+            raise  # nothing is wrong at the other end
         except OmsError as why:
             raise self.remote(why.message, **why.details()) from why

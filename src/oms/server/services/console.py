@@ -1,17 +1,21 @@
 """consoleservices: consoles through the one address, and what administrators do with others'."""
 
-from collections.abc import Iterator
+import asyncio
+import math
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 from oms.contract import console as api
-from oms.contract.console import ListedConsole, OpenedConsole, Share
+from oms.contract.console import ListedConsole, OpenedConsole, Recording, RecordingPage, RecordingPiece, Share
 from oms.contract.errors import AuthError, FuncManError, InUse, NotThere
 from oms.contract.operation import Permission
 from oms.server.consoles.console import Console
 from oms.server.consoles.desk import NEEDED, AlreadyMine, Anothers, NoSpot
+from oms.server.consoles.shelf import Recorded, not_there
 from oms.server.consoles.ways import NoTunnel, NoWay
 from oms.server.desk import Desk, Table
+from oms.server.store import jobs, users
 
 handlers = Table()
 
@@ -62,6 +66,74 @@ async def share_console(op: api.ShareConsole, desk: Desk) -> Share:
     link = desk.house.consoles.shares.give(console.id, seconds)
     until = (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat(timespec="seconds").replace("+00:00", "Z")
     return Share(f"{_page(console)}#share={link}", until)
+
+
+@handlers.handles(api.ListRecordings)
+async def list_recordings(op: api.ListRecordings, desk: Desk) -> RecordingPage:
+    """The directory is read each time: it is all there is."""
+    may = await _may_read(desk)
+    there = [
+        recorded
+        for recorded in await asyncio.to_thread(desk.house.consoles.shelf.all)
+        if may(recorded)
+        and op.host in ("", recorded.about.host)
+        and op.guest in ("", recorded.about.guest)
+        and op.user_name.lower() in ("", recorded.about.user)
+    ]
+    ids = [recorded.id for recorded in there]
+    if op.before and op.before not in ids:
+        raise not_there(op.before)
+    begin = ids.index(op.before) + 1 if op.before else 0
+    page = there[begin : begin + op.most]
+    follows = len(there) > begin + op.most
+    return RecordingPage([_recording(recorded) for recorded in page], page[-1].id if follows else "")
+
+
+@handlers.handles(api.ReadRecording)
+async def read_recording(op: api.ReadRecording, desk: Desk) -> RecordingPiece:
+    """Of what others may not know of, not even that it is there."""
+    shelf, may = desk.house.consoles.shelf, await _may_read(desk)
+    if not may(await asyncio.to_thread(shelf.find, op.recording)):
+        raise not_there(op.recording)
+    piece = await asyncio.to_thread(shelf.read, op.recording, op.offset)
+    return RecordingPiece(piece.text, piece.end, piece.size)
+
+
+@handlers.handles(api.DeleteRecording)
+async def delete_recording(op: api.DeleteRecording, desk: Desk) -> int:
+    """For good."""
+    await asyncio.to_thread(desk.house.consoles.shelf.delete, op.recording)
+    return 0
+
+
+async def _may_read(desk: Desk) -> Callable[[Recorded], bool]:
+    """Which recordings the caller may read. One of his name may have been here before him."""
+    if desk.role >= Permission.ADMIN:
+        return lambda _: True
+    user = await desk.house.store.read(lambda tx: users.by_name(tx, desk.user))
+    known_since = user.created if user else math.inf
+    return lambda recorded: (
+        recorded.about.user == desk.user
+        and recorded.since >= int(known_since)
+        and recorded.about.kind in NEEDED
+        and desk.role >= NEEDED[recorded.about.kind]
+    )
+
+
+def _recording(recorded: Recorded) -> Recording:
+    about = recorded.about
+    return Recording(
+        id=recorded.id,
+        console=about.console,
+        kind=about.kind,
+        host=about.host,
+        guest=about.guest,
+        user=about.user,
+        since=jobs.moment(recorded.since),
+        until=jobs.moment(recorded.until),
+        bytes=recorded.size,
+        written=recorded.written,
+    )
 
 
 def _found(console_id: str, desk: Desk) -> Console:

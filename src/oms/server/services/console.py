@@ -15,7 +15,8 @@ from oms.server.consoles.desk import NEEDED, AlreadyMine, Anothers, NoSpot
 from oms.server.consoles.shelf import Recorded, not_there
 from oms.server.consoles.ways import NoTunnel, NoWay
 from oms.server.desk import Desk, Table
-from oms.server.store import jobs, users
+from oms.server.store import users
+from oms.server.store.moments import moment
 
 handlers = Table()
 
@@ -129,8 +130,8 @@ def _recording(recorded: Recorded) -> Recording:
         host=about.host,
         guest=about.guest,
         user=about.user,
-        since=jobs.moment(recorded.since),
-        until=jobs.moment(recorded.until),
+        since=moment(recorded.since),
+        until=moment(recorded.until),
         bytes=recorded.size,
         written=recorded.written,
     )

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from bench import calls, containers, costs, jobs, machine, machines, moves, rootfs, stats, templates
 from bench.figures import HEAD
+from bench.fleet import __main__ as fleet
 from bench.setting import MACHINES, Setting, prepared
 from tests.hosts.libvirtd import why_not
 
@@ -29,6 +30,9 @@ PARTS: dict[str, Callable[[Setting], None]] = {
 
 def main() -> None:
     """All parts, or those that are named."""
+    if sys.argv[1:2] == ["fleet"]:
+        fleet.main(sys.argv[2:])
+        return
     wanted = sys.argv[1:] or list(PARTS)
     if unknown := [part for part in wanted if part not in PARTS]:
         sys.exit(f"bench: there is no part {unknown[0]!r}; there are: {', '.join(PARTS)}")

@@ -27,16 +27,20 @@ PACKAGES = (
 TICK_MS = 1000 / os.sysconf("SC_CLK_TCK")
 
 
-def described(directory: Path, connection: libvirt.virConnect) -> str:
-    """The head of a run."""
+def described(directory: Path, connection: libvirt.virConnect | None = None) -> str:
+    """The head of a run; with libvirt's versions where that is part of it."""
     moment = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
     system, files = platform.freedesktop_os_release()["PRETTY_NAME"], _file_system(directory)
-    libvirtd, qemu = _dotted(connection.getLibVersion()), _dotted(connection.getVersion())
+    below = (
+        f", libvirt {_dotted(connection.getLibVersion())}, qemu {_dotted(connection.getVersion())}"
+        if connection
+        else ""
+    )
     load = " ".join(f"{load:.1f}" for load in os.getloadavg())
     return f"""\
 OpenNode Management Server {__version__}, {_commit()}; {moment}
 {os.cpu_count()} CPUs ({_cpu()}), {_memory_gb():.0f} GB, {system}, Linux {os.uname().release}, files on {files}
-Python {platform.python_version()}, {ssl.OPENSSL_VERSION}, libvirt {libvirtd}, qemu {qemu}
+Python {platform.python_version()}, {ssl.OPENSSL_VERSION}{below}
 {", ".join(f"{name} {version(name)}" for name in PACKAGES)}
 load {load}: above the number of CPUs only ratios mean anything, and above twice that not much"""
 

@@ -2,9 +2,12 @@
 
 import asyncio
 import time
+from collections.abc import Callable
+from typing import TypeVar
 
 import msgspec
 import pytest
+from sqlalchemy import Connection
 from structlog.testing import capture_logs
 
 from oms.contract.errors import HostUnavailable
@@ -16,6 +19,7 @@ from oms.server.store import hosts
 from tests.server.double import FACTS, Does
 from tests.server.rig import Oms, answering, eventually
 
+T = TypeVar("T")
 ASK = "kvmservices.list_vms_status"
 DOES: Does = {ListVmsStatus: answering({})}
 
@@ -231,3 +235,26 @@ def test_whatever_an_agent_says_becomes_legal_tags_and_few() -> None:
     assert [msgspec.convert(tag, TagName) for tag in tags] == list(tags)
     assert tags[-2:] == ("x" * 63, "etc")
     assert len(tags) <= 10
+
+
+async def test_a_sign_of_life_moves_when_a_host_was_seen_and_nothing_else_is_written(
+    oms: Oms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = await oms.sign_in_double("h1", DOES)
+    viewer = await oms.as_viewer()
+    await viewer.ask(ASK, 0, "h1")
+    await host.tell_facts(FACTS)
+    before = (await viewer.ask("funcservices.describe_host", 0, "h1"))["last_seen"]
+    written: list[object] = []
+    writer = oms.store.write
+
+    async def write(change: Callable[[Connection], T]) -> T:
+        written.append(change)
+        return await writer(change)
+
+    monkeypatch.setattr(oms.store, "write", write)
+    for _ in range(5):
+        await host.tell_facts(FACTS)
+    while (await viewer.ask("funcservices.describe_host", 0, "h1"))["last_seen"] == before:  # noqa: ASYNC110
+        await asyncio.sleep(0.02)
+    assert len(written) <= 2

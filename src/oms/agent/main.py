@@ -48,6 +48,8 @@ log = structlog.get_logger("oms.agent")
 GRACE_SECONDS = 5.0
 """For what runs to end; the rest is taken up by the next start."""
 REFUSED_AGAIN_SECONDS = 5.0
+MOST_PATIENT = 12
+"""So many times that wait is the longest, after the bus has refused this host again and again."""
 LOST_DELAYS = 6
 """So many first waits after a lost connection, at most, go by before OMS is asked where its bus is."""
 
@@ -280,12 +282,15 @@ class Agent:
     ) -> None:
         """The bus says no to a host that was removed, and to any while OMS is away; it may also be elsewhere now:
         ask OMS which it is."""
+        at_first = wait = min(REFUSED_AGAIN_SECONDS, self._config.reconnect_delay)
         while True:
             await self._in_doubt(refused, wire)
             if await enrolment.thrown_out() or self._identity.place() != place:
                 over.set()
                 return
-            await asyncio.sleep(min(REFUSED_AGAIN_SECONDS, self._config.reconnect_delay))
+            await asyncio.sleep(wait * random.uniform(0.5, 1))  # noqa: S311 - jitter
+            # An OMS that has too much to do would have more by being asked the sooner the less it answers.
+            wait = at_first if wire.connected else min(wait * 2, at_first * MOST_PATIENT)
             if refused.is_set():
                 refused.clear()
                 wire.renew()

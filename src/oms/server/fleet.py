@@ -5,33 +5,29 @@ both sides to the same state.
 """
 
 import asyncio
-import functools
 import time
-from collections.abc import Callable, Coroutine
-from typing import Any
 
 import msgspec
 import structlog
-from sqlalchemy import Connection
 
 from oms.bus.call import UNREADABLE, Caller
 from oms.contract.errors import HostUnavailable, OmsError
-from oms.contract.event.fleet import HostChange, HostChanged, HostConnected, HostGone
-from oms.contract.event.shape import NoData
 from oms.contract.internal import Hello, HostFacts, JobState, Welcome
 from oms.server.inventory import Inventory
 from oms.server.jobs import Jobs
+from oms.server.notes import Notes
 from oms.server.reads import Reads
-from oms.server.rules.hosttype import automatic_tags
-from oms.server.store import Store, events, hosts
+from oms.server.store import Store, hosts
 from oms.server.store.hosts import Host
+from oms.server.turns import Turns
 
 log = structlog.get_logger("oms.fleet")
 GREET_SECONDS = 2.0
 """A greeting that took longer is made again: the host's clock is set no better than the greeting was quick."""
+GREETED_AT_ONCE, TURN_SECONDS = 32, 0.5
+"""After a restart of the bus all hosts come at once. A host that does not answer holds up nobody for longer."""
 _facts = msgspec.json.Decoder(HostFacts)
 _states = msgspec.json.Decoder(JobState)
-FACTS_AT_MOST_BYTES = 8192
 
 
 class Fleet:
@@ -43,7 +39,8 @@ class Fleet:
         self._greeted: set[str] = set()
         self._greetings: dict[str, asyncio.Task[None]] = {}
         self._names: dict[str, Host] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._turns = Turns(GREETED_AT_ONCE, TURN_SECONDS)
+        self._notes = Notes(store)
         self._closed = False
         caller.wire.on_presence(self._presence)
         caller.wire.on_event(self._event)
@@ -71,16 +68,18 @@ class Fleet:
         """A host was removed: nothing that was known of it holds any more."""
         self._names.pop(host.name, None)
         self._greeted.discard(host.id)
+        self._notes.forget(host.id)
         self._reads.changed(host.id)
         self._inventory.forget(host.id)
 
     async def close(self) -> None:
         """Greet and note nothing more: the store is about to be closed."""
         self._closed = True
-        left = [*self._greetings.values(), *self._tasks]
+        left = list(self._greetings.values())
         for task in left:
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)
+        await self._notes.close()
 
     async def _ready(self, host: Host) -> None:
         greeting = self._greetings.get(host.id)
@@ -103,7 +102,7 @@ class Fleet:
             self._greetings[host_id] = asyncio.create_task(self._greet(host_id))
         else:
             self._names = {name: host for name, host in self._names.items() if host.id != host_id}
-            self._background(self._note(functools.partial(_gone, host_id=host_id)))
+            self._notes.gone(host_id)
 
     async def _greet(self, host_id: str) -> None:
         welcome = await self._welcome(host_id)
@@ -113,7 +112,7 @@ class Fleet:
             await self._jobs.greeted(host_id, welcome.jobs)
         except OmsError as failure:
             log.warning("jobs not settled at the greeting", id=host_id, failure=failure.message)
-        await self._seen(host_id, welcome.facts, connected=True)
+        await self._notes.told(host_id, welcome.facts, connected=True)
 
     async def _welcome(self, host_id: str) -> Welcome:
         """Say hello until it was heard quickly enough."""
@@ -128,6 +127,10 @@ class Fleet:
             delay = min(delay * 2, 5)
 
     async def _hello(self, host_id: str) -> Welcome | None:
+        async with self._turns:
+            return await self._said(host_id)
+
+    async def _said(self, host_id: str) -> Welcome | None:
         key = await self._store.read(lambda tx: hosts.ssh_public_key(tx, host_id))
         began = time.monotonic()
         hello = Hello(self._caller.now(), self._caller.server, self._caller.epoch, key)
@@ -142,52 +145,8 @@ class Fleet:
             if topic == "job":
                 await self._jobs.heard(host_id, _states.decode(payload))
             elif topic == "facts":
-                await self._seen(host_id, _facts.decode(payload))
+                await self._notes.told(host_id, _facts.decode(payload))
         except UNREADABLE:
             log.warning("event not understood", id=host_id, topic=topic[:64])
         except OmsError as failure:
             log.warning("event not kept", id=host_id, topic=topic[:64], failure=failure.message)
-
-    async def _seen(self, host_id: str, facts: HostFacts, *, connected: bool = False) -> None:
-        """Note what a host says of itself; `connected`: it was greeted just now."""
-        text = msgspec.json.encode(facts).decode()
-        if len(text) > FACTS_AT_MOST_BYTES:
-            log.warning("facts too long to be kept", id=host_id, bytes=len(text))
-            return
-
-        def write(tx: Connection) -> None:
-            if (host := hosts.by_id(tx, host_id)) is None:
-                return
-            hosts.seen(tx, host_id, text)
-            hosts.pin_ssh(tx, host_id, facts.ssh_host_keys)
-            hosts.put_tags(tx, host_id, 2, automatic_tags(facts))
-            if connected:
-                events.tell(tx, HostConnected, NoData(), host=host.name)
-            if text != host.facts:
-                events.tell(tx, HostChanged, HostChange(_differences(host.facts, facts)), host=host.name)
-
-        await self._note(write)
-
-    async def _note(self, write: Callable[[Connection], None]) -> None:
-        try:
-            await self._store.write(write)
-        except OmsError as failure:
-            log.warning("host not noted", failure=failure.message)
-
-    def _background(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-
-def _gone(tx: Connection, host_id: str) -> None:
-    """A host's agent is away: it was heard of now, for the last time."""
-    if (host := hosts.by_id(tx, host_id)) is not None:
-        hosts.seen(tx, host_id)
-        events.tell(tx, HostGone, NoData(), host=host.name)
-
-
-def _differences(before: str, now: HostFacts) -> list[str]:
-    """The names of the facts that are others."""
-    known = _facts.decode(before) if before else HostFacts("")
-    return [name for name in HostFacts.__struct_fields__ if getattr(known, name) != getattr(now, name)]

@@ -60,6 +60,8 @@ class Inventory:
         self._hosts: dict[str, _Known] = {}
         self._asking: dict[str, asyncio.Task[None]] = {}
         self._keeping: set[asyncio.Task[None]] = set()
+        self._kept: dict[str, Lines] = {}
+        """What stands in the database."""
         self._listeners: list[Callable[[Difference], None]] = []
         self._first_heard: list[Callable[[str], None]] = []
         caller.wire.on_event(self._hear)
@@ -96,6 +98,7 @@ class Inventory:
         """A host was removed, and its guests with it."""
         self._replace(host_id, _NOTHING)
         self._hosts.pop(host_id, None)
+        self._kept.pop(host_id, None)
 
     async def close(self) -> None:
         """Ask and keep nothing more."""
@@ -166,6 +169,8 @@ class Inventory:
         task.add_done_callback(self._keeping.discard)
 
     async def _keep(self, host_id: str, lines: Lines) -> None:
+        if self._kept.get(host_id) == lines:
+            return  # it came and went, and nothing changed
         text = encode(tuple(lines.values())).decode()
 
         def write(tx: Connection) -> None:
@@ -175,6 +180,8 @@ class Inventory:
             await self._store.write(write)
         except OmsError as failure:
             log.warning("guests not kept", id=host_id, failure=failure.message)
+        else:
+            self._kept[host_id] = lines
 
 
 def _restored(lines: Iterable[GuestLine]) -> _Known:

@@ -20,7 +20,7 @@ from oms.agent.simulation import life, plan
 from oms.agent.simulation.world import SimulatedHost
 
 log = structlog.get_logger("oms.sim")
-ENROLLING_AT_ONCE = 64
+ENROLLING_AT_ONCE = 32
 """Hosts that ask to be let in and wait; the others wait for their turn, as OMS keeps no endless list of askers."""
 COMING_PER_SECOND = 100.0
 """Hosts that were let in earlier come one after the other too."""

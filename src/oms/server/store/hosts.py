@@ -1,10 +1,10 @@
 """Hosts: those that ask to join, those that were let in, and their tags. A host that is not in `hosts` is not
 signed: whoever holds its certificate is refused by the bus at the next look, which is the revocation."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, insert, select, update
 
 from oms.contract.event.fleet import (
     HostAsked,
@@ -185,10 +185,17 @@ def names(tx: Connection) -> dict[str, str]:
     return {row.id: row.name for row in tx.execute(select(hosts.c.id, hosts.c.name))}
 
 
-def seen(tx: Connection, host_id: str, facts: str | None = None) -> None:
-    """Remember that a host was heard of now, and what it said of itself."""
-    values = {"last_seen": now()} if facts is None else {"last_seen": now(), "facts": facts}
-    tx.execute(update(hosts).where(hosts.c.id == host_id).values(**values))
+def seen(tx: Connection, moments: Mapping[str, float]) -> None:
+    """Remember when hosts were heard of last, by host id."""
+    if not moments:
+        return
+    which = update(hosts).where(hosts.c.id == bindparam("host")).values(last_seen=bindparam("moment"))
+    tx.execute(which, [{"host": host_id, "moment": moment} for host_id, moment in moments.items()])
+
+
+def say(tx: Connection, host_id: str, facts: str) -> None:
+    """Remember what a host says of itself."""
+    tx.execute(update(hosts).where(hosts.c.id == host_id).values(facts=facts))
 
 
 def guests_kept(tx: Connection) -> dict[str, str]:

@@ -4,13 +4,15 @@ import json
 import re
 import stat
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
-from oms.cli import call, table
+from oms.cli import call, output, words
 from oms.contract.errors import MethodNotFound, ParameterMismatch, ServiceNotFound
 from oms.contract.func import SignRequests
 from oms.contract.kvm import ListVms, UpdateVmSettings
@@ -34,10 +36,16 @@ class Person:
 
     def __init__(self, up: Up, home: Path) -> None:
         self.up, self.home = up, home
-        self.file = home / "state" / "oms" / "session.json"
+        self.secrets = home / "state" / "oms" / "secrets.json"
+        self.profiles = home / "config" / "oms" / "profiles.toml"
 
-    def oms(self, *words: object, stdin: str = "") -> Ran:
-        return oms(*words, stdin=stdin, more={"XDG_STATE_HOME": str(self.home / "state")})
+    def oms(self, *words: object, stdin: str = "", **more: str) -> Ran:
+        own = {"XDG_STATE_HOME": str(self.home / "state"), "XDG_CONFIG_HOME": str(self.home / "config")}
+        return oms(*words, stdin=stdin, more={**own, **more})
+
+    def kept(self, profile: str = "default") -> str:
+        """The session that is kept."""
+        return str(json.loads(self.secrets.read_text()).get(profile, ""))
 
     def log_in(self, password: str = PASSWORD, **changes: str) -> Ran:
         given = {"ca-sha256": self.up.shown("CA fingerprint"), "user": "admin", **changes}
@@ -61,35 +69,60 @@ def admin(person: Person) -> Person:
 
 
 def test_a_session_is_kept_for_this_user_alone_and_ends(admin: Person) -> None:
-    assert stat.S_IMODE(admin.file.stat().st_mode) == 0o600
-    assert stat.S_IMODE(admin.file.parent.stat().st_mode) == 0o700
-    assert PASSWORD not in admin.file.read_text()
-    sessid = json.loads(admin.file.read_text())["sessid"]
+    for file in (admin.secrets, admin.profiles):
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+        assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
+        assert PASSWORD not in file.read_text()
+    sessid = admin.kept()
+    assert sessid not in admin.profiles.read_text()
     assert admin.oms("call", "authservices.checksessid").out == "0\n"
-    assert admin.oms("logout").out == f"Logged out at {admin.up.shown('Address')}.\n"
-    assert sessid not in admin.file.read_text()
+    assert admin.oms("logout").out == f"Logged out at {admin.up.shown('Address').rstrip('/')}.\n"
+    assert sessid not in admin.secrets.read_text()
     ran = admin.oms("call", "authservices.checksessid")
-    assert (ran.code, ran.last) == (1, "oms call: You are not logged in: `oms login` asks for all it needs.")
+    assert (ran.code, ran.last) == (4, "oms call: You are not logged in: `oms login` asks for all it needs.")
     assert admin.oms("logout").out == "Nobody was logged in.\n"
+
+
+def test_each_profile_has_its_own_session_or_token_and_the_environment_may_say_all(admin: Person) -> None:
+    token = admin.oms("users", "create-token", "backup", "viewer", "-o", "json")
+    secret = str(json.loads(token.out)["token"])
+    given = [admin.up.shown("Address"), "--ca-sha256", admin.up.shown("CA fingerprint"), "--profile", "backup"]
+    ran = admin.oms("login", *given, "--token", stdin=f"{secret}\n")
+    assert (ran.code, ran.err) == (0, "")
+    assert set(tomllib.loads(admin.profiles.read_text())["profiles"]) == {"default", "backup"}
+    assert admin.kept("backup") == secret
+    who = {"default": "admin", "backup": "viewer"}
+    for profile, role in who.items():
+        assert (
+            admin.oms("users", "whoami", "-o", "plain", OMS_PROFILE=profile).out.splitlines()[1] == f"role\t{role}"
+        )
+    ran = admin.oms("users", "list-users", "--profile", "backup")
+    assert (ran.code, ran.last[:37]) == (4, "oms users list-users: AuthError: user")
+    assert admin.oms("logout", "--profile", "backup").code == 0
+    assert admin.oms("users", "whoami", "--profile", "backup").last.endswith(
+        "`oms login --profile backup` asks for all it needs."
+    )
+    alone = {"OMS_URL": given[0], "OMS_CA_SHA256": given[2], "OMS_TOKEN": secret}
+    assert json.loads(admin.oms("users", "whoami", "-o", "json", **alone).out)["token"] != ""
 
 
 def test_what_is_not_given_is_asked_for_and_what_was_said_before_is_proposed(admin: Person) -> None:
     ran = admin.oms("login", stdin=f"\n\n\n{PASSWORD}\n")
     assert ran.code == 0, ran.err
-    for asked in (f"Address [{admin.up.shown('Address')}]", "CA fingerprint", "User [admin]"):
+    for asked in (f"Address [{admin.up.shown('Address').rstrip('/')}]", "CA fingerprint", "User [admin]"):
         assert asked in ran.out
 
 
 def test_a_login_that_fails_leaves_the_session_before(admin: Person) -> None:
-    before = admin.file.read_text()
+    before = admin.kept()
     ran = admin.log_in("not the password")
-    assert (ran.code, ran.out) == (1, "")
+    assert (ran.code, ran.out) == (4, "")
     assert ran.last.startswith("oms login: AuthError: ")
     ran = admin.log_in(**{"ca-sha256": "ab" * 32})
-    assert ran.code == 1
+    assert ran.code == 4
     assert "is not the OMS that was meant" in ran.last
     assert admin.oms("login", "http://oms", "--user=a", "--ca-sha256=ab").code == 2
-    assert admin.file.read_text() == before
+    assert admin.kept() == before
 
 
 # --- calls
@@ -115,6 +148,8 @@ def test_an_error_is_its_name_and_its_sentence(admin: Person) -> None:
     ran = admin.oms("call", "kvmservices.list_vms", name, "cpu", "memory")
     assert (ran.code, ran.out) == (1, "")
     assert ran.last.startswith("oms call: FuncManError: ")
+    ran = admin.oms("kvm", "start-vm", name, "vm1")  # written down as a job, and then failed
+    assert (ran.code, ran.out) == (5, "")
     assert admin.oms("call", "kvm.start_vm", "no-such-host", "vm1").last.startswith("oms call: FuncManError: ")
 
 
@@ -138,47 +173,63 @@ def test_a_call_that_cannot_be_right_is_not_made(words: list[str], said: str, pe
 
 
 def test_a_server_that_is_away_is_told(admin: Person) -> None:
-    kept = json.loads(admin.file.read_text())
-    admin.file.write_text(json.dumps({**kept, "url": "https://127.0.0.1:1"}))
+    address = admin.up.shown("Address").rstrip("/")
+    admin.profiles.write_text(admin.profiles.read_text().replace(address, "https://127.0.0.1:1"))
+    sessid = admin.kept()
     ran = admin.oms("call", "funcservices.list_signed")
-    assert ran.code == 1
+    assert ran.code == 3
     assert ran.last.startswith("oms call: https://127.0.0.1:1 cannot be reached")
-    assert admin.oms("logout").code == 1
-    assert kept["sessid"] not in admin.file.read_text()  # forgotten all the same
+    assert admin.oms("logout").code == 3
+    assert sessid not in admin.secrets.read_text()  # forgotten all the same
 
 
-def test_a_damaged_session_is_none(person: Person) -> None:
-    person.file.parent.mkdir(parents=True)
-    person.file.write_text("{")
-    assert person.oms("call", "funcservices.list_signed").last.endswith("`oms login` asks for all it needs.")
+def test_what_is_kept_and_damaged_is_told_or_is_none(admin: Person) -> None:
+    admin.secrets.write_text("{")
+    assert admin.oms("call", "funcservices.list_signed").last.endswith("`oms login` asks for all it needs.")
+    admin.profiles.write_text("[")
+    ran = admin.oms("hosts", "list-signed")
+    assert (ran.code, ran.err.splitlines()[-1][:22]) == (1, "oms hosts list-signed:")
+    assert "is not TOML" in ran.last
+
+
+def test_a_file_is_brought(admin: Person, tmp_path: Path) -> None:
+    name, file = admin.up.shown("This machine"), tmp_path / "some.iso"
+    file.write_bytes(bytes(3_000_000))
+    ran = admin.oms("iso", "upload-image", name, "some.iso", file)
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out.splitlines()[0].split() == ["size_bytes", "3000000"]
+    assert admin.oms("iso", "list-images", name).out == "some.iso\n"
+    ran = admin.oms("iso", "upload-image", name, "some.iso", file)
+    assert (ran.code, ran.out) == (5, "")
+    assert "some.iso" in ran.last
 
 
 # --- words
 
 
 def test_words_are_texts_where_a_text_is_legal_and_else_json() -> None:
-    asked = call.understood("kvm.list_vms", ["node1", "cpu", "memory"], 5)
+    asked = words.understood("kvm.list_vms", ["node1", "cpu", "memory"], 5)
     assert (asked.op, asked.host, asked.cache_timeout) == (ListVms(("cpu", "memory")), "node1", 5)
-    assert call.understood("kvmservices.list_vms", ["node1"]).op == ListVms()
-    settings = call.understood("kvmservices.update_vm_settings", ["node1", "7", '{"memory": "48"}']).op
+    assert words.understood("kvmservices.list_vms", ["node1"]).op == ListVms()
+    settings = words.understood("kvmservices.update_vm_settings", ["node1", "7", '{"memory": "48"}']).op
     assert settings == UpdateVmSettings("7", {"memory": "48"})  # a machine called 7 is no number
-    assert call.understood("taskservices.wait_task", ["0" * 32, "5"]).op == WaitTask("0" * 32, 5)
+    assert words.understood("taskservices.wait_task", ["0" * 32, "5"]).op == WaitTask("0" * 32, 5)
 
 
 def test_one_word_stands_for_a_list_of_one() -> None:
-    for words in (["node2"], ['["node2"]']):
-        assert call.understood("funcservices.sign_requests", words).op == SignRequests(("node2",))
+    for given in (["node2"], ['["node2"]']):
+        assert words.understood("funcservices.sign_requests", given).op == SignRequests(("node2",))
 
 
 def test_what_the_words_cannot_mean_is_named() -> None:
-    for method, words, error in (
+    for method, given, error in (
         ("kvmservices.list_vms", ["Node_1"], ParameterMismatch),
         ("authservices.checksessid", ["surplus"], ParameterMismatch),
         ("nonsense.list_vms", [], ServiceNotFound),
         ("kvmservices.nonsense", [], MethodNotFound),
     ):
         with pytest.raises(error):
-            call.understood(method, words)
+            words.understood(method, given)
 
 
 def test_methods_are_completed_with_what_they_do() -> None:
@@ -191,7 +242,19 @@ def test_methods_are_completed_with_what_they_do() -> None:
     ]
 
 
-# --- tables
+# --- forms
+
+
+def test_programs_have_the_answer_itself_or_its_cells(capsys: pytest.CaptureFixture[str]) -> None:
+    answer = [{"name": "a,b", "x": {"y": 1}, "tags": ["t", "u"]}, {"name": "c", "x": {}, "tags": []}]
+    shown = {}
+    for form in output.FORMS:
+        output.show(answer, form)
+        shown[form] = capsys.readouterr().out
+    assert json.loads(shown["json"]) == yaml.safe_load(shown["yaml"]) == answer
+    assert shown["csv"] == 'name,x.y,tags\n"a,b",1,t u\nc,,\n'
+    assert shown["plain"] == "a,b\t1\tt u\nc\t\t\n"
+    assert shown["table"] == "name  x.y  tags\na,b   1    t u\nc\n"
 
 
 @pytest.mark.parametrize(
@@ -201,8 +264,10 @@ def test_methods_are_completed_with_what_they_do() -> None:
             [{"name": "a", "n": 1}, {"name": "bb", "tags": ["x", "y"]}],
             "name  n  tags\na     1\nbb       x y\n",
         ),
-        ({"vm1": {"state": "running"}}, "     state\nvm1  running\n"),
+        ({"vm1": {"state": "running"}}, "name  state\nvm1   running\n"),
         ({"cpu": {"percentage": "1"}, "swap": {"used": "2"}}, "cpu.percentage  1\nswap.used       2\n"),
+        ([{"id": "a", "x": {"y": 1}, "name": "a", "z": ""}], "name  x.y\na     1\n"),
+        ([{"at": "2026-01-02T03:04:05.678Z", "on": True}], "at                   on\n2026-01-02 03:04:05  yes\n"),
         ({"memory": "Memory must be", "x": {"y": 1}}, "memory  Memory must be\nx.y     1\n"),
         (
             {
@@ -211,6 +276,7 @@ def test_methods_are_completed_with_what_they_do() -> None:
             },
             "df.used     9\ndf.details  mount / free 1\ndf.details  mount /a\ndf.none     {}\npast        1 -\n",
         ),
+        ({"hosts": [{"name": "a", "n": 1}], "total": 7}, "name  n\na     1\n"),
         (["one", "two"], "one\ntwo\n"),
         ([["VG", "Name"], ["a b"]], "VG Name\na b\n"),
         (0, "0\n"),
@@ -220,30 +286,39 @@ def test_methods_are_completed_with_what_they_do() -> None:
     ],
 )
 def test_answers_of_each_shape_are_shown(answer: Any, shown: str, capsys: pytest.CaptureFixture[str]) -> None:
-    table.show(answer, as_json=False)
-    lines = capsys.readouterr().out.splitlines()
-    assert "".join(f"{line.rstrip()}\n" for line in lines) == shown
+    output.show(answer)
+    assert capsys.readouterr().out == shown
 
 
 def test_what_is_too_wide_for_a_terminal_stands_one_below_the_other(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answer = [{"id": "a" * 32, "host": "node1", "error": None}, {"id": "b" * 32, "host": "node2", "error": "e"}]
+    answer = [{"id": "a" * 32, "size": "node1", "why": None}, {"id": "b" * 32, "size": "node2", "why": "e"}]
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     shown = {}
     for width in ("40", "60"):
         monkeypatch.setenv("COLUMNS", width)
-        table.show(answer, as_json=False)
+        output.show(answer)
         plain = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out)
         shown[width] = [line.split() for line in plain.splitlines()]
-    first, second = [["id", "a" * 32], ["host", "node1"]], [["id", "b" * 32], ["host", "node2"], ["error", "e"]]
+    first, second = [["id", "a" * 32], ["size", "node1"]], [["id", "b" * 32], ["size", "node2"], ["why", "e"]]
     assert shown["40"] == [*first, [], *second, []]
-    assert shown["60"] == [["id", "host", "error"], ["a" * 32, "node1"], ["b" * 32, "node2", "e"]]
+    assert shown["60"] == [["id", "size", "why"], ["a" * 32, "node1"], ["b" * 32, "node2", "e"]]
+
+
+def test_what_tells_less_is_left_out_where_a_terminal_is_narrow(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "40")
+    output.show([{"id": "a" * 32, "deadline": "2026-01-02T03:04:05Z", "state": "done"}])
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out)
+    assert [line.split() for line in plain.splitlines()] == [["id", "state"], ["a" * 32, "done"]]
 
 
 def test_nothing_that_a_host_says_reaches_the_terminal_as_a_command(capsys: pytest.CaptureFixture[str]) -> None:
     hostile = "[red]a\x1b[2J\x07\x9b\u202e\n"
-    table.show([{hostile: hostile}], as_json=False)
+    output.show([{hostile: hostile}])
     out = capsys.readouterr().out
     assert "[red]a\\x1b[2J\\x07\\x9b\\u202e\\n" in out
     assert all(sign.isprintable() or sign == "\n" for sign in out)

@@ -53,7 +53,7 @@ class Sim:
 
 
 def _home(data: Path) -> dict[str, str]:
-    return environment(XDG_STATE_HOME=str(data / "state"))
+    return environment(XDG_STATE_HOME=str(data / "state"), XDG_CONFIG_HOME=str(data / "config"))
 
 
 @pytest.fixture(scope="module")

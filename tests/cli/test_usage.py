@@ -299,7 +299,9 @@ def completed(used: Used, line: str) -> list[str]:
 
 
 def test_a_shell_completes_commands_and_options(used: Used) -> None:
-    assert completed(used, "oms a") == ["agent", "admin", "audit"]
+    assert completed(used, "oms a") == ["agent", "admin", "auth", "audit"]
+    assert completed(used, "oms kvm list-vms-s") == ["list-vms-status"]
+    assert completed(used, "oms kvm create-file-based-image h a.img 1 --diskimage-format q") == ["qcow2"]
     assert {"add-user", "list-users", "reset-password", "sign"} <= set(completed(used, "oms admin "))
     assert "--bus-listen" in completed(used, "oms up --b")
     assert completed(used, "oms call kvmservices.list_vms_s") == ["kvmservices.list_vms_status"]

@@ -13,37 +13,42 @@ import typer
 from typer.core import TyperGroup
 
 from oms import __version__
+from oms.cli import commands
 from oms.settings import SettingsError
 
 GROUPS = {
-    "agent": "oms.cli.agent",
-    "admin": "oms.cli.admin",
-    "audit": "oms.cli.audit",
-    "contract": "oms.cli.contract",
-    "sim": "oms.cli.sim",
+    "agent": ("oms.cli.agent", "psutil"),
+    "admin": ("oms.cli.admin", "sqlalchemy"),
+    "contract": ("oms.cli.contract", "msgspec"),
+    "sim": ("oms.cli.sim", "psutil"),
 }
+"""Groups of commands that need no OMS to speak to: the module, and a package by which it is seen whether it can be
+run here."""
 
 
 class Rooms(TyperGroup):
-    """The commands here, and the groups of commands in modules of their own."""
+    """The commands here, the groups in modules of their own, and a group for each service of the API."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Names in the order of the help; what this machine has no packages for is left out."""
-        return [*super().list_commands(ctx), *filter(_installed, GROUPS)]
+        here = (name for name in self.commands if super(Rooms, self).get_command(ctx, name))
+        groups = (name for name, (_, package) in GROUPS.items() if commands.installed(package))
+        return [*here, *groups, *commands.by_group()]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """The command of that name, or None."""
-        if cmd_name not in GROUPS:
-            return super().get_command(ctx, cmd_name)
-        return typer.main.get_command(importlib.import_module(GROUPS[cmd_name]).app)
+        if found := super().get_command(ctx, cmd_name):
+            return found
+        if cmd_name in GROUPS:
+            return typer.main.get_command(importlib.import_module(GROUPS[cmd_name][0]).app)
+        service = commands.by_group().get(cmd_name)
+        return commands.OfService(service) if service else None
 
-
-def _installed(group: str) -> bool:
-    try:
-        importlib.import_module(GROUPS[group])
-    except ModuleNotFoundError:
-        return False
-    return True
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """As ever, and what is near to a word that is no command is looked for among all."""
+        for name in (*GROUPS, *commands.by_group()):
+            self.commands.setdefault(name, None)  # type: ignore[arg-type]
+        return super().resolve_command(ctx, args)
 
 
 app = typer.Typer(
@@ -163,6 +168,15 @@ def _methods(incomplete: str) -> list[tuple[str, str]]:
     return methods(incomplete)
 
 
+Output = Annotated[
+    str | None,
+    typer.Option("--output", "-o", metavar="table|json|yaml|csv|plain", help="How to show the answer."),
+]
+ProfileName = Annotated[
+    str | None, typer.Option("--profile", metavar="NAME", help="Which OMS, and as whom (OMS_PROFILE).")
+]
+
+
 @app.command()
 def call(
     method: Annotated[
@@ -176,17 +190,21 @@ def call(
         int, typer.Option(metavar="SECONDS", min=0, help="How old a recorded answer may be; 0 asks the host.")
     ] = 0,
     wait: Annotated[
-        bool, typer.Option(help="Whether to wait for a change that takes longer than its call.")
+        bool, typer.Option(help="Whether to wait for the job of a change, or only to print its id.")
     ] = True,
     json: Annotated[bool, typer.Option("--json", help="Show the answer as JSON.")] = False,
+    output: Output = None,
+    profile: ProfileName = None,
 ) -> None:
-    """Call any method of the API: `oms call kvmservices.list_vms node1 cpu memory`.
+    """Call any method of the API by its own name: `oms call kvmservices.list_vms node1 cpu memory`.
 
     Words are texts where a text is legal, and else JSON. Words that begin with a hyphen stand behind `--`.
     """
+    from oms.cli import asking
     from oms.cli.call import run
 
-    run(method, words or [], cache_timeout=cache, wait=wait, as_json=json)
+    how = asking.How(asking.form("json" if json else output), profile, wait)
+    run(method, words or [], cache_timeout=cache, how=how)
 
 
 @app.command()
@@ -201,25 +219,29 @@ def recording(
 
 @app.command()
 def login(
-    url: Annotated[str | None, typer.Argument(help="OMS's address, as in https://oms:8000.")] = None,
+    url: Annotated[
+        list[str] | None, typer.Argument(help="OMS's address, as in https://oms:8000; or several of one OMS.")
+    ] = None,
     ca_sha256: Annotated[str | None, typer.Option(metavar="HEX", help="The fingerprint that OMS printed.")] = None,
     ca_file: Annotated[
         Path | None, typer.Option(help="OMS's CA itself (PEM), instead of its fingerprint.", exists=True)
     ] = None,
     user: Annotated[str | None, typer.Option(help="The user's name.")] = None,
+    token: Annotated[bool, typer.Option("--token", help="Keep a program's token instead of a session.")] = False,
+    profile: ProfileName = None,
 ) -> None:
-    """Begin a session for `oms call`; what is not given is asked for, the password always."""
+    """Begin a session for the commands below; what is not given is asked for, the password always."""
     from oms.cli import session
 
-    session.login(url, ca_sha256, ca_file, user)
+    session.login(url or [], ca_sha256, ca_file, user, profile, token=token)
 
 
 @app.command()
-def logout() -> None:
+def logout(profile: ProfileName = None) -> None:
     """End the session."""
     from oms.cli import session
 
-    session.logout()
+    session.logout(profile)
 
 
 def main() -> None:

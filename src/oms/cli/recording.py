@@ -5,8 +5,9 @@ import sys
 
 import typer
 
-from oms.cli import session
-from oms.cli.call import understood
+from oms.cli import profiles
+from oms.cli.failures import said
+from oms.cli.words import understood
 from oms.contract.console import ReadRecording
 from oms.contract.errors import CallError
 
@@ -19,13 +20,13 @@ def run(recording: str) -> None:
         understood(ReadRecording.facts.wire, [recording])
     except CallError as wrong:
         raise typer.BadParameter(wrong.message) from None
-    with session.said("recording"):
+    with said("recording"):
         asyncio.run(_written(recording))
 
 
 async def _written(recording: str) -> None:
     at, size = 0, 1
-    async with session.connected() as client:
+    async with profiles.logged_in().client() as client:
         while at < size:
             piece = await client.call(ReadRecording(recording, at))
             at, size = piece.next, piece.bytes

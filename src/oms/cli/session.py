@@ -1,137 +1,85 @@
-"""`oms login`, `oms logout`: a session that is kept between commands, in a file of this user alone."""
+"""`oms login`, `oms logout`: a session, or a program's token, that is kept between commands."""
 
 import asyncio
-import contextlib
-import os
 import sys
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import msgspec
 import typer
 
-from oms.agent.host import durable
-from oms.client import Client, ClientError, NotOurs
-from oms.contract.errors import OmsError
+from oms.cli import profiles
+from oms.cli.failures import said
+from oms.cli.profiles import Profile
+from oms.client import Client
 from oms.contract.types import Secret
 from oms.contract.user import ChangePassword, Whoami
 
 
-class Kept(msgspec.Struct, frozen=True):
-    """Where a user is logged in."""
-
-    url: str
-    user: str
-    sessid: str = ""
-    ca_sha256: str = ""
-    ca_file: str = ""
-
-    def client(self) -> Client:
-        """A client that goes on with it."""
-        ca_file = Path(self.ca_file) if self.ca_file else None
-        return Client(self.url, ca_sha256=self.ca_sha256, ca_file=ca_file, sessid=self.sessid)
-
-
-def _file() -> Path:
-    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(state) / "oms" / "session.json"
-
-
-def kept() -> Kept | None:
-    """What is kept, None where that is nothing that can be used."""
-    try:
-        return msgspec.json.decode(_file().read_bytes(), type=Kept)
-    except (OSError, msgspec.MsgspecError):
-        return None
-
-
-def keep(session: Kept) -> None:
-    """Put it in place of the one before."""
-    durable.own_directory(_file().parent)
-    durable.write_whole(_file(), msgspec.json.encode(session))
-
-
-@contextlib.asynccontextmanager
-async def connected() -> AsyncIterator[Client]:
-    """The client of whoever is logged in."""
-    session = kept()
-    if session is None or not session.sessid:
-        raise ClientError("You are not logged in: `oms login` asks for all it needs.")
-    async with session.client() as client:
-        yield client
-
-
-@contextlib.contextmanager
-def said(command: str) -> Iterator[None]:
-    """End with one sentence where something fails."""
-    try:
-        yield
-    except OmsError as error:
-        _end(command, f"{error.wire_name}: {printable(error.message)}")
-    except (ClientError, NotOurs, OSError) as error:
-        _end(command, printable(str(error)))
-    except KeyboardInterrupt:
-        raise typer.Exit(130) from None
-
-
-def _end(command: str, why: str) -> None:
-    print(f"oms {command}: {why}", file=sys.stderr)
-    raise typer.Exit(1) from None
-
-
-def printable(text: str) -> str:
-    """A text with nothing in it that a terminal would act on: hosts and their machines choose some of them."""
-    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
-
-
-def login(url: str | None, ca_sha256: str | None, ca_file: Path | None, user: str | None) -> None:
+def login(
+    urls: list[str],
+    ca_sha256: str | None,
+    ca_file: Path | None,
+    user: str | None,
+    profile: str | None,
+    *,
+    token: bool,
+) -> None:
     """Ask for what was not given; begin a session, and keep it."""
-    before = kept()
-    url = url or typer.prompt("Address", default=before.url if before else None)
+    with said("login"):
+        before = profiles.chosen(profile or None)
+    urls = urls or typer.prompt("Address", default=" ".join(before.urls) or None).split()
     if ca_file is None and ca_sha256 is None:
-        known = before.ca_sha256 if before and before.url == url else ""
+        known = before.ca_sha256 if before.urls == tuple(urls) else ""
         asked = "CA fingerprint (none: the CAs of this machine)"
         ca_sha256 = typer.prompt(asked, default=known, show_default=bool(known))
-    user = user or typer.prompt("User", default=before.user if before else None)
+    if not token:
+        user = user or typer.prompt("User", default=before.user or None)
+    file = str(ca_file.absolute()) if ca_file else ""
+    made = Profile(before.name, tuple(url.rstrip("/") for url in urls), user or "", ca_sha256 or "", file)
     try:
-        session = Kept(url, user, "", ca_sha256 or "", str(ca_file.absolute()) if ca_file else "")
-        client = session.client()
+        client = made.client()
     except ValueError as wrong:
         raise typer.BadParameter(str(wrong)) from None
     with said("login"):
-        sessid = asyncio.run(_begun(client, user, _password("Password")))
-        keep(msgspec.structs.replace(session, sessid=sessid))
-    print(f"Logged in at {url} as {user}.")
+        made = asyncio.run(_begun(client, made, password("Token" if token else "Password"), token=token))
+        profiles.keep(made)
+    print(f"Logged in at {made.urls[0]} as {made.user}.")
 
 
-def _password(asked: str, *, twice: bool = False) -> str:
+def password(asked: str, *, twice: bool = False) -> str:
+    """Asked for on a terminal without being shown; elsewhere the next line of the standard input."""
     if sys.stdin.isatty():
         typed: str = typer.prompt(asked, hide_input=True, confirmation_prompt=twice)
         return typed
     return sys.stdin.readline().rstrip("\n")
 
 
-async def _begun(client: Client, user: str, password: str) -> str:
+async def _begun(client: Client, made: Profile, secret: str, *, token: bool) -> Profile:
     async with client:
-        await client.login(user, password)
+        if token:
+            client.sessid = secret
+            user = (await client.call(Whoami())).name
+            return msgspec.structs.replace(made, user=user, secret=secret)
+        await client.login(made.user, secret)
         if (await client.call(Whoami())).must_change_password:
             print("Whoever gave this password knows it: choose another one, of 12 characters or more.")
-            await client.call(ChangePassword(Secret(password), Secret(_password("New password", twice=True))))
-        return client.sessid
+            await client.call(ChangePassword(Secret(secret), Secret(password("New password", twice=True))))
+        return msgspec.structs.replace(made, secret=client.sessid)
 
 
-def logout() -> None:
-    """End the session at OMS, and forget it here whatever OMS says to that."""
-    session = kept()
-    if session is None or not session.sessid:
-        print("Nobody was logged in.")
-        return
-    keep(msgspec.structs.replace(session, sessid=""))
+def logout(name: str | None) -> None:
+    """End the session at OMS, and forget it here whatever OMS says to that. A token is only forgotten."""
     with said("logout"):
-        asyncio.run(_ended(session))
-    print(f"Logged out at {session.url}.")
+        profile = profiles.chosen(name)
+        if not profile.secret:
+            print("Nobody was logged in.")
+            return
+        profiles.keep_secret(profile.name, "")
+        if not profile.secret.startswith("oms_"):
+            asyncio.run(_ended(profile))
+    print(f"Logged out at {profile.urls[0]}.")
 
 
-async def _ended(session: Kept) -> None:
-    async with session.client() as client:
+async def _ended(profile: Profile) -> None:
+    async with profile.client() as client:
         await client.logout()

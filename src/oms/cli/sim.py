@@ -16,7 +16,8 @@ import typer
 from oms.agent.config import AgentConfig, checked
 from oms.agent.simulation.fleet import Fleet, pinned
 from oms.agent.simulation.plan import Wanted
-from oms.cli import logs, session
+from oms.cli import logs, profiles
+from oms.cli.failures import said
 from oms.client import Client
 from oms.contract.func import ListRequests, SignRequests
 from oms.settings import SettingsError
@@ -65,9 +66,10 @@ def sim(
     wanted = Wanted(hosts, guests, slow, hung, flapping, expired, seed, prefix)
     if wanted.troubled > hosts:
         raise SettingsError(f"{wanted.troubled} hosts are to have trouble, of {hosts}: give a higher --hosts.")
-    known = session.kept()
-    if server is None and known is not None:
-        server, ca_sha256 = known.url, ca_sha256 or known.ca_sha256
+    with said("sim"):
+        known = profiles.chosen()
+    if server is None and known.urls:
+        server, ca_sha256 = known.urls[0], ca_sha256 or known.ca_sha256
         ca_file = ca_file or (Path(known.ca_file) if known.ca_file else None)
     common = checked(
         AgentConfig(
@@ -82,7 +84,7 @@ def sim(
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     try:
-        with session.said("sim"):
+        with said("sim"):
             asyncio.run(_run(wanted, common, sign=sign))
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
@@ -126,7 +128,7 @@ async def _signing(wanted: bool) -> AsyncIterator[Client | None]:
     if not wanted:
         yield None
         return
-    async with session.connected() as client:
+    async with profiles.logged_in().client() as client:
         yield client
 
 

@@ -84,6 +84,7 @@ class Client:
         cache_timeout: int = 0,
         wait: bool = False,
         progress: Progress | None = None,
+        job: str = "",
     ) -> R: ...
     @overload
     async def call(
@@ -97,17 +98,19 @@ class Client:
         cache_timeout: int = 0,
         wait: bool = False,
         progress: Progress | None = None,
+        job: str = "",
     ) -> R:
         """The operation's result. Raises its errors, those of the contract, and ClientError.
 
         `cache_timeout`: seconds, the greatest age of a recorded answer that will do. `wait`: where a change takes
         longer than the call waits (`FuncMethodTimeoutError`), wait for its job, however long that takes.
         `progress` is called with the job's `Task` meanwhile, about once a second, and implies `wait`.
+        `job`: the id that the job is to have, 32 hexadecimal digits; a new one where none is given.
         """
         try:
-            return await self._asked(op, host, cache_timeout, FIRST_WORD_SECONDS if progress else None)
+            return await self._asked(op, host, cache_timeout, FIRST_WORD_SECONDS if progress else None, job)
         except FuncMethodTimeoutError as unknown:
-            job = unknown.data.get("job")
+            job = unknown.data.get("job", "")
             if not (job and (wait or progress)):
                 raise
         return await self.jobs.result(op, job, progress=progress)
@@ -127,22 +130,25 @@ class Client:
         *,
         host: str,
         progress: Callable[[Sent], None] | None = None,
+        job: str = "",
     ) -> Task:
         """Bring a file by one of the contract's `upload_...`, whose `size_bytes` must be the file's; its job, once
         that has ended. What breaks off is gone on with where it stopped. Raises the errors of the call and of the
         job, OSError for the file, and ClientError."""
-        begun = await self.call(op, host=host, wait=True)
+        begun = await self.call(op, host=host, wait=True, job=job)
         await Sending(self._ways, begun, file, lambda: self.sessid, progress).run()
         return await self.jobs.ended(begun.job)
 
-    async def _asked(self, op: Operation[R], host: str, cache_timeout: int, wait: int | None = None) -> R:
+    async def _asked(
+        self, op: Operation[R], host: str, cache_timeout: int, wait: int | None = None, job: str = ""
+    ) -> R:
         """`wait`: seconds that a change's outcome is waited for at most; None: as long as the method says."""
         body = calls.call(op, sessid=self.sessid, host=host, cache_timeout=cache_timeout)
         headers = {"Content-Type": "application/json"}
         seconds = op.facts.timeout
         a_job = isinstance(op, HostOperation) and op.facts.changes
         if a_job:
-            headers["Idempotency-Key"] = secrets.token_hex(16)
+            headers["Idempotency-Key"] = job or secrets.token_hex(16)
             if wait is not None:
                 headers["Prefer"] = f"wait={wait}" if wait else "respond-async"
         response = await self._ways.post(

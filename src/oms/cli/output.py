@@ -1,0 +1,149 @@
+"""An answer as it is asked for: a table for people; JSON, YAML, CSV or plain lines for programs.
+
+JSON and YAML are the answer itself, as the reference has it. In tables, CSV and plain lines what is within a thing
+stands by its path (`stats.cpu.percentage`), and what a terminal would act on is shown as an escape.
+"""
+
+import csv
+import json
+import re
+import sys
+from collections.abc import Collection, Iterator
+from typing import Any, Literal, NamedTuple, get_args
+
+import msgspec
+
+from oms.cli.failures import printable
+
+Form = Literal["table", "json", "yaml", "csv", "plain"]
+FORMS: tuple[Form, ...] = get_args(Form)
+
+
+_TIME = re.compile(r"\A(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.\d+)?Z\Z")
+
+
+class Rows(NamedTuple):
+    """An answer as rows of cells. `columns` are their names; `of_things`: each row is a thing of its own."""
+
+    columns: list[str]
+    rows: list[list[str]]
+    of_things: bool
+
+
+def show(answer: Any, form: Form = "table") -> None:
+    """Print it."""
+    plain = msgspec.to_builtins(answer)
+    if form == "json":
+        print(json.dumps(plain, indent=2, ensure_ascii=sys.stdout.isatty()))
+    elif form == "yaml":
+        import yaml
+
+        print(yaml.safe_dump(plain, sort_keys=False, allow_unicode=not sys.stdout.isatty()), end="")
+    elif form == "table":
+        _table(for_people(rows(plain)))
+    elif form == "csv":
+        found = rows(plain)
+        csv.writer(sys.stdout, lineterminator="\n").writerows([found.columns, *found.rows])
+    else:
+        for row in rows(plain).rows:
+            print("\t".join(row))
+
+
+def for_people(found: Rows) -> Rows:
+    """The same with names first, times short, and without columns that say nothing."""
+    if not found.of_things:
+        return found
+    columns = dict(zip(found.columns, zip(*found.rows, strict=True), strict=True))
+    if columns.get("id") == columns.get("name"):
+        columns.pop("id", None)
+    said = {name: cells for name, cells in columns.items() if any(cells)} or columns
+    names = sorted(said, key=lambda name: name != "name")
+    cells = [[_TIME.sub(r"\1 \2", cell) for cell in said[name]] for name in names]
+    return Rows(names, [list(row) for row in zip(*cells, strict=True)], of_things=True)
+
+
+def _table(found: Rows) -> None:
+    if sys.stdout.isatty():
+        from oms.cli import table
+
+        table.show(found)
+        return
+    lines = [found.columns, *found.rows] if found.of_things else found.rows
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        print("  ".join(word.ljust(width) for word, width in zip(line, widths, strict=True)).rstrip())
+
+
+def rows(plain: Any) -> Rows:
+    """The rows of an answer."""
+    match plain:
+        case [dict(), *_]:
+            return _things([dict(_flat(row)) for row in plain])
+        case dict() if _alike(plain.values()):
+            return _things([{"name": key, **dict(_flat(row))} for key, row in plain.items()])
+        case dict() if (listed := _page(plain)) is not None:
+            return rows(listed)
+        case dict():
+            members = [[printable(path), cell(value)] for path, value in _members(plain)]
+            return Rows(["name", "value"], members, of_things=False)
+        case list():
+            return Rows(["value"], [[cell(value)] for value in plain], of_things=False)
+        case _:
+            return Rows(["value"], [[cell(plain)]], of_things=False)
+
+
+def _things(things: list[dict[str, Any]]) -> Rows:
+    columns = list(dict.fromkeys(name for thing in things for name in thing))
+    cells = [[cell(thing.get(name)) for name in columns] for thing in things]
+    return Rows([printable(name) for name in columns], cells, of_things=True)
+
+
+def _alike(things: Collection[Any]) -> bool:
+    """Whether these are things with the same members, as the machines of a host are."""
+    return bool(things) and all(isinstance(thing, dict) for thing in things) and len({*map(tuple, things)}) == 1
+
+
+def _page(plain: dict[str, Any]) -> list[Any] | None:
+    """What is listed, where the rest only counts it."""
+    lists = [value for value in plain.values() if isinstance(value, list)]
+    counts = [value for value in plain.values() if isinstance(value, int)]
+    return lists[0] if len(lists) == 1 and len(lists) + len(counts) == len(plain) > 1 and lists[0] else None
+
+
+def _flat(thing: dict[str, Any], within: str = "") -> Iterator[tuple[str, Any]]:
+    """The members of a thing, those of its members by their paths."""
+    for name, value in thing.items():
+        if isinstance(value, dict) and value:
+            yield from _flat(value, f"{within}{name}.")
+        elif value != {}:
+            yield f"{within}{name}", value
+
+
+def _members(thing: dict[str, Any], within: str = "") -> Iterator[tuple[str, Any]]:
+    """The same, each of a list of things in a row of its own."""
+    for name, value in thing.items():
+        path = f"{within}{name}"
+        match value:
+            case dict() if value:
+                yield from _members(value, f"{path}.")
+            case [dict(), *_]:
+                yield from ((path, [f"{key} {cell(part)}" for key, part in row.items()]) for row in value)
+            case _:
+                yield path, value
+
+
+def cell(value: Any) -> str:
+    """One value in one line."""
+    match value:
+        case None:
+            return ""
+        case str():
+            return printable(value)
+        case bool():
+            return "yes" if value else "no"
+        case list() if all(isinstance(word, str | int | float | None) for word in value):
+            return " ".join("-" if word is None else printable(str(word)) for word in value)
+        case [dict(), *_] if all(isinstance(thing, dict) for thing in value):
+            return ", ".join(" ".join(cell(part) for part in thing.values()) for thing in value)
+        case _:
+            return printable(msgspec.json.encode(value).decode())

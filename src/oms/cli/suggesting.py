@@ -1,0 +1,39 @@
+"""What may have been meant by a name that is not there."""
+
+import difflib
+from collections.abc import Iterable
+from typing import Any
+
+from oms.client import Client, ClientError
+from oms.contract import func, kvm, ovz
+from oms.contract.errors import HostUnavailable, NoSuchContainer, NoSuchMachine, NotThere, OmsError
+
+OLDEST_SECONDS = 60
+CUTOFF = 0.5
+"""Names are short: one wrong letter of two is a near miss."""
+
+
+async def meant(client: Client, error: OmsError, host: str, names: Iterable[str]) -> str:
+    """The error's words, and a sentence more that names the nearest. `names` are those that were given in the
+    call."""
+    near = await _near(client, error, host, names)
+    return f"{error.message.rstrip('.')}. Did you mean {near}?" if near else error.message
+
+
+async def _near(client: Client, error: OmsError, host: str, names: Iterable[str]) -> str:
+    if not isinstance(error, (HostUnavailable, NoSuchMachine, NotThere)):
+        return ""
+    try:
+        known = await _known(client, error, host)
+    except (OmsError, ClientError):
+        return ""
+    wrong = [name for name in names if name and name not in known]
+    near = [found for name in wrong for found in difflib.get_close_matches(name, known, 1, CUTOFF)]
+    return near[0] if near else ""
+
+
+async def _known(client: Client, error: OmsError, host: str) -> list[str]:
+    if isinstance(error, NoSuchMachine):
+        listing: Any = ovz.ListVmsStatus() if isinstance(error, NoSuchContainer) else kvm.ListVmsStatus()
+        return list(await client.call(listing, host=host, cache_timeout=OLDEST_SECONDS))
+    return [found.name for found in await client.call(func.ListSigned())]

@@ -23,7 +23,7 @@ lint: ## the checks alone: ruff, mypy, who imports whom
 
 format: ## rewrite the code as the checks want it
 	@scripts/bootstrap test
-	@$(BIN)/ruff check --fix-only --quiet && exec $(BIN)/ruff format --quiet
+	@$(BIN)/ruff check --fix-only --quiet && $(BIN)/ruff format --quiet && exec scripts/web format
 
 lock: ## choose the newest allowed version of every dependency anew
 	@scripts/bootstrap test
@@ -44,5 +44,5 @@ golden: ## write the golden files of tests anew: read the difference
 	@OMS_GOLDEN=rewrite $(BIN)/pytest -q -k golden
 
 clean: ## remove what the tasks made, the data of `make run` excepted
-	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist web/node_modules web/.node src/oms/server/edge/web
+	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist web/node_modules web/.node src/oms/server/edge/web web/src/ui/api/contract.ts
 	@find src tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -5,7 +5,7 @@ import { defineConfig } from "vite";
 export default defineConfig({
   base: "./",
   build: {
-    outDir: "../src/oms/server/edge/web",
+    outDir: "../src/oms/server/edge/web/consoles",
     emptyOutDir: true,
     target: "es2022",
     // No script in the page itself: the pages' policy allows none.

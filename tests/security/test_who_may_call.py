@@ -70,6 +70,7 @@ def calls_with(kind: Kind, wrong: list[Any]) -> list[Any]:
     ]
 
 
+OVER = ("AuthError", NOT_VALID, {"reason": "no_session"})
 NO_SESSID: list[Any] = [[], {}, None, "x", 0, {"sessid": "x"}]
 IN_SESSION = [kind for kind in BY_WIRE.values() if kind.facts.permission]
 
@@ -83,7 +84,7 @@ async def test_without_a_session_every_method_says_the_same_before_it_looks_at_a
         for kind in IN_SESSION:
             for params in (*NO_SESSID, *calls_with(kind, wrong)):
                 error = await attack.refused(kind.facts.wire, params)
-                assert (error["name"], error["message"], error["data"]) == ("AuthError", NOT_VALID, {}), kind
+                assert (error["name"], error["message"], error["data"]) == OVER, kind
 
 
 async def test_nobody_ends_a_session_without_its_id(oms: Oms, monkeypatch: pytest.MonkeyPatch) -> None:

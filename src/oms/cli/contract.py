@@ -1,4 +1,4 @@
-"""`oms contract`: the API as documents, for people (Markdown) and for tools (OpenRPC). Needs no server."""
+"""`oms contract`: the API for people (Markdown) and for tools (OpenRPC, TypeScript). Needs no server."""
 
 import json
 import sys
@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from oms.contract import openrpc, pages
+from oms.contract import openrpc, pages, typescript
 
 app = typer.Typer(help="Write the API as a document.", no_args_is_help=True)
 
@@ -31,6 +31,12 @@ def write_openrpc(write: Target = None) -> None:
 def write_reference(write: Target = None) -> None:
     """The API's reference as a Markdown page."""
     _put(pages.reference(), write)
+
+
+@app.command("typescript")
+def write_typescript(write: Target = None) -> None:
+    """The API as TypeScript, for pages and programs in that language."""
+    _put(typescript.text(), write)
 
 
 def _put(text: str, path: Path | None) -> None:

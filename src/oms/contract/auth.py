@@ -21,6 +21,12 @@ Sessid = Annotated[
 ]
 
 
+class NoSession(AuthError):
+    """The session is not valid, or has ended: whoever called has to log in (anew)."""
+
+    reason = "no_session"
+
+
 class LoginsBusy(FuncManError):
     """As many logins as may wait to be looked at: this one was not tried, nor counted as a wrong one."""
 

@@ -22,8 +22,20 @@ HostList = Annotated[
 """Names as the caller wrote them: each is compared literally with those known, none is a pattern."""
 
 
+KeyList = Annotated[
+    tuple[Annotated[str, Meta(max_length=64)], ...],
+    Meta(
+        max_length=1000,
+        description="the fingerprints of the hosts' keys as they were compared, one for each host in the same "
+        "order; or none",
+        examples=[["0" * 64]],
+    ),
+]
+
+
 class RequestRefused(FuncManError):
-    """A request cannot be signed as things stand: two keys want its name, or the name is signed already."""
+    """A request cannot be signed as things stand: two keys want its name, the name is signed already, or its key
+    is not the one that was compared."""
 
     reason = "request_refused"
 
@@ -133,10 +145,12 @@ class SignRequests(ServerOperation[list[HostName]], frozen=True):
 
     Each host gets a certificate for 90 days, an SSH key pair, and its type as a tag of level 1, found from what
     its agent says of it. Hosts of which nothing could be found are called `physical` and are the answer. Where
-    two different keys ask for one name, signing that name is refused until one of the requests is removed.
+    two different keys ask for one name, signing that name is refused until one of the requests is removed. With
+    `key_list`, a host that asks with another key by now is refused as well.
     """
 
     hostname_list: HostList
+    key_list: KeyList = ()
 
 
 @operation(SERVICE, Permission.ADMIN, changes=True, raises=(UnknownRemoveRequestError,))

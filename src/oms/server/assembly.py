@@ -22,11 +22,14 @@ from oms.server.config import ServerConfig, address
 from oms.server.consoles.desk import Consoles, Ports
 from oms.server.consoles.far_ends import FarEnds
 from oms.server.desk import House
+from oms.server.edge import assets
 from oms.server.edge.assets import Assets
 from oms.server.edge.consoles import PATH as CONSOLES
 from oms.server.edge.consoles import ConsoleDoor
 from oms.server.edge.events import PATH as EVENTS
 from oms.server.edge.events import EventDoor
+from oms.server.edge.gui import PATH as GUI
+from oms.server.edge.gui import GuiDoor
 from oms.server.edge.http import Edge, Page, Stream
 from oms.server.edge.pages import pages
 from oms.server.edge.passages import PassageDoor
@@ -140,6 +143,7 @@ def _streams(house: House, audit: Audit, door: ConsoleDoor) -> dict[str, Stream]
         introduction.PATH: PassageDoor(Matchmaker(house), transfers),
         f"{CONSOLES}/": door,
         EVENTS: EventDoor(house.events, house.sessions, audit),
+        GUI: GuiDoor(Assets(assets.GUI)),
     }
 
 
@@ -164,7 +168,7 @@ def _consoles(config: ServerConfig, store: Store, caller: Caller, fleet: Fleet, 
 
 def _console_door(config: ServerConfig, house: House, audit: Audit) -> ConsoleDoor:
     main, pages_port = address(config.listen)[1], config.consoles[1]
-    return ConsoleDoor(house.consoles, house.sessions, audit, Assets(), main=main, pages=pages_port)
+    return ConsoleDoor(house.consoles, house.sessions, audit, Assets(assets.CONSOLES), main=main, pages=pages_port)
 
 
 def _enrolment(config: ServerConfig, store: Store, signer: SignerClient, trust: Trust) -> Enrolment:

@@ -169,7 +169,7 @@ class Pipeline:
                 await asyncio.wait((answer, over), return_when=asyncio.FIRST_COMPLETED)
                 if answer.done():
                     return answer.result()
-                raise AuthError(NOT_VALID)
+                raise auth.NoSession(NOT_VALID)
             finally:
                 for task in (answer, over):
                     task.cancel()

@@ -16,7 +16,8 @@ import msgspec
 import structlog
 from sqlalchemy import Connection
 
-from oms.contract.errors import AuthError, OmsError, PasswordMustChange
+from oms.contract.auth import NoSession
+from oms.contract.errors import OmsError, PasswordMustChange
 from oms.server.rules.sessions import SESSID, Lifetime, alive
 from oms.server.rules.tokens import is_token
 from oms.server.store import Store, now, sessions, tokens
@@ -78,12 +79,12 @@ class Sessions:
         Raises PasswordMustChange where somebody else knows the password, unless `any_password` will do.
         """
         if not isinstance(sessid, str) or not (SESSID.match(sessid) or is_token(sessid)):
-            raise AuthError(NOT_VALID)
+            raise NoSession(NOT_VALID)
         known = await self._look_up(digest(sessid))
         moment = time.monotonic()
         if not self._alive(known, moment):
             await self._expire(known.session)
-            raise AuthError(NOT_VALID)
+            raise NoSession(NOT_VALID)
         if is_use:
             known.used = moment
         if is_use and moment - known.saved > min(SAVE_USE_SECONDS, self._lifetime.idle / 4):
@@ -109,7 +110,7 @@ class Sessions:
             if session is not None:
                 await self._expire(session)
             self._known.pop(key, None)
-            raise AuthError(NOT_VALID)
+            raise NoSession(NOT_VALID)
         if known is None:
             age, rest = now() - session.created, now() - session.used
             known = _Known(session, moment, moment - rest, moment - age, moment - rest)

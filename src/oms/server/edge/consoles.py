@@ -21,7 +21,7 @@ from oms.server.audit import Audit, Line
 from oms.server.consoles.console import Console
 from oms.server.consoles.desk import Consoles
 from oms.server.consoles.relay import Socket
-from oms.server.edge.assets import Assets
+from oms.server.edge.assets import FOR_GOOD, Assets
 from oms.server.edge.http import ALWAYS, Answered, Headers, Receive, Scope, Send, bearer, body
 from oms.server.sessions import Sessions
 
@@ -33,7 +33,6 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
     "font-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
 )
-FOR_GOOD = b"public, max-age=31536000, immutable"
 REFUSED: Answered = 403, [(b"content-type", b"text/plain; charset=utf-8"), *ALWAYS], b"That is not allowed."
 _TEXT = [(b"content-type", b"text/plain; charset=utf-8"), *ALWAYS]
 _JSON = [(b"content-type", b"application/json"), *ALWAYS]

@@ -46,6 +46,7 @@ LONG_URL: Answered = 414, _TEXT, b"An address has at most 16 KiB: POST the call 
 LONG_HEADERS: Answered = 431, _TEXT, b"The headers have at most 8 KiB."
 LONG_BODY: Answered = 413, _TEXT, b"A body has at most 1 MiB."
 NO_HTTP: Answered = 400, _TEXT, b"This is no HTTP request."
+TO_THE_GUI: Answered = 303, [*_TEXT, (b"location", b"/ui/")], b"The GUI is at /ui/, calls are posted here."
 SLOW_HEAD: Answered = 408, _TEXT, b"The headers did not come in time."
 SLOW_BODY: Answered = 408, _TEXT, b"The body did not come in time."
 
@@ -176,6 +177,8 @@ class Edge:
             job, wait = preferences.read(scope["headers"])
             if verb == "POST":
                 asked = dialects.from_body(await body(receive))
+            elif verb in ("GET", "HEAD") and not scope["query_string"]:
+                return TO_THE_GUI
             elif verb in ("GET", "HEAD"):
                 asked = dialects.from_query(scope["query_string"])
             else:

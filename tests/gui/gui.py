@@ -1,0 +1,55 @@
+"""A tab of the GUI, as a person has it."""
+
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import ConsoleMessage, Page, Response, expect
+
+from tests.cli.served import Up
+
+PASSWORD = "correct horse battery staple"
+AXE = Path(__file__).parents[2] / "web" / "node_modules" / "axe-core" / "axe.min.js"
+FOUND = """async () => (await axe.run({ resultTypes: ["violations"] })).violations
+  .filter(({ impact }) => impact === "serious" || impact === "critical")
+  .map(({ id, nodes }) => `${id}: ${nodes.map(({ target }) => target.join(" ")).join("; ")}`)"""
+
+
+class Gui:
+    """`complaints` are what the browser says is wrong: errors, and what the page's policy forbids."""
+
+    def __init__(self, up: Up, page: Page) -> None:
+        self.up, self.page = up, page
+        self.complaints: list[str] = []
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("console", self._said)
+
+    def _said(self, message: ConsoleMessage) -> None:
+        if message.type == "error" and "Failed to load resource" not in message.text:
+            self.complaints.append(message.text)
+
+    def open(self, path: str = "/") -> Response:
+        """Go to a page by its address."""
+        response = self.page.goto(f"https://127.0.0.1:{self.up.port}/ui{path}")
+        assert response is not None
+        return response
+
+    def log_in(self, path: str = "/", user: str = "admin", password: str = PASSWORD) -> None:
+        """Log in on the way to a page."""
+        self.open(path)
+        self.page.get_by_label("User").fill(user)
+        self.page.get_by_label("Password", exact=False).first.fill(password)
+        self.page.get_by_role("button", name="Log in").click()
+
+    def heading(self, name: str) -> None:
+        """Wait until a page is there."""
+        expect(self.page.get_by_role("heading", name=name, level=1)).to_be_visible()
+
+    def barriers(self) -> list[str]:
+        """What keeps people from using the page as it is now, of what axe calls serious or worse."""
+        self.page.evaluate(AXE.read_text(encoding="utf-8"))
+        found: list[str] = self.page.evaluate(FOUND)
+        return found
+
+    def in_browser(self, script: str) -> Any:
+        """What a piece of JavaScript gives."""
+        return self.page.evaluate(script)

@@ -1,0 +1,106 @@
+// The one door to OMS: calls, posted as JSON-RPC 2.0 with parameters by name.
+import { type ErrorName, METHODS, type Method, type Methods } from "./contract";
+import { OmsError, OutOfReach, wasDropped } from "./errors";
+import { end, mustChange, session } from "./session";
+
+/** How much longer than OMS itself waits an answer may be on its way, in milliseconds. */
+const ON_ITS_WAY_MS = 10_000;
+/** AuthError is the answer of these to a wrong password too. */
+const PASSWORD_IN_IT: ReadonlySet<Method> = new Set(["authservices.authenticate", "userservices.change_password"]);
+
+export type Params<M extends Method> = Methods[M]["params"];
+export type Answer<M extends Method> = Methods[M]["answer"];
+
+export interface Options {
+  /** How old a recorded answer may be, in seconds; 0, the default, asks the host. */
+  cache?: number;
+  signal?: AbortSignal | undefined;
+  /** Whose call it is, where that is not who is logged in. */
+  sessid?: string;
+}
+
+/** An answer and what came with it: when it was true, who answered, and whose part is missing. */
+export interface Whole<M extends Method> {
+  answer: Answer<M>;
+  asOf: string;
+  missing: readonly { type: string; name: string; reason: string; message: string }[];
+}
+
+/** Call, and get the answer. Throws OmsError and OutOfReach. */
+export async function call<M extends Method>(
+  method: M,
+  params: Params<M>,
+  options: Options = {},
+): Promise<Answer<M>> {
+  return (await callWhole(method, params, options)).answer;
+}
+
+/** The same with what comes beside the answer. */
+export async function callWhole<M extends Method>(
+  method: M,
+  params: Params<M>,
+  options: Options = {},
+): Promise<Whole<M>> {
+  const { by } = METHODS[method];
+  const sessid = options.sessid ?? session.get().sessid;
+  const front =
+    by === "open"
+      ? {}
+      : by === "session"
+        ? { SESSID: sessid }
+        : { SESSID: sessid, cache_timeout: options.cache ?? 0 };
+  try {
+    const { type: _, result, as_of: asOf } = await post(method, { ...front, ...params }, options.signal);
+    if (by !== "host") return { answer: result as Answer<M>, asOf, missing: [] };
+    const said = result as { result: Answer<M>; missing?: Whole<M>["missing"] };
+    return { answer: said.result, asOf, missing: said.missing ?? [] };
+  } catch (failure) {
+    if (failure instanceof OmsError) refused(failure, method, sessid);
+    throw failure;
+  }
+}
+
+interface Typed {
+  type: string;
+  result: unknown;
+  as_of: string;
+}
+
+interface Said {
+  result?: Typed;
+  error?: { message: string; data?: { name?: ErrorName } & Record<string, unknown> };
+}
+
+let calls = 0;
+
+async function post(method: Method, params: object, dropped: AbortSignal | undefined): Promise<Typed> {
+  calls += 1;
+  const late = AbortSignal.timeout(METHODS[method].timeout * 1000 + ON_ITS_WAY_MS);
+  let said: Said;
+  try {
+    const response = await fetch("/", {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify({ jsonrpc: "2.0", id: calls, method, params }),
+      credentials: "omit",
+      cache: "no-store",
+      redirect: "error",
+      signal: dropped ? AbortSignal.any([dropped, late]) : late,
+    });
+    if (!response.ok) throw new OutOfReach(await response.text());
+    said = (await response.json()) as Said;
+  } catch (failure) {
+    if (failure instanceof OutOfReach || wasDropped(failure)) throw failure;
+    throw new OutOfReach(late.aborted ? "OMS did not answer in time." : "OMS cannot be reached.");
+  }
+  if (said.result !== undefined) return said.result;
+  const { name = "InternalError", ...data } = said.error?.data ?? {};
+  throw new OmsError(name, said.error?.message ?? "OMS gave no answer.", data);
+}
+
+/** A session that OMS does not know any more is over here too. */
+function refused(failure: OmsError, method: Method, sessid: string): void {
+  if (failure.wireName !== "AuthError" || PASSWORD_IN_IT.has(method) || sessid !== session.get().sessid) return;
+  if (failure.reason === "password_must_change") mustChange();
+  else if (failure.reason === "no_session" && sessid !== "") end("ended");
+}

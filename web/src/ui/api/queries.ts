@@ -1,0 +1,92 @@
+// Answers and changes in pages: asked once for all who show the same, kept, and asked again when an event says so.
+import {
+  keepPreviousData,
+  QueryClient,
+  type QueryKey,
+  type UseMutationResult,
+  type UseQueryResult,
+  useMutation,
+  useQuery,
+  useQueryClient,
+} from "@tanstack/react-query";
+import { sayWrong } from "../parts/toasts";
+import { type Answer, call, type Params } from "./client";
+import { METHODS, type Method } from "./contract";
+import { OmsError, OutOfReach } from "./errors";
+import { suffices, useSession } from "./session";
+
+/** Every answer is kept under its method and parameters. */
+export type Key<M extends Method = Method> = readonly [method: M, params: Params<M>];
+
+export function keyOf<M extends Method>(method: M, params: Params<M>): Key<M> {
+  return [method, params];
+}
+
+export function queryClient(): QueryClient {
+  return new QueryClient({
+    defaultOptions: {
+      queries: {
+        networkMode: "always",
+        staleTime: 5_000,
+        // What OMS has said no to it says no to again; where it cannot be reached it may be soon.
+        retry: (tried, failure) => failure instanceof OutOfReach && tried < 3,
+        retryDelay: (tried) => Math.min(1000 * 2 ** tried, 8000),
+      },
+      mutations: { networkMode: "always", retry: false },
+    },
+  });
+}
+
+export interface AskOptions {
+  /** Ask only while this is so. */
+  enabled?: boolean;
+  /** Ask again so often, in milliseconds, where no event tells of changes. */
+  every?: number;
+  /** While other parameters are asked for, show the answer to those before: for lists that are leafed through. */
+  keepBefore?: boolean;
+  /** How old a recorded answer of a host may be, in seconds. */
+  cache?: number;
+}
+
+/** What OMS answers, and answers again when it changes. */
+export function useAnswer<M extends Method>(
+  method: M,
+  params: Params<M>,
+  { enabled = true, every, keepBefore = false, cache = 0 }: AskOptions = {},
+): UseQueryResult<Answer<M>> {
+  return useQuery<Answer<M>>({
+    queryKey: keyOf(method, params) as QueryKey,
+    queryFn: ({ signal }) => call(method, params, { signal, cache }),
+    enabled,
+    ...(every === undefined ? {} : { refetchInterval: every }),
+    ...(keepBefore ? { placeholderData: keepPreviousData as never } : {}),
+  });
+}
+
+export interface ChangeOptions<M extends Method> {
+  /** What is done when it has been made. */
+  done?: (answer: Answer<M>, params: Params<M>) => void;
+  /** Whether who uses this shows failures where they belong, as in a form; otherwise they are said at the corner. */
+  quiet?: boolean;
+}
+
+/** A change: `mutate(params)` makes it. What is shown is asked for anew then, without waiting for events. */
+export function useChange<M extends Method>(
+  method: M,
+  { done, quiet = false }: ChangeOptions<M> = {},
+): UseMutationResult<Answer<M>, Error, Params<M>> {
+  const client = useQueryClient();
+  return useMutation<Answer<M>, Error, Params<M>>({
+    mutationFn: (params) => call(method, params),
+    onSuccess: (answer, params) => done?.(answer, params),
+    onError: (failure) => {
+      if (!quiet || (failure instanceof OmsError && failure.job)) sayWrong(failure);
+    },
+    onSettled: () => client.invalidateQueries({ refetchType: "active" }),
+  });
+}
+
+/** Whether who is logged in may call that. */
+export function useMay(method: Method): boolean {
+  return suffices(useSession().role, METHODS[method].may);
+}

@@ -1,0 +1,50 @@
+// Every address of the GUI, and which page is there. Pages are loaded when they are first gone to.
+import { createBrowserRouter, type RouteObject } from "react-router";
+import { words } from "../messages";
+import { Loading } from "../parts/Loading";
+import { Broken } from "../shell/Broken";
+import { NotFound } from "../shell/NotFound";
+import { Guard } from "./Guard";
+import { Root } from "./Root";
+
+const { nav } = words.shell;
+
+/** Pages for whoever is logged in, inside of the frame. */
+const inside: RouteObject[] = [
+  { index: true, lazy: () => import("../pages/overview") },
+  {
+    path: "hosts",
+    handle: { crumb: () => nav.hosts },
+    children: [{ index: true, lazy: () => import("../pages/hosts") }],
+  },
+  {
+    path: "guests",
+    handle: { crumb: () => nav.guests },
+    children: [{ index: true, lazy: () => import("../pages/guests") }],
+  },
+  {
+    path: "jobs",
+    handle: { crumb: () => nav.jobs },
+    children: [{ index: true, lazy: () => import("../pages/jobs") }],
+  },
+  { path: "people", handle: { crumb: () => nav.people }, lazy: () => import("../pages/people") },
+  { path: "audit", handle: { crumb: () => nav.audit }, lazy: () => import("../pages/audit") },
+  { path: "*", element: <NotFound /> },
+];
+
+export const routes: RouteObject[] = [
+  {
+    element: <Root />,
+    errorElement: <Broken />,
+    hydrateFallbackElement: <Loading />,
+    children: [
+      { path: "/login", lazy: () => import("../pages/login") },
+      // What breaks in a page leaves the frame around it standing.
+      { element: <Guard />, children: [{ errorElement: <Broken />, children: inside }] },
+    ],
+  },
+];
+
+export function router(): ReturnType<typeof createBrowserRouter> {
+  return createBrowserRouter(routes, { basename: "/ui" });
+}

@@ -1,0 +1,77 @@
+// Events and pages brought together: what an event makes old is asked for again, many events in one go.
+import { type QueryClient, useQueryClient } from "@tanstack/react-query";
+import { useEffect } from "react";
+import { call } from "../api/client";
+import type { Method } from "../api/contract";
+import { useSession } from "../api/session";
+import { type Store, store, useStore } from "../parts/store";
+import type { Event } from "./event";
+import { listen, type StreamState } from "./stream";
+import { touches } from "./touched";
+
+const TOGETHER_MS = 200;
+export const streamState: Store<StreamState> = store<StreamState>("off");
+
+type Heard = (event: Event) => void;
+const hearers = new Set<Heard>();
+
+/** Keeps the pages up to date while somebody is logged in. */
+export function Feed(): null {
+  const client = useQueryClient();
+  const { sessid } = useSession();
+  useEffect(() => {
+    const { told, close } = collector(client);
+    const stop = listen(sessid, {
+      state: (now) => streamState.set(now),
+      event: (event) => {
+        told(event);
+        for (const heard of [...hearers]) heard(event);
+      },
+      gap: () => told("all"),
+      // The answer tells whether the session is over; then that is dealt with as ever.
+      refused: () => void call("userservices.whoami", {}).catch(() => undefined),
+    });
+    return () => {
+      stop();
+      close();
+    };
+  }, [client, sessid]);
+  return null;
+}
+
+/** Hear of each event itself, as what shows progress does. `heard` must stay the same function. */
+export function useEvents(heard: Heard): void {
+  useEffect(() => {
+    hearers.add(heard);
+    return () => {
+      hearers.delete(heard);
+    };
+  }, [heard]);
+}
+
+/** How often something is to be asked for that events tell of, in milliseconds: not at all while they come. */
+export function usePace(withoutEvents = 10_000): number | undefined {
+  return useStore(streamState) === "open" ? undefined : withoutEvents;
+}
+
+function collector(client: QueryClient): { told: (event: Event | "all") => void; close: () => void } {
+  let waiting: Event[] = [];
+  let all = false;
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const flush = (): void => {
+    const [events, whole] = [waiting, all];
+    [waiting, all, timer] = [[], false, undefined];
+    void client.invalidateQueries({
+      predicate: ({ queryKey: [method, params] }) =>
+        whole || events.some((event) => touches(event, method as Method, params as Record<string, unknown>)),
+    });
+  };
+  return {
+    told: (event) => {
+      if (event === "all") all = true;
+      else waiting.push(event);
+      timer ??= setTimeout(flush, TOGETHER_MS);
+    },
+    close: () => clearTimeout(timer),
+  };
+}

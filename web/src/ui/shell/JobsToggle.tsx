@@ -1,0 +1,30 @@
+import { NotificationBadge } from "@patternfly/react-core";
+import { ListIcon } from "@patternfly/react-icons";
+import { useAnswer } from "../api/queries";
+import { usePace } from "../events/feed";
+import { words } from "../messages";
+
+/** How many jobs are under way, and the button that shows them. */
+export function JobsToggle({
+  isExpanded,
+  onClick,
+}: {
+  isExpanded: boolean;
+  onClick: () => void;
+}): React.ReactNode {
+  const { data = [] } = useAnswer(
+    "taskservices.list_tasks",
+    { state: "unfinished" },
+    { every: usePace() ?? 60_000 },
+  );
+  return (
+    <NotificationBadge
+      variant={data.length > 0 ? "unread" : "read"}
+      count={data.length}
+      icon={<ListIcon />}
+      isExpanded={isExpanded}
+      aria-label={words.shell.jobsOpen(data.length)}
+      onClick={onClick}
+    />
+  );
+}

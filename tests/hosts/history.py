@@ -17,8 +17,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import libvirt
+from sqlalchemy import select
 
 from oms.agent.guests.libvirt.line import start_event_loop
+from oms.server.store import Store
+from oms.server.store.tables import jobs
 from tests.hosts.libvirtd import PrivateLibvirtd
 from tests.hosts.stack import NAME, NO_ANSWER, Caller, Stack
 
@@ -225,10 +228,18 @@ def table(path: Path, name: str, since: float) -> list[dict[str, Any]]:
         return [dict(row) for row in database.execute(f"SELECT * FROM {name} WHERE created >= ?", (since,))]
 
 
+def job_rows(oms: Stack, since: float) -> list[dict[str, Any]]:
+    """The jobs that OMS wrote down since then."""
+    store = Store(oms.database)
+    found = store.transaction(lambda tx: tx.execute(select(jobs).where(jobs.c.created >= since)).mappings().all())
+    store.close()
+    return [dict(row) for row in found]
+
+
 def audit_lines(oms: Stack, since: str) -> list[dict[str, Any]]:
-    """The lines of OMS's audit log from that moment on; not those that a full disk has torn."""
+    """The lines of OMS's audit logs from that moment on; not those that a full disk has torn."""
     lines = []
-    for text in (oms.directory / "server" / "audit.log").read_text().splitlines():
+    for text in (line for home in oms.homes for line in (home / "audit.log").read_text().splitlines()):
         with contextlib.suppress(json.JSONDecodeError):
             lines.append(json.loads(text))
     return [line for line in lines if line["time"] >= since]

@@ -18,7 +18,7 @@ import libvirt
 from oms.contract.operation import Permission
 from oms.server import admin
 from oms.server.store import Store
-from tests.hosts.history import Call, Client, Evidence, Question, Watcher, audit_lines, table, until
+from tests.hosts.history import Call, Client, Evidence, Question, Watcher, audit_lines, job_rows, table, until
 from tests.hosts.kvm_machines import disk_xml, small_xml
 from tests.hosts.libvirtd import PrivateLibvirtd
 from tests.hosts.small_disk import SmallDisk
@@ -74,7 +74,7 @@ class Ordeal:
         self._beside: list[Question] = []
         self._began = 0.0
         self._users = [f"client{number}" for number in range(CLIENTS + 1)]
-        store = Store(f"sqlite:///{oms.directory / 'server' / 'oms.db'}")
+        store = Store(oms.database)
         for user in self._users:
             admin.add_user(store, user, Permission.OPERATOR, PASSWORD)
         store.close()
@@ -141,7 +141,7 @@ class Ordeal:
                 self.oms.kill(part, signal.SIGKILL)
 
     def _caller(self, user: str) -> Caller:
-        return Caller(self.oms.port).log_in(user)
+        return self.oms.caller(user=user)
 
     def _machines(self) -> tuple[dict[str, int], dict[str, str]]:
         """New machines: by name the memory of each in MB, and the disks of the disposable ones."""
@@ -164,7 +164,7 @@ class Ordeal:
         return [entry for entry in entries if machine in ("", entry["lane"].partition("/")[2])]
 
     def _rows(self) -> list[dict[str, Any]]:
-        return table(self.oms.directory / "server" / "oms.db", "jobs", self._began)
+        return job_rows(self.oms, self._began)
 
     def processes(self) -> dict[str, int]:
         """How many processes each machine has."""

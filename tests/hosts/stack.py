@@ -180,10 +180,9 @@ class Stack:
 
     def start(self, name: str) -> subprocess.Popen[bytes]:
         """Start a process that is not running."""
-        program = self.server_program if name == "server" else ("-m", "oms")
         with (self._logs / f"{name}.log").open("ab") as log:
             self.processes[name] = subprocess.Popen(
-                [*self._before(name), sys.executable, *program, *self._arguments(name)],
+                [*self._before(name), sys.executable, *self._program(name), *self._arguments(name)],
                 env=self._environment | self._others.get(name, {}),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -202,6 +201,10 @@ class Stack:
         self.sign_in(name)
         return home / "storage"
 
+    def _program(self, name: str) -> tuple[str, ...]:
+        """What Python is to run."""
+        return self.server_program if name == "server" else ("-m", "oms")
+
     def _before(self, name: str) -> Sequence[str]:
         """The beginning of a process's command."""
         return self._under
@@ -217,7 +220,7 @@ class Stack:
             return ["signer", "--directory", str(self.directory / "signer"), "--socket", str(run / "signer.sock")]
         if name == "server":
             return ["server"]
-        pem = (self.directory / "server" / "tls" / "pinned-ca.crt").read_text()
+        pem = (self.homes[0] / "tls" / "pinned-ca.crt").read_text()
         sha256 = enrolment.fingerprint(enrolment.read_certificate(pem))
         return ["agent", "--server", f"https://{self.seen_by_agents}:{self.port}", "--ca-sha256", sha256]
 
@@ -244,9 +247,19 @@ class Stack:
             with contextlib.suppress(ProcessLookupError):  # it was replaced meanwhile
                 os.kill(pid, signal.SIGCONT)
 
-    def caller(self, timeout: float = 90) -> Caller:
+    def caller(self, timeout: float = 90, user: str = "admin") -> Caller:
         """A client of its own, logged in."""
-        return Caller(self.port, timeout).log_in()
+        return Caller(self.port, timeout).log_in(user)
+
+    @property
+    def database(self) -> str:
+        """Where the server's database is, as its setting says it."""
+        return f"sqlite:///{self.directory / 'server' / 'oms.db'}"
+
+    @property
+    def homes(self) -> list[Path]:
+        """The directories of its servers."""
+        return [self.directory / "server"]
 
     def add_user(self, name: str, role: str) -> None:
         """Another user; the password is `some words of NAME`."""

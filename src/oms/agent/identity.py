@@ -28,8 +28,15 @@ class Place(msgspec.Struct, frozen=True):
     host_id: str
     bus: str
     """host:port."""
+    more_buses: tuple[str, ...] = ()
+    """Further ones of the same bus."""
     known_by: str = ""
     """SHA-256 of the CA that was pinned then: the place is that OMS's."""
+
+    @property
+    def buses(self) -> tuple[str, ...]:
+        """All of them."""
+        return (self.bus, *self.more_buses)
 
 
 @dataclass(frozen=True)
@@ -121,7 +128,8 @@ class Identity:
             raise enrolment.Refusal("OMS's answer is not whole: see that server and agent are of like versions.")
         if not _fit(answer.certificate, key):
             raise enrolment.Refusal("OMS answered with a certificate for another key.")
-        place = Place(check_host_id(answer.host_id), _bus(answer), self.pinned())
+        bus, *more = _buses(answer)
+        place = Place(check_host_id(answer.host_id), bus, tuple(more), self.pinned())
         aside = self.home / f"a-{secrets.token_hex(4)}"
         aside.mkdir(mode=0o700)
         for name, content in (
@@ -157,8 +165,8 @@ def _fit(certificate: str, key: bytes) -> bool:
 
 def is_at(place: Place, answer: EnrolAnswer) -> bool:
     """Whether the bus is where OMS says it is."""
-    return place.bus == _bus(answer)
+    return place.buses == _buses(answer)
 
 
-def _bus(answer: EnrolAnswer) -> str:
-    return (answer.bus_url or "").removeprefix("tls://")
+def _buses(answer: EnrolAnswer) -> tuple[str, ...]:
+    return tuple(url.removeprefix("tls://") for url in answer.bus_urls or (answer.bus_url or "",))

@@ -310,7 +310,7 @@ class Agent:
         delay = self._config.reconnect_delay
         return NatsAgentWire(
             place.host_id,
-            (place.bus,),
+            tuple(random.sample(place.buses, len(place.buses))),  # hosts spread over all of them
             Credentials(
                 ca_file=self._identity.server_ca,
                 cert_file=self._identity.certificate,

@@ -77,6 +77,7 @@ class EnrolAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """How a request stands. `key_sha256` is the fingerprint that a person compares before signing.
 
     `signed` brings all of host_id, certificate, host_ca, server_ca and bus_url; `refused` brings the reason.
+    `bus_urls`: all addresses of the bus, where it has several; the first one is `bus_url`.
     """
 
     state: Literal["waiting", "signed", "refused"]
@@ -86,6 +87,7 @@ class EnrolAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     host_ca: str | None = None
     server_ca: str | None = None
     bus_url: str | None = None
+    bus_urls: tuple[str, ...] = ()
     reason: str | None = None
 
 

@@ -7,6 +7,7 @@ its callers with NoAnswer at once, and `publish` returns after the server's hand
 
 import asyncio
 import inspect
+from collections.abc import Callable
 
 import structlog
 
@@ -23,6 +24,7 @@ from oms.bus.wire import (
     RequestHandler,
     ServerWire,
     StateHandler,
+    TellHandler,
     WireDown,
     check_host_id,
     check_size,
@@ -119,6 +121,15 @@ class LocalServerWire(ServerWire):
         if agent is not None:
             agent.set_connected(connected=False, reason="cut off")
         return self._bus.up
+
+    def tell(self, topic: str, payload: bytes) -> None:
+        """See ServerWire. There is no other server here."""
+
+    def on_told(self, handler: TellHandler) -> None:
+        """See ServerWire."""
+
+    def on_missed(self, handler: Callable[[], None]) -> None:
+        """See ServerWire."""
 
     async def close(self) -> None:
         """See ServerWire."""

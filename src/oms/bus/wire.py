@@ -33,6 +33,9 @@ PresenceHandler = Callable[[str, bool, str], None]
 RequestHandler = Callable[[str, bytes], Awaitable[bytes]]
 """(verb, payload) -> answer. What it raises is a bug: it is logged, and the caller gets NoAnswer at once."""
 
+TellHandler = Callable[[str, bytes], None]
+"""(topic, payload): what another server tells."""
+
 StateHandler = Callable[[bool], None]
 """(connected)."""
 
@@ -98,6 +101,15 @@ class ServerWire(Protocol):
         Call it after the database says that the host is revoked: the wire asks the database about each new
         connection, so that the host cannot come back. False (the bus is away, say): call again.
         """
+
+    def tell(self, topic: str, payload: bytes) -> None:
+        """Tell all other servers on the bus something, best effort: returns at once."""
+
+    def on_told(self, handler: TellHandler) -> None:
+        """Call `handler` for what another server tells; it must not block."""
+
+    def on_missed(self, handler: Callable[[], None]) -> None:
+        """Call `handler` when something may have been told that did not arrive here."""
 
     async def close(self) -> None:
         """Leave the bus; requests in flight end with NoAnswer. Hosts stay connected to the bus."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import msgspec
+import sqlalchemy as sa
 import typer
 
 from oms.cli import logs
@@ -14,11 +15,11 @@ from oms.contract.decode import legal
 from oms.contract.errors import OmsError
 from oms.contract.operation import Permission
 from oms.contract.types import UserName
-from oms.server import admin, passwords
-from oms.server.ca.client import SignerClient
+from oms.server import admin, busnode, passwords
+from oms.server.ca.client import SignerClient, SignerError
 from oms.server.config import ServerConfig
 from oms.server.enrol import Signer
-from oms.server.store import Store, hosts, users
+from oms.server.store import Store, hosts, move, users
 from oms.settings import load
 
 app = typer.Typer(help="Users and first steps, at the server's own machine.", no_args_is_help=True)
@@ -141,6 +142,61 @@ def sign(
 
     _run(lambda: asyncio.run(let_in()))
     print(f"{host} is signed.")
+
+
+@app.command("migrate-database")
+def migrate_database(
+    old: Annotated[str, typer.Option("--from", metavar="URL", help="As in sqlite:////var/lib/oms/server/oms.db.")],
+    new: Annotated[
+        str, typer.Option("--to", metavar="URL", help="As in postgresql://oms@db.example.org/oms; empty.")
+    ],
+) -> None:
+    """Bring all that OMS keeps into another database, while no server runs."""
+
+    def bring() -> None:
+        place = sa.make_url(new).render_as_string(hide_password=True)
+        try:
+            move.move(_there(old), Store(new), place, lambda table, rows: print(f"{table:14} {rows:>9} rows"))
+        except move.NotMoved as why:
+            raise Refused(str(why)) from None
+        print(f"All of it is in {place}: counted, and the audit log verified. Set `database` to that.")
+
+    _run(bring)
+
+
+def _there(url: str) -> Store:
+    """Raises Refused where there is none: SQLite would make one."""
+    parsed = sa.make_url(url)
+    if parsed.get_backend_name() == "sqlite" and not Path(parsed.database or "").is_file():
+        raise Refused(f"There is no database {parsed.database}.")
+    return Store(url)
+
+
+@app.command("bus-node")
+def bus_node(
+    name: Annotated[list[str], typer.Argument(help="Its host name; further names and addresses after it.")],
+    to: Annotated[Path, typer.Option(help="The directory to make here, for you to carry there.")],
+    route: Annotated[list[str], typer.Option(metavar="HOST:PORT", help="A node of the cluster; one for each.")],
+    listen: Annotated[str, typer.Option(metavar="ADDR:PORT", help="For servers and hosts.")] = "0.0.0.0:4222",
+    cluster_listen: Annotated[str, typer.Option(metavar="ADDR:PORT", help="For other nodes.")] = "0.0.0.0:6222",
+    home: Annotated[Path, typer.Option(help="Where the directory will be there.")] = Path("/var/lib/oms-bus"),
+    data: Data = None,
+    config: Config = None,
+) -> None:
+    """Make what a nats-server needs to be one of the cluster: its configuration, certificate and key."""
+    settings = _settings(config, data)
+    node = busnode.Node(tuple(name), listen, cluster_listen, tuple(route), home)
+
+    async def make() -> None:
+        try:
+            await busnode.write(node, to, _store(settings), SignerClient(settings.signer))
+        except FileExistsError:
+            raise Refused(f"{to} is there already: name a directory that is not.") from None
+        except (OSError, ValueError, SignerError) as failure:
+            raise Refused(str(failure)) from failure
+
+    _run(lambda: asyncio.run(make()))
+    print(f"{to} is to be {home} on {name[0]}; start there: nats-server -c {home}/nats.conf")
 
 
 def _settings(config: Path | None, data: Path | None) -> ServerConfig:

@@ -72,6 +72,14 @@ Listen = Annotated[
 BusListen = Annotated[
     str | None, typer.Option(metavar="ADDR:PORT", help="Where agents connect.", show_default=False)
 ]
+Database = Annotated[
+    str | None,
+    typer.Option(metavar="URL", help="As in postgresql://oms@db.example.org/oms, in place of SQLite."),
+]
+Nats = Annotated[
+    str | None,
+    typer.Option(metavar="URL,URL,…", help="The bus, where it is a cluster of its own: tls://HOST:PORT each."),
+]
 TlsCertificate = Annotated[Path | None, typer.Option(help="Certificate for HTTPS instead of OMS's own (PEM).")]
 TlsKey = Annotated[Path | None, typer.Option(help="Its key.")]
 TlsCa = Annotated[Path | None, typer.Option(help="The CA that agents are to know it by.")]
@@ -122,6 +130,8 @@ def server(
     config: Config = None,
     listen: Listen = None,
     bus_listen: BusListen = None,
+    database: Database = None,
+    nats: Nats = None,
     tls_certificate: TlsCertificate = None,
     tls_key: TlsKey = None,
     tls_ca: TlsCa = None,
@@ -133,6 +143,8 @@ def server(
         "data": data,
         "listen": listen,
         "bus_listen": bus_listen,
+        "database": database,
+        "nats": nats,
         "tls_certificate": tls_certificate,
         "tls_key": tls_key,
         "tls_ca": tls_ca,

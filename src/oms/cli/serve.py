@@ -26,6 +26,7 @@ def settings(
             server_config.address(getattr(found, name))
         except ValueError as wrong:
             raise SettingsError(f"{name}: {wrong}") from wrong
+    found.buses  # noqa: B018 - raises
     if found.tls_certificate and not (found.tls_key and found.tls_ca):
         raise SettingsError("tls_certificate needs tls_key, and tls_ca for the agents to know it by.")
     return found

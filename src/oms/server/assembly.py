@@ -2,22 +2,20 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import structlog
-from sqlalchemy import Connection
 
-from oms import __version__
 from oms.bus import introduction, transfer
 from oms.bus.call import Caller
 from oms.bus.wire import ServerWire
 from oms.contract.errors import OmsError
-from oms.contract.event.fleet import ServerStart, ServerStarted
+from oms.server import identity
 from oms.server.audit import Audit
 from oms.server.ca.client import SignerClient
 from oms.server.ca.protocol import Trust
+from oms.server.colleagues import Notices, Place
 from oms.server.config import ServerConfig, address
 from oms.server.consoles.desk import Consoles, Ports
 from oms.server.consoles.far_ends import FarEnds
@@ -26,12 +24,13 @@ from oms.server.edge import assets
 from oms.server.edge.assets import Assets
 from oms.server.edge.consoles import PATH as CONSOLES
 from oms.server.edge.consoles import ConsoleDoor
+from oms.server.edge.detour import Detours
 from oms.server.edge.events import PATH as EVENTS
 from oms.server.edge.events import EventDoor
 from oms.server.edge.gui import PATH as GUI
 from oms.server.edge.gui import GuiDoor
 from oms.server.edge.http import Edge, Page, Stream
-from oms.server.edge.pages import pages
+from oms.server.edge.pages import health, pages
 from oms.server.edge.passages import PassageDoor
 from oms.server.edge.transfers import Door
 from oms.server.enrol import Enrolment, Signer
@@ -51,7 +50,7 @@ from oms.server.reads import Reads
 from oms.server.rules.guessing import Guesses
 from oms.server.services import table
 from oms.server.sessions import Sessions
-from oms.server.store import Store, events, guests, jobs, meta, now, sessions, tokens
+from oms.server.store import Store, events, guests, jobs, now, sessions, tokens
 from oms.server.transfers import Transfers
 
 log = structlog.get_logger("oms.server")
@@ -76,13 +75,15 @@ async def assembled(
     """A server over a migrated store and a wire. `ca`: the PEM that agents pin, and its SHA-256; `ports`: who
     listens for consoles."""
     pem, ca_sha256 = ca
-    reads = Reads()
-    news = await News.begun(store, reads.changed, listeners=config.event_listeners, wait=config.events_wait)
-    server, epoch = await store.write(_begun)
+    server, epoch = await identity.named(config, store)
     caller = Caller(wire, server, epoch)
+    reads = Reads()
+    notices = Notices(wire, reads)
+    news = await _news(config, store, reads, notices)
     own = Own()
     figures = HostFigures(wire, own.events)
-    work = Jobs(store, caller, reads.changed, own.job_ended, news.gathering.progressed)
+    work = await _jobs(store, caller, notices, own, news)
+    place = Place(store, server, epoch, work, news.gathering)
     inventory = Inventory(store, caller)
     news.follow(inventory, figures)
     await inventory.begin()
@@ -105,15 +106,13 @@ async def assembled(
         certificate_days=config.certificate_days,
     )
     audit = Audit(_audit_path(config))
-    enrolment = _enrolment(config, store, signer, trust)
-    ledger = await Ledger.begun(store)
+    ledger = await Ledger.begun(store, server)
     pipeline = Pipeline(house, table(), reads, log=audit, ledger=ledger, own=own)
-    door = _console_door(config, house, audit)
-    tasks = _begun_tasks(work.watch(), _tidy(house, ledger, config), consoles.watch(), news.run())
+    works = (work.watch(), place.keep(), _tidy(house, ledger, config), consoles.watch(), news.run())
+    tasks = [asyncio.create_task(one) for one in works]
     try:
-        addresses: dict[str, Page] = {**pages(enrolment, pem), page.PATH: MetricsPage(store, wire, own, figures)}
-        names, streams = frozenset(config.own_names()), _streams(house, audit, door)
-        yield Edge(pipeline, addresses, names, config.qooxdoo, streams, sockets=door, ending=news.log.close)
+        addresses = _pages(config, house, own, trust, pem)
+        yield _edge(config, house, pipeline, audit, addresses=addresses, pem=pem)
     finally:
         news.log.close()
         await consoles.close()
@@ -123,11 +122,8 @@ async def assembled(
         await house.fleet.close()
         await inventory.close()
         await work.close()
+        await place.leave()
         audit.close()
-
-
-def _begun_tasks(*works: Coroutine[Any, Any, None]) -> list[asyncio.Task[None]]:
-    return [asyncio.create_task(work) for work in works]
 
 
 async def _ended(tasks: list[asyncio.Task[None]]) -> None:
@@ -136,21 +132,46 @@ async def _ended(tasks: list[asyncio.Task[None]]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _streams(house: House, audit: Audit, door: ConsoleDoor) -> dict[str, Stream]:
-    transfers = Transfers(house)
+def _pages(config: ServerConfig, house: House, own: Own, trust: Trust, pem: str) -> dict[str, Page]:
+    store, wire = house.store, house.caller.wire
     return {
-        transfer.PATH: Door(transfers, audit),
+        **pages(_enrolment(config, store, house.signer, trust), pem),
+        page.PATH: MetricsPage(store, wire, own, house.figures),
+        "/healthz": health(store, wire),
+    }
+
+
+def _edge(
+    config: ServerConfig, house: House, pipeline: Pipeline, audit: Audit, *, addresses: dict[str, Page], pem: str
+) -> Edge:
+    door = _console_door(config, house, audit)
+    streams, names = _streams(config, house, audit, door, pem), frozenset(config.own_names())
+    ending, leave = house.events.log.close, house.jobs.leave
+    return Edge(pipeline, addresses, names, config.qooxdoo, streams, sockets=door, ending=ending, leave=leave)
+
+
+async def _news(config: ServerConfig, store: Store, reads: Reads, notices: Notices) -> News:
+    listeners, wait = config.event_listeners, config.events_wait
+    return await News.begun(store, reads.changed, listeners=listeners, wait=wait, bell=notices)
+
+
+async def _jobs(store: Store, caller: Caller, notices: Notices, own: Own, news: News) -> Jobs:
+    work = Jobs(store, caller, notices.changed, own.job_ended, news.gathering.progressed)
+    await work.begin()
+    notices.use(work.ended_elsewhere, work.missed)
+    return work
+
+
+def _streams(config: ServerConfig, house: House, audit: Audit, door: ConsoleDoor, ca: str) -> dict[str, Stream]:
+    transfers = Transfers(house)
+    detours = Detours(house.caller.wire, transfers.meetings, config.here, ca)
+    return {
+        transfer.PATH: Door(transfers, audit, detours),
         introduction.PATH: PassageDoor(Matchmaker(house), transfers),
         f"{CONSOLES}/": door,
         EVENTS: EventDoor(house.events, house.sessions, audit),
         GUI: GuiDoor(Assets(assets.GUI)),
     }
-
-
-def _begun(tx: Connection) -> tuple[str, int]:
-    """This start has begun: the server's id and the start's number."""
-    events.tell(tx, ServerStarted, ServerStart(__version__))
-    return meta.begin_epoch(tx)
 
 
 def _consoles(config: ServerConfig, store: Store, caller: Caller, fleet: Fleet, ports: Ports) -> Consoles:
@@ -177,7 +198,8 @@ def _enrolment(config: ServerConfig, store: Store, signer: SignerClient, trust: 
         Signer(store, signer, config.certificate_days),
         trust,
         address(config.bus_listen)[1],
-        config.new_hosts_a_minute,
+        new_a_minute=config.new_hosts_a_minute,
+        buses=config.buses,
     )
 
 

@@ -43,6 +43,8 @@ class ServerConfig(msgspec.Struct, frozen=True):
     """How long a recording is kept."""
     recording_mb: Annotated[int, Meta(ge=100)] = 2000
     """How much of them is kept in all, in MB (1000 kB): the oldest make room."""
+    peers_find_it_at: str = ""
+    """host:port at which other servers reach this one; by default this machine's name and the port of `listen`."""
     names: tuple[str, ...] = ()
     """Host names that this server answers to and has in its certificate, besides this machine's own."""
     tls_certificate: Path | None = None
@@ -54,6 +56,9 @@ class ServerConfig(msgspec.Struct, frozen=True):
     """An SQLAlchemy URL; SQLite in the data directory by default."""
     signer_socket: Path | None = None
     """Where the signer listens; `run/signer.sock` in the data directory by default."""
+    nats: tuple[str, ...] = ()
+    """The nats-servers of a cluster, as in tls://bus1.example.org:4222; by default OMS runs one of its own, at
+    `bus_listen`."""
     nats_server: Path | None = None
     """The nats-server program, where it is not the one that was installed with OMS."""
     keep_bus: bool = True
@@ -119,6 +124,18 @@ class ServerConfig(msgspec.Struct, frozen=True):
         return self.database or f"sqlite:///{self.home / 'oms.db'}"
 
     @property
+    def here(self) -> str:
+        """host:port at which other servers reach this one."""
+        host, port = address(self.listen)
+        unspecified = host in ("0.0.0.0", "::")  # noqa: S104
+        return self.peers_find_it_at or f"{socket.gethostname().lower() if unspecified else host}:{port}"
+
+    @property
+    def buses(self) -> tuple[str, ...]:
+        """The addresses of the cluster's nats-servers. Raises SettingsError."""
+        return tuple(_bus(given) for given in self.nats)
+
+    @property
     def signer(self) -> Path:
         """Where the signer listens."""
         return self.signer_socket or self.data / "run" / "signer.sock"
@@ -165,6 +182,17 @@ def address(text: str) -> tuple[str, int]:
     if not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
         raise ValueError(f"{text!r} is not an address: legal is host:port, as in 127.0.0.1:8000.")
     return host.strip("[]"), int(port)
+
+
+def _bus(given: str) -> str:
+    """Raises SettingsError."""
+    try:
+        host, port = address(given.removeprefix("tls://"))
+    except ValueError:
+        raise SettingsError(
+            f"nats has {given!r}: legal is tls://HOST:PORT, as in tls://bus1.example.org:4222."
+        ) from None
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _spots(name: str, text: str) -> Spots:

@@ -80,10 +80,19 @@ class Enrolment:
     """The side of `/enrol` that hosts talk to."""
 
     def __init__(
-        self, store: Store, signer: Signer, trust: Trust, bus_port: int, new_a_minute: int = MOST_NEW_A_MINUTE
+        self,
+        store: Store,
+        signer: Signer,
+        trust: Trust,
+        bus_port: int,
+        *,
+        new_a_minute: int = MOST_NEW_A_MINUTE,
+        buses: Sequence[str] = (),
     ) -> None:
+        """`buses`: where agents find the bus, as host:port; else it is at that port of this server."""
         self._new_a_minute = new_a_minute
         self._store, self._signer, self._trust, self._bus_port = store, signer, trust, bus_port
+        self._buses = tuple(f"tls://{bus}" for bus in buses)
         self._host_ca = x509.load_pem_x509_certificate(trust.host_ca.encode())
         self._recent: OrderedDict[str, list[float]] = OrderedDict()
 
@@ -158,7 +167,8 @@ class Enrolment:
             certificate=host.certificate,
             host_ca=self._trust.host_ca,
             server_ca=self._trust.server_ca,
-            bus_url=f"tls://{called}:{self._bus_port}",
+            bus_url=self._buses[0] if self._buses else f"tls://{called}:{self._bus_port}",
+            bus_urls=self._buses,
         )
 
     def _may_write(self, address: str) -> bool:

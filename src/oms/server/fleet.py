@@ -143,7 +143,7 @@ class Fleet:
             if self._closed:
                 return
             if topic == "job":
-                await self._jobs.heard(host_id, _states.decode(payload))
+                await self._jobs.told(host_id, _states.decode(payload))
             elif topic == "facts":
                 await self._notes.told(host_id, _facts.decode(payload))
         except UNREADABLE:

@@ -4,18 +4,23 @@ they are missing, when a third of their life is left, or when this server's name
 import hashlib
 import ipaddress
 import os
+import socket
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from cryptography import x509
+from sqlalchemy import Connection
 
+from oms import __version__
 from oms.bus import enrolment
+from oms.contract.event.fleet import ServerStart, ServerStarted
 from oms.server.ca.client import SignerClient
 from oms.server.ca.protocol import Issued, Trust
 from oms.server.config import ServerConfig
+from oms.server.store import Store, events, servers
 
 Issue = Callable[[bytes], Awaitable[Issued]]
 
@@ -82,6 +87,22 @@ async def prepare(config: ServerConfig, signer: SignerClient) -> Identity:
     )
 
 
+async def named(config: ServerConfig, store: Store) -> tuple[str, int]:
+    """This server's id among those over one database, kept in its own directory, and the number of this start."""
+    file = config.home / "server-id"
+    known = file.read_text().strip() if file.exists() else ""
+    name = f"{socket.gethostname()} {config.listen}"
+
+    def begin(tx: Connection) -> tuple[str, int]:
+        events.tell(tx, ServerStarted, ServerStart(__version__))
+        return servers.begin(tx, known, name)
+
+    server, epoch = await store.write(begin)
+    if server != known:
+        write(file, server.encode())
+    return server, epoch
+
+
 def given(config: ServerConfig) -> tuple[Pair, str] | None:
     """The certificate of the settings and its CA (PEM), None where OMS's own are to serve. Raises Unusable."""
     if not (config.tls_certificate and config.tls_key and config.tls_ca):
@@ -101,8 +122,15 @@ def given(config: ServerConfig) -> tuple[Pair, str] | None:
 
 def names(config: ServerConfig) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The host names and the addresses in this server's certificates."""
-    dns, addresses = [], ["127.0.0.1", "::1"]
-    for name in (*config.own_names(), config.listen.rpartition(":")[0], config.bus_listen.rpartition(":")[0]):
+    listened = (config.listen.rpartition(":")[0], config.bus_listen.rpartition(":")[0])
+    dns, addresses = parted((*config.own_names(), *listened))
+    return dns, tuple(dict.fromkeys(("127.0.0.1", "::1", *addresses)))
+
+
+def parted(mixed: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Host names and addresses, each once; what is neither is left out."""
+    dns, addresses = [], []
+    for name in mixed:
         try:
             given = ipaddress.ip_address(name.strip("[]"))
         except ValueError:

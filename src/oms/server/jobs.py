@@ -13,7 +13,7 @@ import contextlib
 import hashlib
 import secrets
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
 import msgspec
@@ -62,12 +62,12 @@ class Jobs:
         self,
         store: Store,
         caller: Caller,
-        changed: Callable[[str], None],
+        changed: Callable[..., None],
         ended: Callable[[Job], None] = lambda _job: None,
         progressed: Callable[[str], None] = lambda _job_id: None,
     ) -> None:
-        """`changed` hears the id of a host on which something is another now, `ended` of each job that is over,
-        `progressed` the id of one that goes on."""
+        """`changed` hears the id of a host on which something is another now, and that of the job whose answer it
+        is, if it is one; `ended` of each job that is over, `progressed` the id of one that goes on."""
         self._store = store
         self._caller = caller
         self._changed = changed
@@ -76,7 +76,15 @@ class Jobs:
         self._answered: dict[str, asyncio.Future[Job]] = {}
         self._ours: set[str] = set()
         """Jobs that this start has sent and whose answers nobody was told yet: they need not be looked up."""
+        self._watched: set[str] = set()
+        """Open jobs that this server watches over; others have others."""
+        self._leaving = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
+
+    async def begin(self) -> None:
+        """Take up what the start before this one watched over."""
+        mine = await self._store.read(lambda tx: jobs.unfinished(tx, server=self._caller.server))
+        self._watched.update(job.id for job in mine)
 
     # --- for callers
 
@@ -86,7 +94,9 @@ class Jobs:
 
         Raises HostBusy where nothing was written.
         """
-        job = _job(op, host, owner, self._caller.now(), job_id)
+        job = msgspec.structs.replace(
+            _job(op, host, owner, self._caller.now(), job_id), server=self._caller.server
+        )
         if job_id and (known := await self._store.read(lambda tx: jobs.by_id(tx, job_id))) is not None:
             return known
         kept = await self._store.write(lambda tx: self._begin(tx, job))
@@ -95,6 +105,7 @@ class Jobs:
         self._changed(host.id)
         if kept.id == job.id:
             self._ours.add(job.id)
+            self._watched.add(job.id)
             self._background(self._deliver(job, op))
         return kept
 
@@ -120,10 +131,18 @@ class Jobs:
                 # Whoever began to wait before the end was written may stand on the same future.
                 self._tell(current)
                 return current
-        done, _ = await asyncio.wait((known,), timeout=wait)
-        if done:
+        if await self._known_in_time(known, wait):
             return known.result()
         raise _not_known(job)
+
+    async def _known_in_time(self, known: asyncio.Future[Job], wait: float) -> bool:
+        """Whether the answer came before the time was over, or this server's was."""
+        leaving = asyncio.create_task(self._leaving.wait())
+        try:
+            await asyncio.wait((known, leaving), timeout=wait, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            leaving.cancel()
+        return known.done()
 
     async def find(self, job_id: str) -> Job:
         """A job by id. Raises NoSuchTask."""
@@ -136,7 +155,7 @@ class Jobs:
         """A job once it has ended, or as it is when the seconds are over. Raises NoSuchTask."""
         end = time.monotonic() + seconds
         job = await self.find(job_id)
-        while job.state not in ENDED and (left := end - time.monotonic()) > 0:
+        while job.state not in ENDED and (left := end - time.monotonic()) > 0 and not self._leaving.is_set():
             await self._next_word(job, left)
             job = await self.find(job_id)
         if job.state in ENDED:
@@ -160,16 +179,46 @@ class Jobs:
 
     # --- for the bus
 
+    async def told(self, host_id: str, state: JobState) -> None:
+        """A host tells all servers a job's state: one of them writes it down, and the others hear of that."""
+        if state.id in self._watched:
+            await self.heard(host_id, state)
+
     async def heard(self, host_id: str, state: JobState) -> None:
-        """A host tells a job's state: write it down if there is something new, then tell those who wait."""
+        """A host says what a job's state is: write it down if there is something new, then tell those who wait."""
         self._tell_of(await self._store.write(lambda tx: _noted(tx, host_id, state)))
 
     async def greeted(self, host_id: str, known: tuple[JobState, ...]) -> None:
         """A host has connected and told the jobs it knows: bring ours up to that, and ask for the rest."""
         for state in known:
-            await self.heard(host_id, state)
-        for job in await self._store.read(lambda tx: jobs.unfinished(tx, host_id)):
+            await self.told(host_id, state)
+        for job in await self._store.read(lambda tx: jobs.unfinished(tx, host_id, self._caller.server)):
             self._background(self._settle(job))
+
+    def ended_elsewhere(self, job_id: str) -> None:
+        """Another server has written down how a job ended."""
+        if job_id in self._answered or job_id in self._watched:
+            self._background(self._look_up((job_id,)))
+
+    def missed(self) -> None:
+        """That may have been told, and not heard."""
+        self._background(self._look_up(tuple(self._answered)))
+
+    async def _look_up(self, ids: Iterable[str]) -> None:
+        for job in await self._store.read(lambda tx: jobs.by_ids(tx, ids)):
+            if answered(job):
+                self._tell(job)
+
+    def take_up(self, taken: Iterable[Job]) -> None:
+        """Watch over these too, and see how they stand."""
+        for job in taken:
+            self._watched.add(job.id)
+            if job.host_id in self._caller.wire.connected_hosts():
+                self._background(self._settle(job))
+
+    def leave(self) -> None:
+        """This server ends: whoever waits is told that it is not known yet, and asks another one."""
+        self._leaving.set()
 
     async def abandoned(self, host_id: str) -> None:
         """A host was removed: what became of its open jobs will not be known."""
@@ -187,8 +236,9 @@ class Jobs:
                 log.warning("jobs not asked for", failure=failure.message)
 
     async def _ask_again(self) -> None:
+        await self._look_up(tuple(self._answered))
         connected = self._caller.wire.connected_hosts()
-        for job in await self._store.read(jobs.unfinished):
+        for job in await self._store.read(lambda tx: jobs.unfinished(tx, server=self._caller.server)):
             fresh = 0 <= self._caller.now() - job.created < ASK_AGAIN_SECONDS
             if job.host_id in connected and not fresh:
                 self._background(self._settle(job))
@@ -256,11 +306,13 @@ class Jobs:
         elif noted is not None and noted.state not in ENDED:
             self._progressed(noted.id)
         if noted is not None and answered(noted):
-            self._changed(noted.host_id)
+            self._changed(noted.host_id, noted.id)
             self._tell(noted)
 
     def _tell(self, job: Job) -> None:
         self._ours.discard(job.id)
+        if job.state in ENDED:
+            self._watched.discard(job.id)
         waiting = self._answered.pop(job.id, None)
         if waiting is not None and not waiting.done():
             waiting.set_result(job)

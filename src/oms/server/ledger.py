@@ -9,6 +9,7 @@ from typing import Any, Self
 
 import msgspec
 import structlog
+from sqlalchemy import Connection
 
 from oms.contract import auth, console
 from oms.contract.errors import AuthError
@@ -63,9 +64,9 @@ class Ledger:
         await self._store.write(lambda tx: audit.append(tx, entry))
 
     @classmethod
-    async def begun(cls, store: Store) -> Self:
+    async def begun(cls, store: Store, server: str) -> Self:
         """At a start, after writing the rows that the one before did not come to write, because it was killed."""
-        await store.write(_caught_up)
+        await store.write(lambda tx: catch_up(tx, server))
         return cls(store)
 
     async def prune(self, days: int, rows: int) -> None:
@@ -87,10 +88,12 @@ class Ledger:
         return True
 
 
-def _caught_up(tx: Any) -> None:
-    since = meta.get(tx, STARTED)
-    for job, method, owner, host, target in audit.unwritten(tx, float(since)) if since else ():
+def catch_up(tx: Connection, server: str) -> None:
+    """Write the rows of jobs for which a server did not come to do that."""
+    mine = f"{STARTED}.{server}"
+    since = meta.get(tx, mine) or meta.get(tx, STARTED)
+    for job, method, owner, host, target in audit.unwritten(tx, float(since), server) if since else ():
         why = "OMS was killed before this call was answered: the job says how it ended."
         entry = Entry(moment(), method, user=owner, host=host, target=target, job=job, reason=why)
         audit.append(tx, msgspec.structs.replace(entry, outcome="broken off"))
-    meta.put(tx, STARTED, repr(now()))
+    meta.put(tx, mine, repr(now()))

@@ -9,9 +9,9 @@ import socket
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import structlog
-from sqlalchemy import Connection
 
 from oms.bus.nats.callout import Admission
 from oms.bus.nats.client import Credentials
@@ -28,7 +28,7 @@ from oms.server.edge import listener
 from oms.server.edge.ports import MorePorts
 from oms.server.identity import Identity
 from oms.server.passwords import Unfit
-from oms.server.store import Store, hosts, meta, users
+from oms.server.store import Store, hosts, meta, move, users
 
 log = structlog.get_logger("oms.server")
 
@@ -62,7 +62,10 @@ def said() -> Iterator[None]:
     except Unfit as error:
         raise CannotServe(f"OMS_ADMIN_PASSWORD will not do: {error}") from error
     except TimeoutError as error:
-        raise CannotServe("The bus does not answer: its log is bus/nats.log in the server's directory.") from error
+        raise CannotServe(
+            "The bus does not answer: its log is bus/nats.log in the server's directory, or with the nats-servers "
+            "of the settings."
+        ) from error
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         raise CannotServe(
@@ -100,16 +103,19 @@ async def _start(config: ServerConfig, parts: contextlib.AsyncExitStack) -> None
             config, store, wire, signer=signer, trust=ident.trust, ca=(ident.web_ca, ident.ca_sha256), ports=ports
         )
     )
-    ports.use(await parts.enter_async_context(listener.listening(edge, ident.web, sock)))
+    ports.use(await parts.enter_async_context(listener.listening(edge, ident.web, sock, edge.leave)))
     parts.callback(_pages(config, ports))
     parts.callback(edge.ending)
-    log.info("serving", address=config.listen, bus=config.bus_listen, ca_sha256=ident.ca_sha256)
+    bus = ",".join(config.buses) or config.bus_listen
+    log.info("serving", address=config.listen, bus=bus, ca_sha256=ident.ca_sha256)
 
 
 def _first_start(store: Store) -> None:
     """Tables, and the first administrator if his password was given. None is invented here: it would stand in
     the log."""
     store.migrate()
+    if place := store.transaction(lambda tx: meta.get(tx, move.MOVED)):
+        raise CannotServe(f"What was in this database is in {place} now: serve from there.")
     if password := os.environ.get("OMS_ADMIN_PASSWORD"):
         admin.first_user(store, password)
     elif not store.transaction(users.anybody):
@@ -141,8 +147,10 @@ def _pages(config: ServerConfig, ports: MorePorts) -> Callable[[], None]:
 async def _bus(
     config: ServerConfig, store: Store, ident: Identity, parts: contextlib.AsyncExitStack
 ) -> NatsServerWire:
-    """Start or adopt the nats-server, and connect."""
-    issuer = Issuer.from_seed(await store.write(_issuer_seed))
+    """Connect to the bus, after starting or adopting the nats-server where it is our own."""
+    issuer = Issuer.from_seed(await store.write(meta.bus_issuer))
+    if config.nats:
+        return await _connected(NatsServerWire(config.buses, **_ours(store, ident, issuer)), parts)
     home = config.home / "bus"
     home.mkdir(mode=0o700, exist_ok=True)
     text = render(
@@ -161,30 +169,29 @@ async def _bus(
     parts.push_async_callback(supervisor.stop, keep=config.keep_bus)
     host, port = address(config.bus_listen)
     reach = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+    address_of_ours = f"[{reach}]:{port}" if ":" in reach else f"{reach}:{port}"
+    wire = NatsServerWire((address_of_ours,), on_hung=supervisor.replace, **_ours(store, ident, issuer))
+    return await _connected(wire, parts)
+
+
+def _ours(store: Store, ident: Identity, issuer: Issuer) -> dict[str, Any]:
+    """As whom OMS is on the bus, and whom it lets in there."""
     ca = ident.server_ca
-    wire = NatsServerWire(
-        (f"[{reach}]:{port}" if ":" in reach else f"{reach}:{port}",),
-        sys=Credentials(ca_file=ca, cert_file=ident.as_sys.certificate, key_file=ident.as_sys.key),
-        bus=Credentials(ca_file=ca, cert_file=ident.as_bus.certificate, key_file=ident.as_bus.key),
-        issuer=issuer,
-        lookup=lambda sha256: _admission(store, sha256),
-        is_signed=lambda host_id: _is_signed(store, host_id),
-        on_hung=supervisor.replace,
-    )
+    return {
+        "sys": Credentials(ca_file=ca, cert_file=ident.as_sys.certificate, key_file=ident.as_sys.key),
+        "bus": Credentials(ca_file=ca, cert_file=ident.as_bus.certificate, key_file=ident.as_bus.key),
+        "issuer": issuer,
+        "lookup": lambda sha256: _admission(store, sha256),
+        "is_signed": lambda host_id: _is_signed(store, host_id),
+    }
+
+
+async def _connected(wire: NatsServerWire, parts: contextlib.AsyncExitStack) -> NatsServerWire:
     wire.start()
     parts.push_async_callback(wire.close)
     async with asyncio.timeout(30):
         await wire.wait_ready()
     return wire
-
-
-def _issuer_seed(tx: Connection) -> str:
-    """The seed of the key that admits hosts to the bus: whoever has it can let anybody in."""
-    seed = meta.get(tx, "bus_issuer")
-    if seed is None:
-        seed = Issuer.generate().seed
-        meta.put(tx, "bus_issuer", seed)
-    return seed
 
 
 async def _admission(store: Store, certificate_sha256: str) -> Admission | None:

@@ -25,6 +25,8 @@ class Pipe:
         """Somebody brings bytes."""
         self.size = 0
         """Of the whole, as whoever brings it says."""
+        self.at = ""
+        """Not here, but at that server (host:port)."""
         self._parts: deque[bytes] = deque()
         self._ended = False
         self._broken = False
@@ -86,6 +88,13 @@ class Meetings:
         async with self._changed:
             self._changed.notify_all()
         return pipe
+
+    def elsewhere(self, job: str, at: str) -> None:
+        """The bytes of a job are brought at another server: whoever waits for them here is to go there."""
+        pipe = self._pipes.get(job)
+        if pipe is not None and not pipe.begun.is_set():
+            pipe.at = at
+            pipe.begun.set()
 
     def close(self, job: str, pipe: Pipe) -> None:
         """The host waits there no more."""

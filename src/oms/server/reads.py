@@ -113,6 +113,11 @@ class Reads:
             self._bytes -= _size(key, gone)
             self._by_host[key[0]].discard(key)
 
+    def forget(self) -> None:
+        """Something may have been changed on any host."""
+        for host_id in {*self._by_host, *self._lanes}:
+            self.changed(host_id)
+
     def changed(self, host_id: str) -> None:
         """Something was changed on that host: nothing recorded of it holds any more."""
         self._changes[host_id] = self._changes.get(host_id, 0) + 1

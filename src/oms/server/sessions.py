@@ -114,6 +114,8 @@ class Sessions:
         if known is None:
             age, rest = now() - session.created, now() - session.used
             known = _Known(session, moment, moment - rest, moment - age, moment - rest)
+        if session.used > known.session.used:  # at another server, perhaps
+            known.used = max(known.used, moment - max(0, now() - session.used))
         known.session, known.checked = session, moment
         self._known[key] = known
         while len(self._known) > MOST_REMEMBERED:

@@ -41,6 +41,7 @@ COPIES: dict[type[Operation[Any]], Callable[[Any], tuple[str, str, str]]] = {
 }
 """From which host, out of which directory, which file."""
 LOOK_SECONDS = 0.25
+CALL_AGAIN_SECONDS = 1.0
 _ID = re.compile(r"[0-9a-f]{32}")
 
 
@@ -50,6 +51,8 @@ class Transfers:
     def __init__(self, house: House) -> None:
         self._house = house
         self.meetings = Meetings()
+        self.call: Callable[[str], None] = lambda _job: None
+        """Where there are other servers: lets them hear that the bytes of a job are brought here."""
 
     # --- who
 
@@ -112,10 +115,13 @@ class Transfers:
 
     # --- how
 
-    async def begin(self, job: Job, offset: int) -> Pipe:
-        """The host of a job waits for its bytes from there on. Raises what keeps the other host from sending."""
+    async def begin(self, job: Job, offset: int, *, once_removed: bool = False) -> Pipe:
+        """The host of a job waits for its bytes from there on. Raises what keeps the other host from sending.
+
+        `once_removed`: it does so at another server, which has asked that host already.
+        """
         pipe = await self.meetings.open(job.id, offset)
-        if source := COPIES.get(OF_JOBS[job.method]):
+        if (source := COPIES.get(OF_JOBS[job.method])) and not once_removed:
             name, kind, file = source(_op(job))
             try:
                 other = await self._house.fleet.host(name)
@@ -125,11 +131,20 @@ class Transfers:
                 raise
         return pipe
 
+    async def met(self, job_id: str, seconds: float) -> Pipe | None:
+        """The pipe of a job whose host waits, here or at another server; None where none does in that time."""
+        pipe = await self.meetings.waiting(job_id, 0)
+        end = time.monotonic() + seconds
+        while pipe is None and (left := end - time.monotonic()) > 0:
+            self.call(job_id)
+            pipe = await self.meetings.waiting(job_id, min(left, CALL_AGAIN_SECONDS))
+        return pipe
+
     async def standing(self, job_id: str, seconds: float) -> tuple[Job, int | None]:
         """A job, and from where on its host wants bytes: as soon as it does, or has ended; else None."""
         end = time.monotonic() + seconds
         while True:
-            pipe = await self.meetings.waiting(job_id, min(LOOK_SECONDS, max(end - time.monotonic(), 0)))
+            pipe = await self.met(job_id, min(LOOK_SECONDS, max(end - time.monotonic(), 0)))
             job = await self._house.jobs.find(job_id)
             if pipe is not None or job.state in ENDED or time.monotonic() >= end:
                 return job, pipe.offset if pipe is not None else None

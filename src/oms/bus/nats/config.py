@@ -126,8 +126,8 @@ accounts {{
     users: [ {{
       user: {bus_user}
       permissions {{
-        publish: [ "{subjects.ALL_CALLS}" ]
-        subscribe: [ "{subjects.ALL_REPLIES}", "{subjects.ALL_EVENTS}" ]
+        publish: [ "{subjects.ALL_CALLS}", "{subjects.ALL_TOLD}" ]
+        subscribe: [ "{subjects.ALL_REPLIES}", "{subjects.ALL_EVENTS}", "{subjects.ALL_TOLD}" ]
       }}
     }} ]
   }}

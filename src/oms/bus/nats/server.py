@@ -10,6 +10,7 @@ moment before the agent's subscription is there. So a request sent from within `
 import asyncio
 import contextlib
 import inspect
+import secrets
 import time
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -33,6 +34,7 @@ from oms.bus.wire import (
     NoAnswer,
     PresenceHandler,
     ServerWire,
+    TellHandler,
     WireDown,
     check_host_id,
     check_size,
@@ -51,6 +53,12 @@ _SHUN_S = 60.0
 
 async def _nothing() -> None:
     return
+
+
+async def _told(client: BusClient, subject: str, payload: bytes) -> None:
+    """Lost with the connection, if that ends just now."""
+    with contextlib.suppress(*BUS_ERRORS):
+        await client.publish(subject, payload)
 
 
 class NatsServerWire(ServerWire):
@@ -79,6 +87,9 @@ class NatsServerWire(ServerWire):
         """
         self._presence_handlers: list[PresenceHandler] = []
         self._event_handlers: list[EventHandler] = []
+        self._told_handlers: list[TellHandler] = []
+        self._missed_handlers: list[Callable[[], None]] = []
+        self._self = secrets.token_hex(8)
         self._grace_s = answer_grace_s
         self._on_hung, self._hung_after_s, self._silent_since = on_hung, hung_after_s, 0.0
         self._meter = Meter(self._flooded)
@@ -86,7 +97,9 @@ class NatsServerWire(ServerWire):
         self._lanes = Lanes(self._handle_event)
         self._control = Control(is_signed, self._host_connected, self._host_gone)
         self._connected_at: dict[str, float] = {}
-        self._bus = Link(servers, bus, name="oms-bus", timing=timing, on_up=self._open_bus)
+        self._bus = Link(
+            servers, bus, name="oms-bus", timing=timing, on_up=self._open_bus, on_change=self._bus_changed
+        )
         self._sys = Link(
             servers,
             sys,
@@ -147,6 +160,20 @@ class NatsServerWire(ServerWire):
         """See ServerWire. A host that comes back on a new connection is told as gone and there again."""
         self._presence_handlers.append(handler)
 
+    def tell(self, topic: str, payload: bytes) -> None:
+        """See ServerWire."""
+        check_size(f"notice {topic}", payload, MAX_EVENT_BYTES)
+        if (client := self._bus.client) is not None:
+            self._spawn(_told(client, subjects.told(self._self, check_verb(topic)), payload))
+
+    def on_told(self, handler: TellHandler) -> None:
+        """See ServerWire."""
+        self._told_handlers.append(handler)
+
+    def on_missed(self, handler: Callable[[], None]) -> None:
+        """See ServerWire."""
+        self._missed_handlers.append(handler)
+
     @property
     def connected(self) -> bool:
         """See ServerWire."""
@@ -182,11 +209,23 @@ class NatsServerWire(ServerWire):
     async def _open_bus(self, client: BusClient) -> None:
         await self._requests.subscribe(client)
         await client.listen(subjects.ALL_EVENTS, self._receive_event)
+        await client.listen(subjects.ALL_TOLD, self._receive_told)
 
     async def _open_sys(self, client: BusClient) -> None:
         self._api = SysApi(client, self._control.seen_servers)
         await self._control.subscribe(self._api)
         await self._callout.subscribe(client)
+
+    def _bus_changed(self, connected: bool) -> None:
+        if connected:
+            for handler in self._missed_handlers:
+                handler()
+
+    def _receive_told(self, subject: str, _reply: str, _headers: bytes, payload: bytes) -> None:
+        server, topic = subjects.split_told(subject)
+        if server != self._self:
+            for handler in self._told_handlers:
+                handler(topic, payload)
 
     def _sys_changed(self, connected: bool) -> None:
         if connected:

@@ -3,6 +3,7 @@
     oms.host.<host>.<verb>              calls to a host; the verb may hold one dot (kvmservices.list_vms)
     oms.reply.<host>.<server>.<number>  answers; the host in the name is what makes them unforgeable
     oms.event.<host>.<topic>            what a host tells unasked
+    oms.server.<server>.<topic>         what a server tells the others
 
 <host> is an id of 32 hex digits, never a name: dots split tokens and `*` and `>` are wildcards. Which host may use
 which road is enforced by nats-server (`oms.bus.nats.permissions`), so the host in a subject can be believed.
@@ -64,6 +65,18 @@ def events_of(host_id: str) -> str:
     return f"oms.event.{host_id}.>"
 
 
+def told(server: str, topic: str) -> str:
+    """Where a server tells the others something."""
+    return f"oms.server.{server}.{topic}"
+
+
+def split_told(subject: str) -> tuple[str, str]:
+    """(server, topic) of what a server tells."""
+    _, _, server, topic = subject.split(".", 3)
+    return server, topic
+
+
+ALL_TOLD = "oms.server.*.*"
 ALL_EVENTS = "oms.event.>"
 ALL_REPLIES = "oms.reply.>"
 ALL_CALLS = "oms.host.>"

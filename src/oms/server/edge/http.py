@@ -116,9 +116,11 @@ class Edge:
         *,
         sockets: Sockets,
         ending: Callable[[], None],
+        leave: Callable[[], None] = lambda: None,
     ) -> None:
-        """`streams` are by the beginning of their addresses; `ending` ends those that would last for ever."""
-        self.ending = ending
+        """`streams` are by the beginning of their addresses; `ending` ends those that would last for ever; `leave`
+        has those answered at the end who wait for long."""
+        self.ending, self.leave = ending, leave
         self._sockets = sockets
         self._pipeline, self._pages, self._names, self._extras = pipeline, pages, names, extras
         self._streams = streams

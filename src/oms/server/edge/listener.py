@@ -4,7 +4,8 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 
 import uvicorn
 
@@ -13,6 +14,10 @@ from oms.server.edge.protocol import LimitedProtocol
 from oms.server.identity import Pair
 
 BACKLOG = 1024
+DOOR_SECONDS, MOST_DOOR_SECONDS = 0.1, 2.0
+"""At the end: when no call has come for so long, none is on its way in any more."""
+ANSWER_SECONDS, END_SECONDS = 10, 15
+"""At the end: for calls under way; then for whoever waits for a job to be told that it is not known yet."""
 LARGEST_MESSAGE_BYTES = 1024 * 1024
 """From a browser to a console."""
 CIPHERS_1_2 = "ECDHE+AESGCM:ECDHE+CHACHA20"
@@ -50,7 +55,7 @@ def configured(edge: Edge, pair: Pair) -> uvicorn.Config:
         server_header=False,
         proxy_headers=False,
         timeout_keep_alive=75,
-        timeout_graceful_shutdown=5,
+        timeout_graceful_shutdown=END_SECONDS,
         ssl_certfile=str(pair.certificate),
         ssl_keyfile=str(pair.key),
     )
@@ -64,7 +69,20 @@ def configured(edge: Edge, pair: Pair) -> uvicorn.Config:
 
 
 class Server(uvicorn.Server):
-    """uvicorn, with the signals left to `main`."""
+    """uvicorn, with the signals left to `main`, and a way to end on which no call is lost."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """First nobody comes in any more; whoever is just coming is let in and served; then all is ended."""
+        for server in self.servers:
+            server.close()
+        for sock in sockets or ():
+            sock.close()
+        came = -1
+        end = time.monotonic() + MOST_DOOR_SECONDS
+        while came != self.server_state.total_requests and time.monotonic() < end:
+            came = self.server_state.total_requests
+            await asyncio.sleep(DOOR_SECONDS)
+        await super().shutdown(sockets)
 
     @contextlib.contextmanager
     def capture_signals(self):  # type: ignore[no-untyped-def]
@@ -73,12 +91,16 @@ class Server(uvicorn.Server):
 
 
 @contextlib.asynccontextmanager
-async def listening(edge: Edge, pair: Pair, sock: socket.socket) -> AsyncIterator[Server]:
-    """Serve on the socket; leaving ends it within seconds."""
+async def listening(
+    edge: Edge, pair: Pair, sock: socket.socket, leave: Callable[[], None] = lambda: None
+) -> AsyncIterator[Server]:
+    """Serve on the socket; leaving ends it within seconds. `leave` has who waits for long answered then."""
     server = Server(configured(edge, pair))
     task = asyncio.create_task(server.serve(sockets=[sock]))
     try:
         yield server
     finally:
         server.should_exit = True
+        leaving = asyncio.get_running_loop().call_later(ANSWER_SECONDS, leave)
         await task
+        leaving.cancel()

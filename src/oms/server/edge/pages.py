@@ -1,18 +1,38 @@
 """The few addresses beside the calls: the CA that agents pin, and the desk where hosts enrol."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
 import msgspec
 
 from oms.bus.enrolment import EnrolAnswer, EnrolRequest, Refusal, RenewRequest
+from oms.bus.wire import ServerWire
 from oms.contract.errors import OmsError
 from oms.server.edge.http import Ask, Page, Reply
 from oms.server.enrol import Enrolment
+from oms.server.store import Store
 
 T = TypeVar("T")
 LONGEST_REQUEST_BYTES = 24 * 1024
 """Two certificates' worth of PEM with the facts; each part has its own, smaller limit."""
+
+
+HEALTH_SECONDS = 2.0
+
+
+def health(store: Store, wire: ServerWire) -> Page:
+    """Whether calls may be sent here: 200 while the database answers and the bus is connected, else 503."""
+
+    async def page(_ask: Ask) -> Reply:
+        try:
+            async with asyncio.timeout(HEALTH_SECONDS):
+                await store.read(lambda tx: tx.exec_driver_sql("SELECT 1").scalar_one())
+        except (OmsError, TimeoutError):
+            return _json(503, {"status": "no database"})
+        return _json(200, {"status": "ok"}) if wire.connected else _json(503, {"status": "no bus"})
+
+    return page
 
 
 def pages(enrolment: Enrolment, ca_pem: str) -> Mapping[str, Page]:

@@ -18,6 +18,7 @@ from oms.bus.transfer import Span
 from oms.contract.errors import FuncManError, OmsError
 from oms.server import audit
 from oms.server.audit import Audit, Line
+from oms.server.edge.detour import NONE_YET, ONCE_REMOVED, Detours
 from oms.server.edge.http import ALWAYS, Answered, Receive, Scope, Send, bearer
 from oms.server.meeting import Broken, Pipe
 from oms.server.store.jobs import Job
@@ -57,8 +58,9 @@ class Stand(msgspec.Struct, frozen=True):
 class Door:
     """The address."""
 
-    def __init__(self, transfers: Transfers, log: Audit) -> None:
-        self._transfers, self._log = transfers, log
+    def __init__(self, transfers: Transfers, log: Audit, detours: Detours) -> None:
+        self._transfers, self._log, self._detours = transfers, log, detours
+        transfers.call = detours.call
         self._busy = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send, *, foreign: bool) -> Answered | None:
@@ -98,13 +100,18 @@ class Door:
     async def _take(self, scope: Scope, claim: str, job_id: str, receive: Receive, send: Send) -> Answered | None:
         host = await self._transfers.host(claim, "GET", _target(scope))
         job = await self._transfers.taken_by(job_id, host)
-        pipe = await self._transfers.begin(job, _offset(scope))
+        once_removed = any(name == ONCE_REMOVED.encode() for name, _ in scope["headers"])
+        pipe = await self._transfers.begin(job, _offset(scope), once_removed=once_removed)
         leaving = asyncio.create_task(_watch(receive, pipe))
         begun = asyncio.create_task(pipe.begun.wait())
         try:
             await asyncio.wait((leaving, begun), timeout=HOST_WAITS_SECONDS, return_when=asyncio.FIRST_COMPLETED)
             if not pipe.begun.is_set():
-                return 204, ALWAYS, b""
+                return NONE_YET
+            if pipe.at:
+                if once_removed:
+                    return NONE_YET  # the host asks again, and comes to where they are
+                return await self._detours.passed_on(pipe.at, _target(scope), claim, send)
             await _pass_on(pipe, send)
         finally:
             self._transfers.meetings.close(job_id, pipe)
@@ -150,7 +157,7 @@ class Door:
         self, job: Job, span: Span, receive: Receive, still: Callable[[], Awaitable[None]]
     ) -> Answered:
         """Pass on what is brought, as far as the host takes it; how the job stands then."""
-        pipe = await self._transfers.meetings.waiting(job.id, CALLER_WAITS_SECONDS)
+        pipe = await self._transfers.met(job.id, CALLER_WAITS_SECONDS)
         if pipe is None:
             return await self._stand(503, job.id, 0)
         if pipe.offset != span.first:

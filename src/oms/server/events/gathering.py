@@ -40,6 +40,16 @@ class Gathering:
         self._progressed: set[str] = set()
         self._something = asyncio.Event()
         self._later = 0.0
+        self._heard: set[str] = set()
+        self.tells = True
+        """Whether it is this server that tells of hosts; where there are several, each hears them."""
+
+    def take_over(self, *, tells: bool) -> None:
+        """This server tells of hosts from now on, or another one does."""
+        begins, self.tells = tells and not self.tells, tells
+        if begins:  # what happened meanwhile, nobody may have told
+            self._guests |= dict.fromkeys(self._heard)
+            self._something.set()
 
     def say(self, tell: Say) -> None:
         """Something has happened outside of the database: `tell` tells it in a transaction of ours."""
@@ -54,6 +64,7 @@ class Gathering:
     def guest(self, difference: Difference) -> None:
         """A guest is another than it was."""
         host_id, before, now = difference
+        self._heard.add(host_id)
         self._changed(host_id)
         self._something.set()
         known = self._guests.setdefault(host_id, {})
@@ -67,6 +78,7 @@ class Gathering:
     def guests(self, host_id: str) -> None:
         """A host has told all of its guests, and it is not known what they were before."""
         self._guests[host_id] = None
+        self._heard.add(host_id)
         self._something.set()
 
     def figures(self, host_id: str, figures: Figures, busy: float) -> None:
@@ -94,6 +106,8 @@ class Gathering:
         said, self._said = self._said, []
         guests, self._guests = self._guests, {}
         loads, progressed = self._in_time()
+        if not self.tells:
+            said, guests, loads = [], {}, {}
         try:
             await self._store.write(lambda tx: _write(tx, said, guests, loads, progressed))
         except OmsError:

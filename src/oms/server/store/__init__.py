@@ -57,7 +57,16 @@ class Store:
     def migrate(self) -> None:
         """Bring the tables to this version. Blocks: called once, before anything is served. Raises the document's
         Database...Errors."""
-        self._in_transaction(self._writing, _brought_up)
+        self._in_transaction(self._writing, brought_up)
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other servers may work on it."""
+        return engines.is_postgresql(self._engine)
+
+    def held(self, how: int) -> Callable[[], None]:
+        """See `engines.held`."""
+        return engines.held(self._engine, how)
 
     async def read(self, question: Callable[[Connection], T]) -> T:
         """The answer of a function that only reads. Raises DatabaseSelectError, DatabaseConnectionError."""
@@ -147,7 +156,13 @@ def _named(failure: SQLAlchemyError, *, reached: bool = False) -> ApplicationErr
     return DatabaseConnectionError("OMS's database cannot be reached; nothing was changed. Try again later.")
 
 
-def _brought_up(tx: Connection) -> None:
+def brought_up(tx: Connection) -> None:
+    """See `Store.migrate`."""
     engines.patient(tx)
     engines.check_fit(tx)
     migrations.upgrade(tx)
+
+
+def clock(tx: Connection) -> float:
+    """The database's own `now`, the same for all servers over it."""
+    return engines.clock(tx) if engines.is_postgresql(tx) else now()

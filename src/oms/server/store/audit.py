@@ -107,13 +107,13 @@ def prune(tx: Connection, before: str, most: int, time: str) -> int:
     return upto - begin.seq
 
 
-def unwritten(tx: Connection, since: float) -> list[tuple[str, str, str, str, str]]:
-    """Jobs that were begun since that moment and stand in no row, because whoever was to write it was killed: id,
-    method, owner, host, target."""
+def unwritten(tx: Connection, since: float, server: str) -> list[tuple[str, str, str, str, str]]:
+    """Jobs of a server that were begun since that moment and stand in no row, because it was killed before that:
+    id, method, owner, host, target."""
     question = (
         select(jobs.c.id, jobs.c.method, jobs.c.owner, jobs.c.host, jobs.c.target)
         .join(audit, audit.c.job == jobs.c.id, isouter=True)
-        .where(jobs.c.created >= since, audit.c.seq.is_(None))
+        .where(jobs.c.created >= since, jobs.c.server.in_((server, "")), audit.c.seq.is_(None))
         .order_by(jobs.c.created)
     )
     return [(row.id, row.method, row.owner, row.host, row.target) for row in tx.execute(question)]

@@ -6,6 +6,8 @@ same call twice, the last administrator. SQLite has one writer of itself; on Pos
 database wait for one lock. What waits shares a commit (`writer`), so turns cost little.
 """
 
+import fcntl
+import os
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -69,11 +71,32 @@ def is_postgresql(of: Engine | Connection) -> bool:
     return of.dialect.name == "postgresql"
 
 
+def held(engine: Engine, how: int) -> Callable[[], None]:
+    """Lock SQLite's file for a server (`LOCK_SH`) or against all (`LOCK_EX | LOCK_NB`), until what is answered
+    is called. Raises BlockingIOError. PostgreSQL's servers say themselves that they are there."""
+    path = None if is_postgresql(engine) else engine.url.database
+    if not path or path == ":memory:":
+        return lambda: None
+    descriptor = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, how)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise
+    return lambda: os.close(descriptor)
+
+
 def patient(tx: Connection) -> None:
     """For what takes long: nobody ends this transaction for that."""
     if is_postgresql(tx):
         tx.exec_driver_sql("SET LOCAL lock_timeout = 0")
         tx.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
+
+
+def clock(tx: Connection) -> float:
+    """PostgreSQL's time, in seconds since 1970."""
+    seconds: float = tx.exec_driver_sql("SELECT extract(epoch FROM clock_timestamp())::float8").scalar_one()
+    return seconds
 
 
 def check_fit(tx: Connection) -> None:

@@ -1,7 +1,7 @@
 """Jobs as OMS keeps them: written before anything is sent, kept after everything has ended. Each tells as events
 that it has begun and ended."""
 
-from collections.abc import Collection
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -41,6 +41,7 @@ class Job(msgspec.Struct, frozen=True):
     error: str = ""
     notes: str = ""
     eta: float = 0
+    server: str = ""
 
     @property
     def guest(self) -> EventGuest | None:
@@ -70,16 +71,19 @@ def by_id(tx: Connection, job_id: str) -> Job | None:
     return Job(**row._mapping) if row else None
 
 
-def by_ids(tx: Connection, ids: Collection[str]) -> list[Job]:
-    """The jobs of these ids."""
-    return [Job(**row._mapping) for row in tx.execute(select(jobs).where(jobs.c.id.in_(ids)))] if ids else []
+def by_ids(tx: Connection, ids: Iterable[str]) -> list[Job]:
+    """The jobs of these ids, as far as there are."""
+    wanted = list(ids)
+    return [Job(**row._mapping) for row in tx.execute(select(jobs).where(jobs.c.id.in_(wanted)))] if wanted else []
 
 
-def unfinished(tx: Connection, host_id: str | None = None) -> list[Job]:
-    """The jobs that have not ended, the oldest first: all, or a host's."""
+def unfinished(tx: Connection, host_id: str | None = None, server: str | None = None) -> list[Job]:
+    """The jobs that have not ended, the oldest first: all, or a host's, or those that a server watches over."""
     question = select(jobs).where(jobs.c.state.in_(UNFINISHED)).order_by(jobs.c.created)
     if host_id is not None:
         question = question.where(jobs.c.host_id == host_id)
+    if server is not None:
+        question = question.where(jobs.c.server == server)
     return [Job(**row._mapping) for row in tx.execute(question)]
 
 

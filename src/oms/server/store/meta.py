@@ -1,9 +1,8 @@
-"""Single values: this server's identity, and its epoch, which goes up by one at each start."""
-
-import secrets
+"""Single values, by name."""
 
 from sqlalchemy import Connection, insert, select, update
 
+from oms.bus.nats.nkey import Issuer
 from oms.server.store.tables import meta
 
 
@@ -18,10 +17,11 @@ def put(tx: Connection, key: str, value: str) -> None:
         tx.execute(insert(meta).values(key=key, value=value))
 
 
-def begin_epoch(tx: Connection) -> tuple[str, int]:
-    """This server's id, made at its first start, and the number of this start."""
-    server = get(tx, "server") or secrets.token_hex(8)
-    epoch = int(get(tx, "epoch") or "0") + 1
-    put(tx, "server", server)
-    put(tx, "epoch", str(epoch))
-    return server, epoch
+def bus_issuer(tx: Connection) -> str:
+    """The seed of the key that admits hosts to the bus, made when it is first asked for: whoever has it can let
+    anybody in."""
+    seed = get(tx, "bus_issuer")
+    if seed is None:
+        seed = Issuer.generate().seed
+        put(tx, "bus_issuer", seed)
+    return seed

@@ -86,12 +86,13 @@ def of(tx: Connection, user: str, current: str) -> list[LoginSession]:
 
 def touch(tx: Connection, digest: str, used: float) -> None:
     """Remember when a session was last used."""
-    tx.execute(update(sessions).where(sessions.c.digest == digest).values(used=used))
+    touch_all(tx, (digest,), used)
 
 
 def touch_all(tx: Connection, digests: Iterable[str], used: float) -> None:
-    """The same of several."""
-    tx.execute(update(sessions).where(sessions.c.digest.in_(list(digests))).values(used=used))
+    """The same of several. Another server may know of a later use."""
+    which = sessions.c.digest.in_(list(digests)) & (sessions.c.used < used)
+    tx.execute(update(sessions).where(which).values(used=used))
 
 
 def end(tx: Connection, digest: str) -> bool:

@@ -90,6 +90,16 @@ hosts = Table(
     Column("guests", Text, nullable=False, default="", server_default=""),  # JSON, as it told them before it left
 )
 
+servers = Table(
+    "servers",
+    metadata,
+    Column("id", String(16), primary_key=True),
+    Column("name", String(300), nullable=False),  # host and address, for people
+    Column("epoch", Integer, nullable=False),  # the number of its start
+    Column("started", Double, nullable=False),
+    Column("seen", Double, nullable=False),  # by the database's own clock; see store/servers.py
+)
+
 requests = Table(
     "requests",
     metadata,
@@ -155,6 +165,7 @@ jobs = Table(
     Column("error", Text, nullable=False, default=""),  # JSON of contract.errors.WireError
     Column("notes", Text, nullable=False, default=""),  # JSON
     Column("eta", Double, nullable=False, default=0, server_default="0"),  # when it should end; 0: cannot be told
+    Column("server", String(16), nullable=False, default="", server_default=""),  # which watches over it
     Index("ix_jobs_state_host_id", "state", "host_id"),
     Index("ix_jobs_created", "created"),
 )

@@ -20,7 +20,14 @@ const inside: RouteObject[] = [
   {
     path: "guests",
     handle: { crumb: () => nav.guests },
-    children: [{ index: true, lazy: () => import("../pages/guests") }],
+    children: [
+      { index: true, lazy: () => import("../pages/guests") },
+      {
+        path: ":host/:kind/:id/:tab?",
+        handle: { crumb: ({ id }: { id?: string }) => id ?? "" },
+        lazy: () => import("../pages/guests/guest"),
+      },
+    ],
   },
   {
     path: "jobs",

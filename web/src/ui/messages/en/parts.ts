@@ -30,5 +30,9 @@ export const parts = {
   items: "items",
   perPage: "per page",
   pages: "Pages of the list",
+  confirm: "Confirm",
+  select: (name: string) => `Choose ${name}`,
+  selectPage: "Choose all on this page",
+  actionsOf: (name: string) => `Actions for ${name}`,
   fingerprint: "Fingerprint (SHA-256)",
 };

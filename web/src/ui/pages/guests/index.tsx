@@ -1,6 +1,218 @@
+// All guests of all hosts.
+import { Button, EmptyState, EmptyStateBody, Label, LabelGroup, PageSection } from "@patternfly/react-core";
+import { useMemo, useState } from "react";
+import { Link } from "react-router";
+import type { FleetGuest } from "../../api/contract";
+import { useAnswer, useMay } from "../../api/queries";
+import { useSession } from "../../api/session";
+import { usePace } from "../../events/feed";
 import { words } from "../../messages";
+import { Failure } from "../../parts/Failure";
+import { type ActionName, act, keyOf, pageOf, possible } from "../../parts/guest/actions";
+import { GuestAsking, isAsked, useAct } from "../../parts/guest/GuestAsking";
+import { type Asking, GuestMenu } from "../../parts/guest/GuestMenu";
+import { GuestState } from "../../parts/guest/GuestState";
+import { useListAddress } from "../../parts/list/address";
+import { type Column, ListTable } from "../../parts/list/ListTable";
+import { type Filter, ListToolbar, Pages } from "../../parts/list/ListToolbar";
 import { PageHead } from "../../parts/PageHead";
+import { mb } from "../../parts/units";
+import { Outcomes, TagAsking, type Work } from "./bulk";
+
+const said = words.guests;
+const SORTS = ["name", "host", "kind", "state", "vcpus", "memory"] as const;
+const FILTERS = ["kind", "state", "host", "tag"] as const;
+type Sort = (typeof SORTS)[number];
+const BULK: readonly ActionName[] = ["start", "shutdown", "stop"];
+
+const COLUMNS: readonly Column<FleetGuest, Sort>[] = [
+  {
+    title: said.columns.name,
+    sort: "name",
+    cell: (guest) => (
+      <Link to={pageOf(guest)} className="oms-break">
+        {guest.name}
+      </Link>
+    ),
+  },
+  { title: said.columns.state, sort: "state", cell: (guest) => <GuestState state={guest.state} /> },
+  {
+    title: said.columns.host,
+    sort: "host",
+    cell: (guest) => (
+      <Link to={`/hosts/${guest.host}`} className="oms-break">
+        {guest.host}
+      </Link>
+    ),
+  },
+  { title: said.columns.kind, sort: "kind", wideOnly: true, cell: (guest) => said.kind[guest.kind] },
+  { title: said.columns.vcpus, sort: "vcpus", wideOnly: true, cell: (guest) => guest.vcpus },
+  {
+    title: said.columns.memory,
+    sort: "memory",
+    wideOnly: true,
+    cell: (guest) => (guest.memory_mb === 0 ? said.unlimited : mb(guest.memory_mb)),
+  },
+  { title: said.columns.tags, wideOnly: true, cell: (guest) => <Tags tags={guest.tags} /> },
+];
 
 export function Component(): React.ReactNode {
-  return <PageHead title={words.shell.nav.guests} />;
+  const at = useListAddress<Sort, (typeof FILTERS)[number]>(SORTS, FILTERS);
+  const pace = usePace();
+  const listed = useAnswer(
+    "fleetservices.list_guests",
+    {
+      search: at.search,
+      ...(at.filters as { kind: "" | "kvm"; state: "" | "running"; host: string; tag: string }),
+      sort: at.sort,
+      descending: at.descending,
+      offset: at.offset,
+      most: at.perPage,
+    },
+    { keepBefore: true, ...(pace !== undefined && { every: pace }) },
+  );
+  const filters = useFilters();
+  const rows = listed.data?.guests;
+  const [chosen, setChosen] = useState<ReadonlySet<string>>(new Set());
+  const picked = (rows ?? []).filter((guest) => chosen.has(keyOf(guest)));
+  const [work, setWork] = useState<Work>();
+  const [isTagging, setTagging] = useState(false);
+  const [asked, setAsked] = useState<{ guest: FleetGuest; what: Asking }>();
+  const actNow = useAct();
+  const mayChange = useMay("kvmservices.start_vm");
+
+  function ask(guest: FleetGuest, what: Asking): void {
+    if (isAsked(what)) setAsked({ guest, what });
+    else void actNow(what as ActionName, guest);
+  }
+
+  return (
+    <>
+      <PageHead
+        title={words.shell.nav.guests}
+        {...(mayChange && {
+          actions: <Button component={(props) => <Link {...props} to="/guests/create" />}>{said.create}</Button>,
+        })}
+      />
+      <PageSection>
+        <ListToolbar at={at} filters={filters} total={listed.data?.total}>
+          {mayChange && <BulkButtons guests={picked} onWork={setWork} onTag={() => setTagging(true)} />}
+        </ListToolbar>
+        <Failure of={listed.error} retry={() => void listed.refetch()} />
+        {(rows !== undefined || listed.isPending) && (
+          <ListTable
+            label={words.shell.nav.guests}
+            at={at}
+            columns={COLUMNS}
+            rows={rows}
+            keyOf={keyOf}
+            nameOf={(guest) => guest.name}
+            {...(mayChange && { chosen, onChoose: setChosen })}
+            actions={(guest) => <GuestMenu guest={guest} onAsk={(what) => ask(guest, what)} />}
+            empty={<Nobody />}
+          />
+        )}
+        <Pages at={at} total={listed.data?.total} />
+      </PageSection>
+      {work && <Outcomes work={work} onClose={() => setWork(undefined)} />}
+      {isTagging && (
+        <TagAsking
+          guests={picked}
+          onClose={() => setTagging(false)}
+          onWork={(next) => {
+            setTagging(false);
+            setWork(next);
+          }}
+        />
+      )}
+      {asked && <GuestAsking {...asked} onClose={() => setAsked(undefined)} />}
+    </>
+  );
+}
+
+function useFilters(): readonly Filter<(typeof FILTERS)[number]>[] {
+  const hosts = useAnswer("funcservices.list_signed", {});
+  const tags = useAnswer("tagservices.list_tags", {});
+  return useMemo(
+    () => [
+      {
+        name: "state",
+        label: said.filters.state,
+        options: Object.entries(said.state).map(([value, label]) => ({ value, label })),
+      },
+      {
+        name: "kind",
+        label: said.filters.kind,
+        options: Object.entries(said.kind).map(([value, label]) => ({ value, label })),
+      },
+      {
+        name: "host",
+        label: said.filters.host,
+        options: (hosts.data ?? []).map(({ name }) => ({ value: name, label: name })),
+      },
+      {
+        name: "tag",
+        label: said.filters.tag,
+        options: (tags.data ?? [])
+          .filter(({ level }) => level === 3)
+          .map(({ tag }) => ({ value: tag, label: tag })),
+      },
+    ],
+    [hosts.data, tags.data],
+  );
+}
+
+interface BulkProps {
+  guests: readonly FleetGuest[];
+  onWork: (work: Work) => void;
+  onTag: () => void;
+}
+
+/** What can be done with all that are chosen: each is done with those for which it makes sense. */
+function BulkButtons({ guests, onWork, onTag }: BulkProps): React.ReactNode {
+  const { role } = useSession();
+  if (guests.length === 0) return null;
+  return (
+    <>
+      <span>{said.selected(guests.length)}</span>
+      {BULK.map((name) => {
+        const able = guests.filter((guest) => possible(guest, role).includes(name));
+        return (
+          <Button
+            key={name}
+            variant="secondary"
+            isDanger={name === "stop"}
+            isDisabled={able.length === 0}
+            onClick={() => onWork({ guests: able, run: (guest) => act(name, guest) })}
+          >
+            {said.actions[name]}
+          </Button>
+        );
+      })}
+      <Button variant="secondary" onClick={onTag}>
+        {said.actions.tag}
+      </Button>
+    </>
+  );
+}
+
+function Tags({ tags }: { tags: readonly string[] }): React.ReactNode {
+  if (tags.length === 0) return null;
+  return (
+    <LabelGroup numLabels={3} aria-label={said.columns.tags}>
+      {tags.map((tag) => (
+        <Label key={tag} isCompact>
+          {tag}
+        </Label>
+      ))}
+    </LabelGroup>
+  );
+}
+
+function Nobody(): React.ReactNode {
+  return (
+    <EmptyState titleText={said.empty} headingLevel="h2">
+      <EmptyStateBody>{said.emptyText}</EmptyStateBody>
+    </EmptyState>
+  );
 }

@@ -1,0 +1,124 @@
+// One guest: how it is, what it uses, its settings and snapshots, and all that can be done with it.
+import { Button, EmptyState, EmptyStateBody, PageSection, Tab, Tabs, TabTitleText } from "@patternfly/react-core";
+import { useState } from "react";
+import { useNavigate, useParams } from "react-router";
+import type { FleetGuest } from "../../../api/contract";
+import { useAnswer, useMay } from "../../../api/queries";
+import { useSession } from "../../../api/session";
+import { usePace } from "../../../events/feed";
+import { words } from "../../../messages";
+import { Failure } from "../../../parts/Failure";
+import { type ActionName, pageOf, possible } from "../../../parts/guest/actions";
+import { openConsole } from "../../../parts/guest/consoles";
+import { GuestAsking, isAsked, useAct } from "../../../parts/guest/GuestAsking";
+import { type Asking, GuestMenu } from "../../../parts/guest/GuestMenu";
+import { GuestState } from "../../../parts/guest/GuestState";
+import { Loading } from "../../../parts/Loading";
+import { PageHead } from "../../../parts/PageHead";
+import { Overview } from "./Overview";
+import { Settings } from "./Settings";
+import { Snapshots } from "./Snapshots";
+import { GuestTags } from "./Tags";
+
+const said = words.guests;
+const FIRST: readonly ActionName[] = ["start", "resume", "shutdown"];
+
+export function Component(): React.ReactNode {
+  const { host = "", kind = "kvm", id = "" } = useParams();
+  const pace = usePace();
+  const listed = useAnswer(
+    "fleetservices.list_guests",
+    { search: id, host, kind: kind === "openvz" ? "openvz" : "kvm", most: 0 },
+    pace === undefined ? {} : { every: pace },
+  );
+  if (listed.isPending) return <Loading />;
+  const guest = listed.data?.guests.find((found) => found.id === id);
+  if (guest !== undefined) return <Page key={pageOf(guest)} guest={guest} />;
+  return (
+    <PageSection>
+      {listed.error ? (
+        <Failure of={listed.error} retry={() => void listed.refetch()} />
+      ) : (
+        <EmptyState titleText={said.page.gone} headingLevel="h1">
+          <EmptyStateBody>{said.page.goneText(id, host)}</EmptyStateBody>
+        </EmptyState>
+      )}
+    </PageSection>
+  );
+}
+
+function Page({ guest }: { guest: FleetGuest }): React.ReactNode {
+  const { tab = "overview" } = useParams();
+  const go = useNavigate();
+  const [asked, setAsked] = useState<Asking>();
+  const actNow = useAct();
+  const mayChange = useMay("kvmservices.update_vm_settings");
+  const tabs = [
+    { key: "overview", title: said.tabs.overview, Body: Overview },
+    ...(mayChange ? [{ key: "settings", title: said.tabs.settings, Body: Settings }] : []),
+    ...(guest.kind === "kvm" ? [{ key: "snapshots", title: said.tabs.snapshots, Body: Snapshots }] : []),
+  ];
+  const Body = tabs.find(({ key }) => key === tab)?.Body ?? Overview;
+
+  function ask(what: Asking): void {
+    if (isAsked(what)) setAsked(what);
+    else void actNow(what as ActionName, guest);
+  }
+
+  return (
+    <>
+      <PageHead
+        title={guest.name}
+        within={words.shell.nav.guests}
+        status={<GuestState state={guest.state} />}
+        text={`${said.kind[guest.kind]} · ${guest.host}`}
+        actions={<HeadActions guest={guest} onAsk={ask} />}
+      />
+      <PageSection type="tabs">
+        <Tabs
+          activeKey={tabs.some(({ key }) => key === tab) ? tab : "overview"}
+          onSelect={(_, key) => void go(key === "overview" ? pageOf(guest) : `${pageOf(guest)}/${key}`)}
+          aria-label={guest.name}
+          usePageInsets
+        >
+          {tabs.map(({ key, title }) => (
+            <Tab key={key} eventKey={key} title={<TabTitleText>{title}</TabTitleText>} />
+          ))}
+        </Tabs>
+      </PageSection>
+      <PageSection>
+        {Body === Overview && <GuestTags guest={guest} mayChange={mayChange} />}
+        <Body guest={guest} />
+      </PageSection>
+      {asked && (
+        <GuestAsking
+          guest={guest}
+          what={asked}
+          onClose={() => setAsked(undefined)}
+          onGone={() => void go("/guests", { replace: true })}
+        />
+      )}
+    </>
+  );
+}
+
+function HeadActions({ guest, onAsk }: { guest: FleetGuest; onAsk: (what: Asking) => void }): React.ReactNode {
+  const { role } = useSession();
+  const mayLook = useMay("consoleservices.open_console") && guest.state === "running";
+  const first = FIRST.filter((name) => possible(guest, role).includes(name));
+  return (
+    <div className="oms-buttons">
+      {first.map((name) => (
+        <Button key={name} variant={name === "shutdown" ? "secondary" : "primary"} onClick={() => onAsk(name)}>
+          {said.actions[name]}
+        </Button>
+      ))}
+      {mayLook && (
+        <Button variant="secondary" onClick={() => void openConsole(guest, guest.kind === "kvm" ? "vnc" : "text")}>
+          {guest.kind === "kvm" ? said.actions.screen : said.actions.text}
+        </Button>
+      )}
+      <GuestMenu guest={guest} onAsk={onAsk} label={words.parts.actions} />
+    </div>
+  );
+}

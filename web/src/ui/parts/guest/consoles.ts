@@ -1,0 +1,27 @@
+// A guest's console in a tab of its own. Who asks is left where that tab looks for it, and is in no address.
+import { call } from "../../api/client";
+import { session } from "../../api/session";
+import { sayWrong } from "../toasts";
+import type { Guest } from "./actions";
+
+/** Open a console; where OMS refuses it, say why at the corner. */
+export async function openConsole(guest: Guest, kind: "vnc" | "text"): Promise<void> {
+  // At once, since browsers let no page open a tab later than the click; it is led to the console then.
+  const tab = window.open("about:blank");
+  try {
+    const opened = await call("consoleservices.open_console", {
+      server_hostname: guest.host,
+      kind,
+      guest: guest.id,
+      guest_kind: guest.kind,
+    });
+    if (tab === null) return;
+    tab.sessionStorage.setItem(`console ${opened.id}`, session.get().sessid);
+    tab.sessionStorage.setItem(`console ${opened.id} by`, "session");
+    tab.opener = null;
+    tab.location.replace(opened.page);
+  } catch (failure) {
+    tab?.close();
+    sayWrong(failure);
+  }
+}

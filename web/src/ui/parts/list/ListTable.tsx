@@ -57,6 +57,7 @@ export function ListTable<Row, S extends string, F extends string>(props: Props<
           {columns.map((column, place) => (
             <Th
               key={column.title}
+              modifier="nowrap"
               {...(column.wideOnly && { className: "oms-wide-only" })}
               {...(column.sort !== undefined && { sort: sorting(at, columns, column.sort, place) })}
             >

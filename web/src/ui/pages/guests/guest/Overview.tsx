@@ -48,7 +48,7 @@ function Use({ guest }: { guest: FleetGuest }): React.ReactNode {
   return (
     <>
       <Failure of={listed.error} />
-      <Gallery hasGutter minWidths={{ default: "14rem" }}>
+      <Gallery hasGutter minWidths={{ default: "12rem" }}>
         <Gauge title={said.cpu} percent={stats?.cpu?.percentage} text={said.ofItsCpus} />
         <Gauge
           title={said.memory}

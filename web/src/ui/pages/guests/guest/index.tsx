@@ -15,6 +15,7 @@ import { type Asking, GuestMenu } from "../../../parts/guest/GuestMenu";
 import { GuestState } from "../../../parts/guest/GuestState";
 import { Loading } from "../../../parts/Loading";
 import { PageHead } from "../../../parts/PageHead";
+import { useCrumb } from "../../../shell/Crumbs";
 import { Overview } from "./Overview";
 import { Settings } from "./Settings";
 import { Snapshots } from "./Snapshots";
@@ -53,6 +54,7 @@ function Page({ guest }: { guest: FleetGuest }): React.ReactNode {
   const [asked, setAsked] = useState<Asking>();
   const actNow = useAct();
   const mayChange = useMay("kvmservices.update_vm_settings");
+  useCrumb(guest.name);
   const tabs = [
     { key: "overview", title: said.tabs.overview, Body: Overview },
     ...(mayChange ? [{ key: "settings", title: said.tabs.settings, Body: Settings }] : []),
@@ -77,18 +79,29 @@ function Page({ guest }: { guest: FleetGuest }): React.ReactNode {
       <PageSection type="tabs">
         <Tabs
           activeKey={tabs.some(({ key }) => key === tab) ? tab : "overview"}
-          onSelect={(_, key) => void go(key === "overview" ? pageOf(guest) : `${pageOf(guest)}/${key}`)}
+          onSelect={(event, key) => {
+            event.preventDefault();
+            void go(addressOf(guest, String(key)));
+          }}
+          component="nav"
           aria-label={guest.name}
           usePageInsets
         >
           {tabs.map(({ key, title }) => (
-            <Tab key={key} eventKey={key} title={<TabTitleText>{title}</TabTitleText>} />
+            <Tab
+              key={key}
+              eventKey={key}
+              href={`/ui${addressOf(guest, key)}`}
+              title={<TabTitleText>{title}</TabTitleText>}
+            />
           ))}
         </Tabs>
       </PageSection>
       <PageSection>
-        {Body === Overview && <GuestTags guest={guest} mayChange={mayChange} />}
-        <Body guest={guest} />
+        <div className="oms-stack">
+          {Body === Overview && <GuestTags guest={guest} mayChange={mayChange} />}
+          <Body guest={guest} />
+        </div>
       </PageSection>
       {asked && (
         <GuestAsking
@@ -100,6 +113,10 @@ function Page({ guest }: { guest: FleetGuest }): React.ReactNode {
       )}
     </>
   );
+}
+
+function addressOf(guest: FleetGuest, tab: string): string {
+  return tab === "overview" ? pageOf(guest) : `${pageOf(guest)}/${tab}`;
 }
 
 function HeadActions({ guest, onAsk }: { guest: FleetGuest; onAsk: (what: Asking) => void }): React.ReactNode {

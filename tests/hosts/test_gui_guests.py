@@ -1,0 +1,162 @@
+"""Guests in the GUI: real machines and containers, looked at and changed by clicks in a real browser."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import cast
+
+import libvirt
+import pytest
+from playwright.sync_api import BrowserContext, Page, expect
+
+from oms.agent.guests.containers import ContainerSettings
+from tests.cli.served import Up
+from tests.gui.gui import Gui
+from tests.hosts.browser import browser
+from tests.hosts.containers import made
+from tests.hosts.guests import domain_xml
+from tests.hosts.kvm_machines import emptied
+from tests.hosts.libvirtd import PrivateLibvirtd
+from tests.hosts.lxc_path import lxc_path, why_not
+from tests.hosts.stack import NAME, PASSWORD, Stack
+from tests.hosts.waiting import until
+
+pytestmark = pytest.mark.hosts
+LOOKED_AT = os.environ.get("OMS_SCREENSHOTS", "")
+"""A directory for pictures of every page, for whoever wants to look at them."""
+
+
+@pytest.fixture(scope="module")
+def path() -> Iterator[Path]:
+    if reason := why_not():
+        pytest.skip(reason)
+    with lxc_path() as it:
+        yield it
+
+
+@pytest.fixture(scope="module")
+def oms(libvirtd: PrivateLibvirtd, path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    settings = {"containers": "lxc", "lxc_path": str(path), "container_stop_seconds": "1"}
+    with Stack(tmp_path_factory.mktemp("oms"), libvirtd.uri, **settings) as stack:
+        yield stack
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[BrowserContext]:
+    with browser(width=1280, height=800) as context:
+        yield context
+
+
+@pytest.fixture
+def gui(oms: Stack, chromium: BrowserContext) -> Iterator[Gui]:
+    tab = Gui(cast("Up", oms), chromium.new_page())
+    yield tab
+    tab.page.close()
+    assert tab.complaints == []
+
+
+@pytest.fixture
+def machine(libvirtd: PrivateLibvirtd, oms: Stack) -> Iterator[libvirt.virDomain]:
+    with emptied(libvirtd.uri) as virt:
+        console = oms.directory / "console"
+        yield virt.defineXML(domain_xml("web-1", memory_mb=128, vcpu=1, console=console, disk=None, image=None))
+
+
+def look(page: Page, name: str) -> None:
+    """Keep pictures of the page in both themes, and narrow."""
+    if not LOOKED_AT:
+        return
+    for theme in ("dark", "light"):
+        page.emulate_media(color_scheme=theme)
+        page.wait_for_timeout(500)  # colours fade
+        page.screenshot(path=f"{LOOKED_AT}/{name}-{theme}.png")
+    page.set_viewport_size({"width": 400, "height": 800})
+    page.wait_for_timeout(500)
+    page.screenshot(path=f"{LOOKED_AT}/{name}-narrow.png")
+    page.set_viewport_size({"width": 1280, "height": 800})
+
+
+def state(page: Page, name: str, said: str) -> None:
+    expect(page.get_by_role("row", name=name).get_by_text(said, exact=True)).to_be_visible(timeout=20_000)
+
+
+def test_a_machine_is_found_started_changed_and_deleted(gui: Gui, machine: libvirt.virDomain) -> None:
+    page = gui.page
+    gui.log_in("/guests", password=PASSWORD)
+    gui.heading("Guests")
+    state(page, "web-1", "Off")
+    look(page, "guests")
+    assert gui.barriers() == []
+    page.get_by_role("row", name="web-1").get_by_role("checkbox").check()
+    page.get_by_role("button", name="Start", exact=True).click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_text("1 of 1 done")).to_be_visible(timeout=20_000)
+    look(page, "guests-bulk")
+    assert gui.barriers() == []
+    dialog.get_by_role("button", name="Close").last.click()
+    state(page, "web-1", "Running")
+    assert machine.isActive()
+
+    page.get_by_role("link", name="web-1").click()
+    gui.heading("web-1")
+    expect(page.get_by_text(machine.UUIDString())).to_be_visible(timeout=15_000)
+    look(page, "guest")
+    assert gui.barriers() == []
+    page.get_by_role("link", name="Settings").click()
+    memory = page.get_by_label("Memory (MB)")
+    memory.fill("1")
+    page.get_by_role("button", name="Save").click()
+    expect(memory).to_have_attribute("aria-invalid", "true", timeout=15_000)
+    look(page, "guest-settings-refused")
+    assert gui.barriers() == []
+    memory.fill("96")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_text("The settings are saved")).to_be_visible(timeout=15_000)
+    expect(memory).to_have_value("96")
+
+    page.get_by_role("button", name="Actions for web-1").click()
+    page.get_by_role("menuitem", name="Stop at once").click()
+    page.get_by_role("dialog").get_by_role("button", name="Stop at once").click()
+    expect(page.get_by_text("web-1 is off")).to_be_visible(timeout=15_000)
+    until(lambda: not machine.isActive())
+    page.get_by_role("button", name="Actions for web-1").click()
+    page.get_by_role("menuitem", name="Delete").click()
+    sure = page.get_by_role("dialog").get_by_role("button", name="Delete for ever")
+    expect(sure).to_be_disabled()
+    look(page, "guest-delete")
+    page.get_by_label("To go on, type its name").fill("web-1")
+    sure.click()
+    gui.heading("Guests")
+    expect(page.get_by_role("link", name="web-1")).to_have_count(0, timeout=15_000)
+
+
+def test_a_container_shows_what_it_is_and_its_console_opens_in_a_tab(gui: Gui, oms: Stack, path: Path) -> None:
+    ctid = "201"
+    made(path, ctid, ContainerSettings(memory_kb=64 * 1024, vcpus=1))
+    page = gui.page
+    gui.log_in(f"/guests/{NAME}/openvz/{ctid}", password=PASSWORD)
+    page.get_by_role("button", name="Start").click()
+    expect(page.get_by_text("Running", exact=True)).to_be_visible(timeout=20_000)
+    expect(page.get_by_text("Unprivileged")).to_be_visible(timeout=15_000)
+    look(page, "container")
+    with page.context.expect_page() as opened:
+        page.get_by_role("button", name="Text console").click()
+    tab = opened.value
+    tab.wait_for_url("**/console/terminal.html?console=*", timeout=15_000)
+    assert "SESSID" not in tab.url
+    tab.close()
+    page.get_by_role("link", name="Settings").click()
+    page.get_by_label("Memory (MB)").fill("77")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_text("The settings are saved")).to_be_visible(timeout=15_000)
+    look(page, "container-settings")
+    assert gui.barriers() == []
+
+
+def test_what_is_not_there_is_said(gui: Gui) -> None:
+    gui.log_in("/guests?search=nobody", password=PASSWORD)
+    expect(gui.page.get_by_text("Nothing fits", exact=True)).to_be_visible(timeout=15_000)
+    gui.page.get_by_role("button", name="Clear search and filters").click()
+    expect(gui.page).not_to_have_url("*search*")
+    gui.open(f"/guests/{NAME}/kvm/nobody")
+    gui.heading("There is no such guest")

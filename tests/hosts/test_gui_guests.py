@@ -21,6 +21,7 @@ from tests.hosts.lxc_path import lxc_path, why_not
 from tests.hosts.stack import NAME, PASSWORD, Stack
 from tests.hosts.waiting import until
 
+CTID = "201"
 pytestmark = pytest.mark.hosts
 LOOKED_AT = os.environ.get("OMS_SCREENSHOTS", "")
 """A directory for pictures of every page, for whoever wants to look at them."""
@@ -31,6 +32,7 @@ def path() -> Iterator[Path]:
     if reason := why_not():
         pytest.skip(reason)
     with lxc_path() as it:
+        made(it, CTID, ContainerSettings(memory_kb=64 * 1024, vcpus=1))
         yield it
 
 
@@ -102,7 +104,7 @@ def test_a_machine_is_found_started_changed_and_deleted(gui: Gui, machine: libvi
     expect(page.get_by_text(machine.UUIDString())).to_be_visible(timeout=15_000)
     look(page, "guest")
     assert gui.barriers() == []
-    page.get_by_role("link", name="Settings").click()
+    page.get_by_role("tab", name="Settings").click()
     memory = page.get_by_label("Memory (MB)")
     memory.fill("1")
     page.get_by_role("button", name="Save").click()
@@ -130,11 +132,9 @@ def test_a_machine_is_found_started_changed_and_deleted(gui: Gui, machine: libvi
     expect(page.get_by_role("link", name="web-1")).to_have_count(0, timeout=15_000)
 
 
-def test_a_container_shows_what_it_is_and_its_console_opens_in_a_tab(gui: Gui, oms: Stack, path: Path) -> None:
-    ctid = "201"
-    made(path, ctid, ContainerSettings(memory_kb=64 * 1024, vcpus=1))
+def test_a_container_shows_what_it_is_and_its_console_opens_in_a_tab(gui: Gui) -> None:
     page = gui.page
-    gui.log_in(f"/guests/{NAME}/openvz/{ctid}", password=PASSWORD)
+    gui.log_in(f"/guests/{NAME}/openvz/{CTID}", password=PASSWORD)
     page.get_by_role("button", name="Start").click()
     expect(page.get_by_text("Running", exact=True)).to_be_visible(timeout=20_000)
     expect(page.get_by_text("Unprivileged")).to_be_visible(timeout=15_000)
@@ -145,7 +145,7 @@ def test_a_container_shows_what_it_is_and_its_console_opens_in_a_tab(gui: Gui, o
     tab.wait_for_url("**/console/terminal.html?console=*", timeout=15_000)
     assert "SESSID" not in tab.url
     tab.close()
-    page.get_by_role("link", name="Settings").click()
+    page.get_by_role("tab", name="Settings").click()
     page.get_by_label("Memory (MB)").fill("77")
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_text("The settings are saved")).to_be_visible(timeout=15_000)

@@ -60,7 +60,6 @@ function Page({ guest }: { guest: FleetGuest }): React.ReactNode {
     ...(mayChange ? [{ key: "settings", title: said.tabs.settings, Body: Settings }] : []),
     ...(guest.kind === "kvm" ? [{ key: "snapshots", title: said.tabs.snapshots, Body: Snapshots }] : []),
   ];
-  const Body = tabs.find(({ key }) => key === tab)?.Body ?? Overview;
 
   function ask(what: Asking): void {
     if (isAsked(what)) setAsked(what);
@@ -79,29 +78,21 @@ function Page({ guest }: { guest: FleetGuest }): React.ReactNode {
       <PageSection type="tabs">
         <Tabs
           activeKey={tabs.some(({ key }) => key === tab) ? tab : "overview"}
-          onSelect={(event, key) => {
-            event.preventDefault();
-            void go(addressOf(guest, String(key)));
-          }}
-          component="nav"
+          onSelect={(_, key) => void go(key === "overview" ? pageOf(guest) : `${pageOf(guest)}/${key}`)}
           aria-label={guest.name}
           usePageInsets
+          mountOnEnter
+          unmountOnExit
         >
-          {tabs.map(({ key, title }) => (
-            <Tab
-              key={key}
-              eventKey={key}
-              href={`/ui${addressOf(guest, key)}`}
-              title={<TabTitleText>{title}</TabTitleText>}
-            />
+          {tabs.map(({ key, title, Body }) => (
+            <Tab key={key} eventKey={key} title={<TabTitleText>{title}</TabTitleText>}>
+              <div className="oms-stack oms-tab">
+                {Body === Overview && <GuestTags guest={guest} mayChange={mayChange} />}
+                <Body guest={guest} />
+              </div>
+            </Tab>
           ))}
         </Tabs>
-      </PageSection>
-      <PageSection>
-        <div className="oms-stack">
-          {Body === Overview && <GuestTags guest={guest} mayChange={mayChange} />}
-          <Body guest={guest} />
-        </div>
       </PageSection>
       {asked && (
         <GuestAsking
@@ -113,10 +104,6 @@ function Page({ guest }: { guest: FleetGuest }): React.ReactNode {
       )}
     </>
   );
-}
-
-function addressOf(guest: FleetGuest, tab: string): string {
-  return tab === "overview" ? pageOf(guest) : `${pageOf(guest)}/${tab}`;
 }
 
 function HeadActions({ guest, onAsk }: { guest: FleetGuest; onAsk: (what: Asking) => void }): React.ReactNode {

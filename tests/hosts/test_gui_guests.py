@@ -18,6 +18,7 @@ from tests.hosts.guests import domain_xml
 from tests.hosts.kvm_machines import emptied
 from tests.hosts.libvirtd import PrivateLibvirtd
 from tests.hosts.lxc_path import lxc_path, why_not
+from tests.hosts.sshd import PrivateSshd
 from tests.hosts.stack import NAME, PASSWORD, Stack
 from tests.hosts.waiting import until
 
@@ -37,8 +38,16 @@ def path() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def oms(libvirtd: PrivateLibvirtd, path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    settings = {"containers": "lxc", "lxc_path": str(path), "container_stop_seconds": "1"}
+def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateSshd]:
+    with PrivateSshd(tmp_path_factory.mktemp("sshd")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def oms(
+    libvirtd: PrivateLibvirtd, sshd: PrivateSshd, path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Stack]:
+    settings = {"containers": "lxc", "lxc_path": str(path), "container_stop_seconds": "1"} | sshd.agent_settings
     with Stack(tmp_path_factory.mktemp("oms"), libvirtd.uri, **settings) as stack:
         yield stack
 
@@ -144,6 +153,7 @@ def test_a_container_shows_what_it_is_and_its_console_opens_in_a_tab(gui: Gui) -
     tab = opened.value
     tab.wait_for_url("**/console/terminal.html?console=*", timeout=15_000)
     assert "SESSID" not in tab.url
+    expect(tab.locator(".xterm-rows")).to_contain_text("login:", timeout=20_000)
     tab.close()
     page.get_by_role("tab", name="Settings").click()
     page.get_by_label("Memory (MB)").fill("77")

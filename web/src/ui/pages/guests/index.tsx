@@ -45,15 +45,14 @@ const COLUMNS: readonly Column<FleetGuest, Sort>[] = [
       </Link>
     ),
   },
-  { title: said.columns.kind, sort: "kind", wideOnly: true, cell: (guest) => said.kind[guest.kind] },
-  { title: said.columns.vcpus, sort: "vcpus", wideOnly: true, cell: (guest) => guest.vcpus },
+  { title: said.columns.kind, sort: "kind", cell: (guest) => said.kind[guest.kind] },
+  { title: said.columns.vcpus, sort: "vcpus", cell: (guest) => guest.vcpus },
   {
     title: said.columns.memory,
     sort: "memory",
-    wideOnly: true,
     cell: (guest) => (guest.memory_mb === 0 ? said.unlimited : mb(guest.memory_mb)),
   },
-  { title: said.columns.tags, wideOnly: true, cell: (guest) => <Tags tags={guest.tags} /> },
+  { title: said.columns.tags, cell: (guest) => <Tags tags={guest.tags} /> },
 ];
 
 export function Component(): React.ReactNode {

@@ -15,8 +15,6 @@ export interface Column<Row, S extends string> {
   readonly cell: (row: Row) => React.ReactNode;
   /** By which order the list is asked for where this is clicked. */
   readonly sort?: S;
-  /** Left out on narrow screens. */
-  readonly wideOnly?: boolean;
 }
 
 interface Props<Row, S extends string, F extends string> {
@@ -58,7 +56,6 @@ export function ListTable<Row, S extends string, F extends string>(props: Props<
             <Th
               key={column.title}
               modifier="nowrap"
-              {...(column.wideOnly && { className: "oms-wide-only" })}
               {...(column.sort !== undefined && { sort: sorting(at, columns, column.sort, place) })}
             >
               {column.title}
@@ -89,11 +86,7 @@ export function ListTable<Row, S extends string, F extends string>(props: Props<
                   />
                 )}
                 {columns.map((column) => (
-                  <Td
-                    key={column.title}
-                    dataLabel={column.title}
-                    {...(column.wideOnly && { className: "oms-wide-only" })}
-                  >
+                  <Td key={column.title} dataLabel={column.title}>
                     {column.cell(row)}
                   </Td>
                 ))}

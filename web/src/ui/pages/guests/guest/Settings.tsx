@@ -47,7 +47,7 @@ export function Settings({ guest }: { guest: FleetGuest }): React.ReactNode {
   const found = guest.kind === "kvm" ? machine : container;
   if (found.isPending) return <Loading />;
   if (found.data === undefined) return <Failure of={found.error} retry={() => void found.refetch()} />;
-  return <SettingsForm key={JSON.stringify(found.data)} guest={guest} now={{ ...found.data }} />;
+  return <SettingsForm guest={guest} now={{ ...found.data }} />;
 }
 
 function SettingsForm({ guest, now }: { guest: FleetGuest; now: Values }): React.ReactNode {

@@ -23,6 +23,11 @@ const inside: RouteObject[] = [
     children: [
       { index: true, lazy: () => import("../pages/guests") },
       {
+        path: "create",
+        handle: { crumb: () => words.guests.creation.title },
+        lazy: () => import("../pages/guests/create"),
+      },
+      {
         path: ":host/:kind/:id/:tab?",
         handle: { crumb: ({ id }: { id?: string }) => id ?? "" },
         lazy: () => import("../pages/guests/guest"),

@@ -1,6 +1,7 @@
 """Guests in the GUI: real machines and containers, looked at and changed by clicks in a real browser."""
 
 import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
@@ -10,8 +11,10 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
 from oms.agent.guests.containers import ContainerSettings
+from tests.agent.templates.packages import small_template
 from tests.cli.served import Up
 from tests.gui.gui import Gui
+from tests.hosts import rootfs
 from tests.hosts.browser import browser
 from tests.hosts.containers import made
 from tests.hosts.guests import domain_xml
@@ -161,6 +164,41 @@ def test_a_container_shows_what_it_is_and_its_console_opens_in_a_tab(gui: Gui) -
     expect(page.get_by_text("The settings are saved")).to_be_visible(timeout=15_000)
     look(page, "container-settings")
     assert gui.barriers() == []
+
+
+def test_a_machine_and_a_container_are_made_of_templates(
+    gui: Gui, oms: Stack, path: Path, libvirtd: PrivateLibvirtd, tmp_path: Path
+) -> None:
+    oms.templates.joinpath("small.ova").write_bytes(small_template(tmp_path, "small").read_bytes())
+    place = tmp_path / "root"
+    place.mkdir()
+    rootfs.tiny(place)
+    archive = oms.templates.parent / "rootfs" / "tiny.tar.gz"
+    subprocess.run(["tar", "-C", place, "--numeric-owner", "-czf", archive, "."], check=True)
+    page = gui.page
+    gui.log_in("/guests/create", password=PASSWORD)
+    gui.heading("Create a guest")
+    page.get_by_label("Host", exact=False).select_option(NAME)
+    page.get_by_label("Template", exact=False).last.select_option("small")
+    page.get_by_label("Name", exact=False).last.fill("made-1")
+    memory = page.get_by_label("Memory (MB)")
+    memory.fill("1")
+    page.get_by_role("button", name="Create", exact=True).click()
+    expect(memory).to_have_attribute("aria-invalid", "true", timeout=20_000)
+    look(page, "create")
+    assert gui.barriers() == []
+    memory.fill("128")
+    page.get_by_role("button", name="Create", exact=True).click()
+    gui.heading("Guests")
+    state(page, "made-1", "Off")
+
+    gui.open(f"/guests/create?what=container&host={NAME}&source=tiny")
+    page.get_by_label("Name", exact=False).last.fill("made-2")
+    page.get_by_role("button", name="Create", exact=True).click()
+    gui.heading("Guests")
+    state(page, "made-2", "Off")
+    with emptied(libvirtd.uri) as virt:
+        assert virt.lookupByName("made-1").info()[1] == 128 * 1024
 
 
 def test_what_is_not_there_is_said(gui: Gui) -> None:

@@ -9,6 +9,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
+
 from tests.hosts.enclosure import only_child
 from tests.hosts.libvirtd import PrivateLibvirtd
 from tests.hosts.stack import free_port
@@ -64,6 +66,14 @@ class PrivateSshd:
     def runs(self) -> bool:
         """Whether it is started."""
         return self._process is not None
+
+    def sessions(self) -> list[psutil.Process]:
+        """Its processes beside the one that listens: two for each connection that is there."""
+        assert self._process is not None
+        own = psutil.Process(self._process.pid)
+        listening = own if self._libvirtd is None else psutil.Process(only_child(own.pid))
+        children: list[psutil.Process] = listening.children(recursive=True)
+        return children
 
     def start(self, *settings: str) -> None:
         """Listen; `settings` stand before all others, so they count."""

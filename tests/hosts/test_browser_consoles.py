@@ -1,6 +1,8 @@
 """Consoles as a person has them: the documented addresses, opened in a real browser."""
 
 import contextlib
+import random
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +12,7 @@ from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.hosts.browser import browser
 from tests.hosts.guests import domain_xml
+from tests.hosts.impostor import in_place_of, screen_socket
 from tests.hosts.kvm_machines import emptied
 from tests.hosts.libvirtd import PrivateLibvirtd
 from tests.hosts.sshd import PrivateSshd
@@ -108,6 +111,7 @@ def test_the_documented_address_shows_the_screen_and_takes_keys(
 def test_an_address_of_somebody_elses_making_connects_to_nothing(
     oms: Stack, caller: Caller, page: Page, machine: libvirt.virDomain, said: str
 ) -> None:
+    """S-WS-4."""
     sockets: list[str] = []
     page.on("websocket", lambda socket: sockets.append(socket.url))
     port = set_up(caller)
@@ -143,3 +147,71 @@ def test_both_go_through_the_one_port_too(
     shell = caller.call("sshservices", "set_up_ssh_connection", caller.sessid, 0, NAME)
     page.goto(f"https://127.0.0.1:{oms.port}/console/terminal.html?SESSID={caller.sessid}&port={shell}")
     expect(page.locator(".xterm-rows")).to_contain_text("#", timeout=15_000)
+
+
+HOSTILE_NAME = b'"><script>document.title="owned"</script>'
+CLIPBOARD = """
+window.pasted = [];
+Object.defineProperty(navigator, "clipboard", { value: {
+  writeText: async (text) => { window.pasted.push(text); }, write: async (items) => { window.pasted.push(items); },
+  readText: async () => "", read: async () => [] } });
+"""
+"""What a page puts into the clipboard is seen in `pasted`."""
+
+
+def hostile_screen(sock: socket.socket) -> None:
+    """A handshake with a name that is a script; text for the clipboard; then a picture of 16 GiB, and noise."""
+    for said, answered in ((b"RFB 003.008\n", 12), (b"\x01\x01", 1), (bytes(4), 1)):
+        sock.sendall(said)
+        sock.recv(answered, socket.MSG_WAITALL)
+    form = b"\x20\x18\x00\x01\x00\xff\x00\xff\x00\xff\x10\x08\x00\x00\x00\x00"
+    sock.sendall(b"\x00\x40\x00\x40" + form + len(HOSTILE_NAME).to_bytes(4) + HOSTILE_NAME)
+    sock.sendall(b"\x03\x00\x00\x00\x00\x00\x00\x05owned")
+    sock.sendall(b"\x00\x00\x00\x01" + bytes(4) + b"\xff\xff\xff\xff" + bytes(4))
+    sock.sendall(random.Random(6).randbytes(1024 * 1024))
+
+
+def noisy_screen(sock: socket.socket) -> None:
+    """Noise from the first byte on."""
+    sock.sendall(random.Random(7).randbytes(64 * 1024))
+
+
+def test_a_page_outlives_a_screen_that_says_anything_at_all(
+    oms: Stack, caller: Caller, page: Page, machine: libvirt.virDomain, libvirtd: PrivateLibvirtd
+) -> None:
+    """S-WS-6."""
+    page.add_init_script(CLIPBOARD)
+    port = set_up(caller)
+    for screen in (hostile_screen, noisy_screen):
+        with in_place_of(screen_socket(libvirtd, machine), screen):
+            page.goto(f"https://127.0.0.1:{oms.pages_port}/vnc.html?SESSID={caller.sessid}&port={port}")
+            expect(page.locator("#notice")).not_to_be_empty(timeout=15_000)  # it says that it has ended
+            assert page.title() in (f"winxp2 on {NAME}", "Console")
+            assert page.evaluate("[window.pasted, document.scripts.length]") == [[], 1]
+    page.goto(f"https://127.0.0.1:{oms.pages_port}/vnc.html?SESSID={caller.sessid}&port={port}")
+    until(lambda: page.evaluate(LIT) > 100)  # the true one is shown again
+
+
+def test_a_page_outlives_a_terminal_that_says_anything_at_all(
+    oms: Stack, caller: Caller, page: Page, tmp_path: Path
+) -> None:
+    """S-WS-6: every sequence that there is, with titles and texts for the clipboard among them."""
+    page.add_init_script(CLIPBOARD)
+    strings = [b"\x1b]%d;<script>owned</script>\x07" % number for number in range(150)]
+    strings += [b"\x1b]52;c;b3duZWQ=\x1b\\", b"\x1bPowned\x1b\\", b"\x1b_owned\x1b\\", b"\x9d2;owned\x9c"]
+    finals = [b"\x1b[%s%s%c" % (front, what, end) for end in range(0x40, 0x7F) for front, what in FRONTS]
+    everything = tmp_path / "everything"
+    everything.write_bytes(b"".join([*strings, *finals, random.Random(8).randbytes(4096)]))
+    port = caller.call("sshservices", "set_up_ssh_connection", caller.sessid, 0, NAME)
+    page.goto(f"https://127.0.0.1:{port}/?SESSID={caller.sessid}")
+    rows = page.locator(".xterm-rows")
+    expect(rows).to_contain_text("#", timeout=15_000)
+    page.keyboard.type(f"cat {everything}; printf '\\033c'; echo alive-$((6*7))\n")
+    expect(rows).to_contain_text("alive-42", timeout=15_000)
+    assert page.title() == NAME
+    assert page.evaluate("[window.pasted, document.scripts.length]") == [[], 1]
+    caller.call("sshservices", "remove_session_ssh_connections", caller.sessid, 0)
+
+
+FRONTS = ((b"", b""), (b"?", b"1"), (b">", b"99999999999"), (b"", b"4294967296;1"))
+"""Of a control sequence: what stands before its numbers, and those."""

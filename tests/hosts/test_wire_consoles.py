@@ -2,20 +2,29 @@
 
 import contextlib
 import json
+import random
 import signal
 import socket as sockets
+import struct
+import subprocess
 import time
+import xml.etree.ElementTree as ET
+from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import libvirt
+import psutil
 import pytest
 from websockets.sync.client import ClientConnection
 
 from tests.hosts import browser_socket
 from tests.hosts.browser_socket import ask_ticket, closed, not_let_in, open_socket, said, ticket
 from tests.hosts.guests import domain_xml
+from tests.hosts.impostor import in_place_of, screen_socket
 from tests.hosts.kvm_machines import emptied
 from tests.hosts.libvirtd import PrivateLibvirtd
+from tests.hosts.raw_socket import PING, RawSocket
 from tests.hosts.sshd import PrivateSshd
 from tests.hosts.stack import NAME, Caller, CallFailed, Stack
 from tests.hosts.waiting import until
@@ -24,6 +33,9 @@ pytestmark = pytest.mark.hosts
 SCREEN = "<graphics type='vnc'><listen type='socket'/></graphics><video><model type='vga'/></video>"
 BY_PORT = "<graphics type='vnc' port='-1' autoport='yes' listen='127.0.0.1'/><video><model type='vga'/></video>"
 RFB = b"RFB 003.008\n"
+MIB = 1024 * 1024
+QUESTIONS = 200_000
+"""Pings: were each answered into memory, that would be 25 MiB."""
 
 
 @pytest.fixture(scope="module")
@@ -186,6 +198,7 @@ def test_a_screen_on_a_port_of_the_host_is_shown_too(
 def test_the_old_address_never_shows_another_machine(
     oms: Stack, caller: Caller, libvirtd: PrivateLibvirtd, screen: libvirt.virDomain
 ) -> None:
+    """S-WS-2."""
     with contextlib.closing(libvirtd.connect()) as virt:
         first = machine(virt, oms, "again", SCREEN)
         port = set_up(caller, "again")
@@ -205,6 +218,7 @@ def test_the_old_address_never_shows_another_machine(
 def test_only_a_page_of_ours_with_a_ticket_of_that_port_is_let_in(
     oms: Stack, caller: Caller, screen: libvirt.virDomain
 ) -> None:
+    """S-WS-1."""
     pages = oms.pages_port
     port, other = set_up(caller), terminal(caller)
     good = f"https://127.0.0.1:{pages}"
@@ -230,6 +244,7 @@ def test_only_a_page_of_ours_with_a_ticket_of_that_port_is_let_in(
 def test_a_ticket_is_for_the_session_that_set_the_console_up(
     oms: Stack, caller: Caller, screen: libvirt.virDomain
 ) -> None:
+    """S-WS-3."""
     port = set_up(caller)
     with session(oms) as other:
         assert ask_ticket(oms.pages_port, other.sessid, port)[0] == 404
@@ -244,6 +259,7 @@ def test_a_ticket_is_for_the_session_that_set_the_console_up(
 
 
 def test_a_console_ends_with_its_session(oms: Stack, screen: libvirt.virDomain) -> None:
+    """S-WS-3."""
     with contextlib.closing(oms.caller()) as mine:
         port, shell = set_up(mine), terminal(mine)
         with (
@@ -312,6 +328,7 @@ def test_a_terminal_runs_commands_takes_its_size_and_comes_back(oms: Stack, call
 def test_a_server_that_shows_another_key_is_gone_to_once_that_was_said(
     oms: Stack, caller: Caller, sshd: PrivateSshd
 ) -> None:
+    """S-SSH-1."""
     sshd.stop()
     try:
         assert "cannot be reached" in refused("SSHRemoteSetUpError", lambda: terminal(caller))
@@ -341,6 +358,7 @@ def test_a_host_that_forbids_it_says_so(
 
 
 def test_omss_key_opens_no_more_than_it_needs(oms: Stack, sshd: PrivateSshd) -> None:
+    """S-SSH-1."""
     line = sshd.keys.read_text()
     assert line.startswith("restrict,pty,port-forwarding ssh-ed25519 ")
 
@@ -356,3 +374,176 @@ def test_what_pages_may_do_is_said_with_them(oms: Stack, caller: Caller, screen:
     assert "443" not in headers["content-security-policy"]
     assert browser_socket.get(oms.pages_port, "/../../etc/passwd")[0] == 404
     assert browser_socket.get(oms.pages_port, "/?id=1&service=funcservices&method=list_signed&params=[]")[0] == 404
+
+
+# --- more than there may be, and worse
+
+
+def raw(oms: Stack, caller: Caller, port: int, **more: bool) -> RawSocket:
+    """A WebSocket that keeps to no rules."""
+    pages = oms.pages_port
+    return RawSocket(port, f"/?ticket={ticket(pages, caller.sessid, port)}", f"https://127.0.0.1:{pages}", **more)
+
+
+def test_one_ticket_lets_one_in_however_many_come_with_it(
+    oms: Stack, caller: Caller, screen: libvirt.virDomain
+) -> None:
+    """S-WS-5."""
+    port, pages = set_up(caller), oms.pages_port
+    path = f"/?ticket={ticket(pages, caller.sessid, port)}"
+
+    def come(_: int) -> int:
+        try:
+            with contextlib.closing(RawSocket(port, path, f"https://127.0.0.1:{pages}")):
+                return 101
+        except ConnectionRefusedError as refusal:
+            return int(str(refusal).split()[1])
+
+    with ThreadPoolExecutor(8) as crowd:
+        assert Counter(crowd.map(come, range(24))) == {101: 1, 403: 23}
+
+
+def test_a_message_has_a_mebibyte_at_most_whatever_it_says_of_itself_and_is_never_unpacked(
+    oms: Stack, caller: Caller, screen: libvirt.virDomain
+) -> None:
+    """S-WS-5."""
+    port = set_up(caller)
+    for size, kind in ((100 * MIB, 0x82), (2**62, 0x82), (MIB + 1, 0x81)):
+        with contextlib.closing(raw(oms, caller, port)) as socket:
+            socket.send(b"a", kind, size=size)  # refused for what it says, before it has come
+            assert socket.close_code() == 1009
+    with contextlib.closing(raw(oms, caller, port)) as socket:
+        socket.send(bytes(MIB // 2), 0x02)
+        socket.send(bytes(MIB // 2), 0x00)
+        socket.send(b"a", 0x80)
+        assert socket.close_code() == 1009
+    with contextlib.closing(raw(oms, caller, port, compressed=True)) as socket:
+        assert "sec-websocket-extensions" not in socket.answer
+        socket.send(b"\x00", 0xC2)  # as if it had been agreed to
+        assert socket.close_code() == 1002
+
+
+def test_who_does_not_read_fills_nothing_and_holds_nobody_up(
+    oms: Stack, libvirtd: PrivateLibvirtd, screen: libvirt.virDomain
+) -> None:
+    """S-WS-5, S-WS-3: a screen that never ends, a viewer that only ever asks, and another session's console."""
+    server = psutil.Process(oms.pid("server"))
+    with (
+        in_place_of(screen_socket(libvirtd, screen), endless),
+        contextlib.closing(oms.caller()) as stalled,
+        contextlib.closing(oms.caller()) as other,
+    ):
+        shell = terminal(other)
+        deaf = raw(oms, stalled, set_up(stalled))
+        with (
+            contextlib.closing(deaf),
+            open_socket(shell, ticket(shell, other.sessid, shell), pages=shell) as typed,
+        ):
+            deaf.take(MIB)
+            before = server.memory_info().rss
+            deaf.sock.settimeout(1)
+            with contextlib.suppress(TimeoutError):  # until its own questions are not read any more
+                for _ in range(QUESTIONS):
+                    deaf.send(bytes(125), PING)
+            assert server.memory_info().rss - before < 16 * MIB
+            for gone in (stalled, other):
+                gone.call("authservices", "deauthenticate", gone.sessid)
+            assert closed(typed, 3) == 4001
+            deaf.sock.settimeout(20)
+            assert deaf.close_code() in (0, 4001)
+
+
+def endless(sock: sockets.socket) -> None:
+    while True:
+        sock.sendall(bytes(MIB))
+
+
+def test_a_far_end_that_says_anything_at_all_is_passed_on_as_it_is(
+    oms: Stack, caller: Caller, libvirtd: PrivateLibvirtd, screen: libvirt.virDomain
+) -> None:
+    """S-WS-6: the relay parses nothing, so there is nothing in it to break."""
+    said = random.Random(5).randbytes(3 * MIB)
+
+    def says(sock: sockets.socket) -> None:
+        sock.sendall(said)
+
+    with in_place_of(screen_socket(libvirtd, screen), says):
+        port = set_up(caller)
+        with open_socket(port, ticket(oms.pages_port, caller.sessid, port), pages=oms.pages_port) as socket:
+            assert Bytes(socket).take(len(said)) == said
+            assert closed(socket) == 1000
+
+
+def test_who_is_removed_or_may_no_longer_loses_his_consoles(
+    oms: Stack, caller: Caller, screen: libvirt.virDomain
+) -> None:
+    """S-AUTH-7."""
+    oms.add_user("ada", "admin")
+    pages = oms.pages_port
+    with contextlib.closing(Caller(oms.port).log_in("ada", "some words of ada")) as ada:
+        port, shell = set_up(ada), terminal(ada)
+        with (
+            open_socket(port, ticket(pages, ada.sessid, port), pages=pages) as seen,
+            open_socket(shell, ticket(shell, ada.sessid, shell), pages=shell) as typed,
+        ):
+            caller.call("userservices", "set_role", caller.sessid, 0, "ada", "operator")
+            assert (closed(seen, 3), closed(typed, 3)) == (4001, 4001)
+        port = set_up(ada.log_in("ada", "some words of ada"))
+        with open_socket(port, ticket(pages, ada.sessid, port), pages=pages) as seen:
+            caller.call("userservices", "delete_user", caller.sessid, 0, "ada")
+            assert closed(seen, 3) == 4001
+        refused("AuthError", lambda: vnc(ada, "list_session_vnc_connections"))
+    assert vnc(caller, "list_session_vnc_connections") == []
+    assert consoles_of(oms, caller) == []
+
+
+def consoles_of(oms: Stack, caller: Caller) -> list[str]:
+    """The users of all consoles that are open."""
+    return [one["user"] for one in caller.call("consoleservices", "list_consoles", caller.sessid, 0)]
+
+
+def test_a_browser_that_dies_leaves_no_descriptor_and_no_process(
+    oms: Stack, caller: Caller, sshd: PrivateSshd, screen: libvirt.virDomain
+) -> None:
+    """S-POOL-1: browsers are killed in the midst of it, consoles closed, and again."""
+
+    def there_are() -> tuple[int, int]:
+        server = psutil.Process(oms.pid("server"))
+        return server.num_fds(), len(sshd.sessions())
+
+    def once() -> None:
+        with session(oms) as mine:
+            port, shell = set_up(mine), terminal(mine)
+            for number in (port, port, shell, shell):
+                socket = raw(oms, mine, number)
+                socket.take(1)
+                socket.sock.setsockopt(sockets.SOL_SOCKET, sockets.SO_LINGER, struct.pack("ii", 1, 0))
+                socket.close()
+            vnc(mine, "remove_session_vnc_connections")
+
+    once()
+    until(lambda: consoles_of(oms, caller) == [])
+    before = there_are()
+    for _ in range(3):
+        once()
+    until(lambda: consoles_of(oms, caller) == [] and there_are() <= before)
+
+
+def test_no_other_account_comes_to_a_screen_past_oms(
+    oms: Stack, caller: Caller, libvirtd: PrivateLibvirtd, screen: libvirt.virDomain
+) -> None:
+    """S-VNC-1: on the host its socket is closed to others; at OMS there is nothing but what asks for a ticket."""
+    place = ET.fromstring(screen.XMLDesc()).find("./devices/graphics/listen")
+    assert place is not None
+    come = "import socket,sys; socket.socket(socket.AF_UNIX).connect(sys.argv[1])"
+    nobody = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "/usr/bin/python3", "-c", come)
+    tried = subprocess.run(
+        libvirtd.inside(*nobody, place.attrib["socket"]), check=False, capture_output=True, text=True
+    )
+    assert "PermissionError" in tried.stderr
+    port = set_up(caller)
+    with open_socket(port, ticket(oms.pages_port, caller.sessid, port), pages=oms.pages_port):
+        there = psutil.Process(oms.pid("server")).net_connections("inet")
+        listening = {connection.laddr.port for connection in there if connection.status == psutil.CONN_LISTEN}
+        assert listening == {oms.port, oms.pages_port, port}
+    assert not_let_in(port, "", pages=oms.pages_port) == 403

@@ -15,6 +15,7 @@ const terminal = new Terminal({
   scrollback: 10_000,
   theme: { background: "#101214" },
 });
+const MOST_TIMES = 10_000;
 const fit = new FitAddon();
 const encoder = new TextEncoder();
 let line: WebSocket | undefined;
@@ -25,6 +26,11 @@ terminal.onData((text) => send(encoder.encode(text)));
 terminal.onBinary((text) => send(Uint8Array.from(text, (letter) => letter.charCodeAt(0))));
 terminal.onResize(() => size());
 new ResizeObserver(() => fit.fit()).observe(document.body);
+
+// Whoever asks for a thing to be done two thousand million times wants this page to stand still.
+for (const final of "@LMPSTXZIb") {
+  terminal.parser.registerCsiHandler({ final }, (numbers) => numbers.flat().some((number) => number > MOST_TIMES));
+}
 
 keepOpen((socket, given) => {
   line = socket;

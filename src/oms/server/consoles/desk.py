@@ -15,7 +15,7 @@ from oms.server.consoles.console import Console, GuestKind, Kind
 from oms.server.consoles.far_ends import FarEnds
 from oms.server.consoles.looking import NotUnderstood
 from oms.server.consoles.recording import Recording
-from oms.server.consoles.relay import Socket, both, inward, outward
+from oms.server.consoles.relay import GONE, NOT_REACHED, TAKEN_OVER, Socket, both, inward, outward
 from oms.server.consoles.shelf import Shelf
 from oms.server.consoles.spots import Spots
 from oms.server.consoles.terminal import SIZE, Terminal
@@ -35,8 +35,6 @@ TOUCH_SECONDS = 30.0
 NEEDED: dict[Kind, Permission] = {"vnc": Permission.OPERATOR, "text": Permission.OPERATOR, "ssh": Permission.ADMIN}
 MOST_VIEWERS = 16
 MOST_OPEN = 1000
-GONE, TAKEN_OVER, NOT_REACHED = 4001, 4002, 4003
-"""Why a WebSocket was closed: its console was closed; another viewer has it now; it is not to be reached."""
 
 
 class AlreadyMine(Exception):

@@ -12,6 +12,8 @@ from typing import Any, Protocol
 from oms.server.consoles.looking import OnlyLooks
 
 READ_BYTES = 256 * 1024
+GONE, TAKEN_OVER, NOT_REACHED = 4001, 4002, 4003
+"""Why a WebSocket was closed: its console was closed; another viewer has it now; it is not to be reached."""
 Message = MutableMapping[str, Any]
 
 

@@ -1,7 +1,8 @@
 """A terminal: a program that runs on the host as long as its console is set up, whoever looks on meanwhile.
 
 What it last said is kept, so that a browser that comes back sees where it was. A browser that does not read holds
-the program up, as a real terminal would; where nobody looks on, the program goes on and the oldest is forgotten.
+the program up, as a real terminal would, unless it may only look; where nobody looks on, the program goes on and
+the oldest is forgotten.
 """
 
 import asyncio
@@ -12,7 +13,7 @@ import asyncssh
 import msgspec
 
 from oms.server.consoles.recording import Recording
-from oms.server.consoles.relay import READ_BYTES, Socket
+from oms.server.consoles.relay import NOT_REACHED, READ_BYTES, Socket
 from oms.server.consoles.ways import reaching
 
 KEPT_BYTES = 256 * 1024
@@ -20,6 +21,8 @@ TYPE = "xterm-256color"
 SIZE = (80, 24)
 LANGUAGE = {"LANG": "C.UTF-8"}
 """Browsers write UTF-8: a shell that was not told so throws half of it away. Debian's sshd takes this setting."""
+PATIENCE_SECONDS = 5.0
+"""So long one who only looks may hold up the others."""
 MOST = 1000
 """Columns or rows."""
 
@@ -42,7 +45,8 @@ class Terminal:
     ) -> None:
         self._connection, self._process = connection, process
         self._said = bytearray()
-        self._viewers: set[Socket] = set()
+        self._viewers: dict[Socket, bool] = {}
+        """Those who look on, and whether that is all they may."""
         self._turn = asyncio.Lock()
         self._reading = asyncio.create_task(self._read())
         self.recording: Recording | None = None
@@ -82,14 +86,14 @@ class Terminal:
         async with self._turn:  # so that what was said before comes before what is said now
             if self._said:
                 await socket.give(bytes(self._said))
-            self._viewers.add(socket)
+            self._viewers[socket] = view_only
         typing = asyncio.create_task(self._typed(socket, used, view_only=view_only))
         try:
             await asyncio.wait((typing, self._reading), return_when=asyncio.FIRST_COMPLETED)
             if typing.done():
                 typing.result()
         finally:
-            self._viewers.discard(socket)
+            self._viewers.pop(socket, None)
             typing.cancel()
             await asyncio.gather(typing, return_exceptions=True)
 
@@ -131,9 +135,14 @@ class Terminal:
 
     async def _give(self, viewer: Socket, data: bytes) -> None:
         try:
-            await viewer.give(data)
+            async with asyncio.timeout(PATIENCE_SECONDS if self._viewers[viewer] else None):
+                await viewer.give(data)
+        except TimeoutError:
+            self._viewers.pop(viewer, None)
+            with contextlib.suppress(OSError):
+                await viewer.close(NOT_REACHED, "This page did not keep up.")
         except OSError:  # it has gone
-            self._viewers.discard(viewer)
+            self._viewers.pop(viewer, None)
 
     async def end(self) -> None:
         """End the program, and the connection."""

@@ -11,6 +11,7 @@ import uvicorn
 
 from oms.server.edge.http import Edge
 from oms.server.edge.protocol import LimitedProtocol
+from oms.server.edge.websocket import ConsoleWebSocket
 from oms.server.identity import Pair
 
 BACKLOG = 1024
@@ -44,7 +45,7 @@ def configured(edge: Edge, pair: Pair) -> uvicorn.Config:
     config = uvicorn.Config(
         edge,
         http=LimitedProtocol,
-        ws="websockets-sansio",
+        ws=ConsoleWebSocket,
         ws_max_size=LARGEST_MESSAGE_BYTES,
         ws_per_message_deflate=False,  # a few bytes that unpack to many, and secrets that compress, are not for us
         lifespan="off",

@@ -237,14 +237,14 @@ async def test_two_keys_that_want_one_name_are_both_refused_until_one_is_gone(om
 async def test_only_the_key_that_was_compared_is_signed(oms: Oms) -> None:
     keys = [(await oms.enrol(name)).json["key_sha256"] for name in ("h1", "h2")]
     admin = await oms.as_admin()
-    error = await admin.error(SIGN, 0, ["h1", "h2"], [keys[0], keys[0]])
+    error = await admin.error("funcservices.sign_key", 0, "h2", keys[0])
     assert error.data == {"reason": "request_refused", "host": "h2"}
     assert keys[1] in error.message
-    error = await admin.error(SIGN, 0, ["h1", "h2"], [keys[0]])
-    assert (error.name, error.data["parameter"]) == ("ParameterMismatch", "key_list")
+    error = await admin.error("funcservices.sign_key", 0, "h3", keys[0])
+    assert (error.name, error.data) == ("UnknownSignRequestsError", {"unknown": ["h3"]})
     assert await names(oms, "list_signed") == []
-    await admin.ask(SIGN, 0, ["h1", "h2"], [keys[0].upper(), keys[1]])
-    assert await names(oms, "list_signed") == ["h1", "h2"]
+    assert await admin.ask("funcservices.sign_key", 0, "h1", keys[0].upper()) == {"type": "KVM"}
+    assert await names(oms, "list_signed") == ["h1"]
 
 
 async def test_a_signed_name_is_not_taken_over(oms: Oms) -> None:

@@ -7,7 +7,7 @@ from msgspec import Meta
 
 from oms.contract.errors import ApplicationError, FuncManError
 from oms.contract.operation import Permission, ServerOperation, Service, operation
-from oms.contract.types import Hostname, TagName
+from oms.contract.types import Hostname, TagName, text
 
 SERVICE = Service(
     "funcservices",
@@ -22,13 +22,14 @@ HostList = Annotated[
 """Names as the caller wrote them: each is compared literally with those known, none is a pattern."""
 
 
-KeyList = Annotated[
-    tuple[Annotated[str, Meta(max_length=64)], ...],
-    Meta(
-        max_length=1000,
-        description="the fingerprints of the hosts' keys as they were compared, one for each host in the same "
-        "order; or none",
-        examples=[["0" * 64]],
+KeySha256 = Annotated[
+    str,
+    text(
+        r"[0-9a-fA-F]{64}",
+        "the fingerprint of a key as the host's agent shows it: 64 hexadecimal digits",
+        64,
+        "9b1d" * 16,
+        shortest=64,
     ),
 ]
 
@@ -74,6 +75,12 @@ class SSHKeyRemoveError(ApplicationError):
     """The SSH key of a host could not be removed."""
 
     code = 1017
+
+
+class HostType(msgspec.Struct, frozen=True):
+    """The type of a host, its tag of level 1."""
+
+    type: str
 
 
 class HostName(msgspec.Struct, frozen=True):
@@ -145,12 +152,28 @@ class SignRequests(ServerOperation[list[HostName]], frozen=True):
 
     Each host gets a certificate for 90 days, an SSH key pair, and its type as a tag of level 1, found from what
     its agent says of it. Hosts of which nothing could be found are called `physical` and are the answer. Where
-    two different keys ask for one name, signing that name is refused until one of the requests is removed. With
-    `key_list`, a host that asks with another key by now is refused as well.
+    two different keys ask for one name, signing that name is refused until one of the requests is removed.
     """
 
     hostname_list: HostList
-    key_list: KeyList = ()
+
+
+@operation(
+    SERVICE,
+    Permission.ADMIN,
+    timeout=60,
+    changes=True,
+    raises=(UnknownSignRequestsError, SSHKeyCreateError, SSHKeyAddError, RequestRefused),
+)
+class SignKey(ServerOperation[HostType], frozen=True):
+    """Sign the request of one host if it asks with the key that was compared; answers the type that was found.
+
+    As `sign_requests`, for whoever has the fingerprint before him that the host's agent shows: should another key
+    ask under that name by now, nothing is signed.
+    """
+
+    server_hostname: Hostname
+    key_sha256: KeySha256
 
 
 @operation(SERVICE, Permission.ADMIN, changes=True, raises=(UnknownRemoveRequestError,))

@@ -6,11 +6,12 @@ import msgspec
 from sqlalchemy import Connection
 
 from oms.contract import func as api
-from oms.contract.errors import FuncManError, OmsError, ParameterMismatch
+from oms.contract.errors import FuncManError, OmsError
 from oms.contract.func import (
     CaFingerprint,
     HostDescription,
     HostName,
+    HostType,
     Removal,
     RequestRefused,
     SignedHost,
@@ -41,10 +42,24 @@ async def sign_requests(op: api.SignRequests, desk: Desk) -> list[HostName]:
     """Sign all of them, or refuse before anything was signed."""
     names = tuple(dict.fromkeys(op.hostname_list))
     requests = await desk.house.store.read(lambda tx: _to_sign(tx, names))
-    _refuse_others(requests, op)
     signer = Signer(desk.house.store, desk.house.signer, desk.house.certificate_days)
     types = await signer.sign_all(requests, desk.user)
     return [HostName(name) for name, kind in zip(names, types, strict=True) if kind == "physical"]
+
+
+@handlers.handles(api.SignKey)
+async def sign_key(op: api.SignKey, desk: Desk) -> HostType:
+    """Sign the bytes that were compared, or nothing."""
+    (request,) = await desk.house.store.read(lambda tx: _to_sign(tx, (op.server_hostname,)))
+    if request.key_sha256 != op.key_sha256.lower():
+        raise RequestRefused(
+            f"{request.name} does not ask with the key that was compared: its fingerprint is {request.key_sha256} "
+            "now. Nothing was signed.",
+            host=request.name,
+        )
+    signer = Signer(desk.house.store, desk.house.signer, desk.house.certificate_days)
+    (kind,) = await signer.sign_all([request], desk.user)
+    return HostType(kind)
 
 
 def _to_sign(tx: Connection, names: tuple[str, ...]) -> list[Request]:
@@ -63,26 +78,6 @@ def _to_sign(tx: Connection, names: tuple[str, ...]) -> list[Request]:
                 host=name,
             )
     return [found[name][0] for name in names]
-
-
-def _refuse_others(requests: list[Request], op: api.SignRequests) -> None:
-    """Whoever asks with another key than the one that somebody has compared."""
-    if not op.key_list:
-        return
-    if len(op.key_list) != len(op.hostname_list):
-        raise ParameterMismatch(
-            f"key_list has {len(op.key_list)} fingerprints, and hostname_list {len(op.hostname_list)} hosts: give "
-            "one for each, or none.",
-            parameter="key_list",
-        )
-    compared = set(zip(op.hostname_list, (key.lower() for key in op.key_list), strict=True))
-    for request in requests:
-        if (request.name, request.key_sha256) not in compared:
-            raise RequestRefused(
-                f"{request.name} does not ask with the key that was compared: the fingerprint of its key is "
-                f"{request.key_sha256} now. Nothing was signed.",
-                host=request.name,
-            )
 
 
 def _refuse_unknown(unknown: list[str], kind: type[OmsError], what: str) -> None:

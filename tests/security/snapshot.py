@@ -13,12 +13,15 @@ Snapshot = dict[str, Any]
 MOVES_BY_ITSELF = {("sessions", "used"), ("hosts", "last_seen"), ("hosts", "facts")}
 """When somebody was last heard of, and what a host says of itself meanwhile."""
 
+ADDED_TO = ("audit", "event")
+"""Tables in which a refusal leaves a row, or whatever happens meanwhile does."""
+
 
 def database(path: Path) -> dict[str, list[str]]:
     """Every row of every table of an SQLite file."""
     with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as opened:
         every = [name for (name,) in opened.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-        tables = [name for name in every if not name.startswith("audit")]  # there, a refusal leaves a row
+        tables = [name for name in every if not name.startswith(ADDED_TO)]
         rows = {}
         for table in tables:
             found = opened.execute(f"SELECT * FROM {table}")

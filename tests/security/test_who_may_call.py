@@ -46,7 +46,7 @@ async def test_a_role_calls_what_the_table_says_and_nothing_else(oms: Oms, role:
 
 async def bad_sessids(oms: Oms, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """What callers may have in the place of a SESSID, none of it good."""
-    clock = clocks.put(monkeypatch, "oms.server.sessions", "oms.server.store")
+    clock = clocks.put(monkeypatch, "oms.server.sessions", "oms.server.store.moments")
     expired = (await oms.as_admin()).sessid
     clock.pass_(1801)
     assert (await oms.call("authservices.checksessid", expired))["error"]["message"] == NOT_VALID

@@ -13,11 +13,16 @@ from oms.contract.event.accounts import UserChanged
 from oms.contract.event.fleet import TagData, TagGiven
 from oms.contract.event.kinds import KINDS
 from oms.contract.event.shape import Event
+from oms.contract.internal import Figures, GuestNews
 from oms.contract.kvm import StopVm, UpdateVmSettings
 from oms.contract.operation import Permission
-from oms.server.store import events, now
+from oms.server.consoles.console import Console
+from oms.server.consoles.desk import Change
+from oms.server.store import events, hosts, now
+from tests.server.double import FACTS
 from tests.server.listening import Listening
 from tests.server.rig import ROLES, Oms, Person, answering, eventually
+from tests.server.rosters import joined, line, tell
 
 LIST = "eventservices.list_events"
 
@@ -34,6 +39,17 @@ async def told(person: Person, after: int, *more: Any) -> list[dict[str, Any]]:
 
 def kinds(found: list[dict[str, Any]]) -> list[str]:
     return [event["kind"] for event in found]
+
+
+async def until(person: Person, begin: int, kind: str, *wanted: str) -> list[dict[str, Any]]:
+    """What is told after a number, up to the first event of a kind."""
+    found: list[dict[str, Any]] = []
+    async with asyncio.timeout(10):
+        while True:
+            page = await person.ask(LIST, 0, begin, 100, 10, list(wanted or (kind,)))
+            found, begin = [*found, *page["events"]], page["next"]
+            if kind in kinds(found):
+                return found
 
 
 def give(number: int) -> Any:
@@ -351,3 +367,81 @@ async def test_five_hundred_listeners_hear_the_same_and_it_is_written_once(
         for stream in streams:
             stream.leave()
             await stream.done()
+
+
+# --- hosts, guests, consoles
+
+
+async def test_hosts_come_and_go_and_say_what_is_another(oms: Oms) -> None:
+    host = await oms.sign_in_double("h1")
+    viewer = await oms.as_viewer()
+    [connected, changed] = (await told(viewer, 0, 10, 10, ["host.connected", "host.changed"]))[:2]
+    assert (connected["kind"], changed["kind"], changed["host"]) == ("host.connected", "host.changed", "h1")
+    begin = await head(viewer)
+    await host.tell_facts(msgspec.structs.replace(FACTS, cpus=8, vmcount=4))
+    await host.tell_facts(msgspec.structs.replace(FACTS, cpus=8, vmcount=4))  # the same again is a sign of life
+    oms.bus.disconnect(host.id)
+    [changed, gone] = await until(viewer, begin, "host.gone", "host")
+    assert changed["data"] == {"what": ["cpus", "vmcount"]}
+    oms.bus.reconnect(host.id)
+    await until(viewer, gone["sequence"], "host.connected", "host")
+
+
+async def test_guests_are_told_by_what_has_become_of_them(oms: Oms) -> None:
+    host = await joined(oms, "h1", line(1, "web"), line(101, "db", kind="openvz"))
+    viewer = await oms.as_viewer()
+    await until(viewer, 0, "guests.changed")
+    house = oms.edge._pipeline._house
+    await eventually(lambda: len(dict(house.inventory.all())[host.id]) == 2)
+    begin = await head(viewer)
+    house.events.gathering.say(give(1))  # told with all that is to be told before it
+    await until(viewer, begin, "tag.given")
+    begin = await head(viewer)
+    new, off = line(2, "new"), line(1, "web", "shutdown")
+    await tell(host, GuestNews("s", 2, "kvm", (new, off)))
+    await tell(host, GuestNews("s", 3, "kvm", (msgspec.structs.replace(off, revision=1, name="www"),)))
+    await tell(host, GuestNews("s", 4, "openvz", gone=("101",)))
+    await until(viewer, begin, "guest.gone")
+    found = {event["guest"]["id"]: event for event in await told(viewer, begin, 100, 0, ["guest"])}
+    assert found[new.id]["kind"] == "guest.appeared"
+    assert found[new.id]["guest"] == {"type": "kvm", "id": new.id, "name": "new"}
+    assert found["101"]["kind"] == "guest.gone"
+    changed = found[off.id]
+    assert (changed["kind"], changed["data"]["state"], changed["guest"]["name"]) == (
+        "guest.changed", "shutdown", "www",
+    )  # fmt: skip
+    assert {"name", "definition"} <= set(changed["data"]["what"])
+    begin = await head(viewer)
+    await tell(host, GuestNews("s", 5, "kvm", tuple(line(number, f"m{number}") for number in range(3, 103))))
+    [event] = await until(viewer, begin, "guests.changed")
+    assert event["host"] == "h1", "more than anybody wants to hear of one by one"
+
+
+async def test_how_busy_a_host_is_is_told_when_it_is_notably_another(oms: Oms) -> None:
+    host = await oms.sign_in_double("h1")
+    viewer = await oms.as_viewer()
+    await until(viewer, 0, "host.connected")
+    for used, idle in ((0, 0), (50, 50), (101, 99), (200, 100)):
+        figures = Figures(4, {"user": used, "idle": idle}, 1.0, memory_kb=1000, memory_available_kb=500)
+        await host.wire.publish("figures", msgspec.json.encode(figures))
+    found = await until(viewer, 0, "host.measured", "host.measured")
+    assert found[-1]["data"]["cpu_percent"] in (50.0, 99.0)
+    assert found[-1]["data"]["memory_available_kb"] == 500
+
+
+async def test_consoles_are_told_to_who_has_them_and_to_administrators(oms: Oms) -> None:
+    await oms.sign_in_double("h1")
+    operator, other = await oms.as_operator(), await oms.as_viewer()
+    house = oms.edge._pipeline._house
+    host = await oms.store.read(lambda tx: hosts.by_name(tx, "h1"))
+    session = await house.sessions.check(operator.sessid)
+    assert host is not None
+    begin = await head(operator)
+    console = Console("c" * 32, "vnc", session, host, "m1", "kvm")
+    changes: tuple[Change, ...] = ("opened", "closed")
+    for change in changes:
+        house.events.console(console, "operator", change)
+    found = await until(operator, begin, "console.closed", "console")
+    assert kinds(found) == ["console.opened", "console.closed"]
+    assert found[0]["data"] == {"console": "c" * 32, "kind": "vnc", "of": "m1"}
+    assert await told(other, begin, 10, 0, ["console"]) == []

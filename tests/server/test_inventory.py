@@ -6,8 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from oms.contract.internal import Figures, FileSystemFigures, GuestLine, GuestNews, GuestState, Hypervisor, Roster
-from oms.contract.kvm import ListVmsStatus
+from oms.contract.internal import Figures, FileSystemFigures, GuestNews, Roster
 from oms.server.inventory import Inventory
 from oms.server.metrics.figures import busy
 from oms.server.rules import fleet as rules
@@ -15,28 +14,8 @@ from oms.server.rules.tags import Tagged
 from oms.server.store import guests as store_guests
 from oms.server.store import hosts
 from tests.server.double import HostDouble
-from tests.server.rig import Oms, Person, answering, eventually
-
-UUID = "0f0e0d0c-0000-4000-8000-0000000000{:02x}"
-
-
-def line(number: int, name: str, state: GuestState = "running", kind: Hypervisor = "kvm") -> GuestLine:
-    ident = UUID.format(number) if kind == "kvm" else str(number)
-    return GuestLine(kind, ident, name, state, number % 4 + 1, 128 * number)
-
-
-async def tell(host: HostDouble, news: GuestNews) -> None:
-    await host.wire.publish("guests", msgspec.json.encode(news))
-
-
-async def joined(oms: Oms, name: str, *guests: GuestLine) -> HostDouble:
-    host = await oms.sign_in_double(name, {ListVmsStatus: answering({})})
-    await eventually(lambda: host.asked["agent.ask_guests"])
-    host.roster = Roster("s", 1, ("kvm", "openvz"), guests)
-    oms.bus.disconnect(host.id)
-    oms.bus.reconnect(host.id)
-    await eventually(lambda: host.asked["agent.ask_guests"] >= 2)
-    return host
+from tests.server.rig import Oms, Person, eventually
+from tests.server.rosters import UUID, joined, line, tell
 
 
 @pytest.fixture

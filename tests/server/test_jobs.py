@@ -420,7 +420,7 @@ async def test_open_jobs_are_asked_for_though_the_servers_clock_was_set_back(
 ) -> None:
     host = await oms.sign_in_double("h1", stopping())
     job = await open_job(oms, await oms.as_operator(), host)
-    clocks.put(monkeypatch, "oms.server.store").set_back(86_400)
+    clocks.put(monkeypatch, "oms.server.store.moments").set_back(86_400)
     host.tells = False
     host.queue_open.set()
     await until(oms, job, "done")

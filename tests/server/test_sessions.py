@@ -31,7 +31,7 @@ async def store(seed: Seed, folder: Path) -> AsyncIterator[Store]:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    return clocks.put(monkeypatch, "oms.server.sessions", "oms.server.store")
+    return clocks.put(monkeypatch, "oms.server.sessions", "oms.server.store.moments")
 
 
 def door(store: Store) -> Sessions:

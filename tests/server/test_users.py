@@ -408,7 +408,7 @@ async def test_a_token_ends_with_its_days_and_stays_ended_when_the_clock_is_set_
 ) -> None:
     viewer = await oms.as_viewer()
     holder = Person(oms, (await viewer.ask("userservices.create_token", 0, "x", "viewer", 1))["token"])
-    clock = clocks.put(monkeypatch, "oms.server.sessions", "oms.server.store")
+    clock = clocks.put(monkeypatch, "oms.server.sessions", "oms.server.store.moments")
     monkeypatch.setattr(
         "oms.server.store.tokens.now", lambda: __import__("oms.server.store", fromlist=["x"]).now()
     )

@@ -88,7 +88,7 @@ async def assembled(
     news.follow(inventory, figures)
     await inventory.begin()
     fleet = Fleet(store, caller, reads, work, inventory)
-    consoles = _consoles(config, store, caller, fleet, ports)
+    consoles = _consoles(config, store, caller, fleet, ports=ports, news=news)
     house = House(
         store=store,
         sessions=Sessions(store, config.lifetime),
@@ -174,7 +174,9 @@ def _streams(config: ServerConfig, house: House, audit: Audit, door: ConsoleDoor
     }
 
 
-def _consoles(config: ServerConfig, store: Store, caller: Caller, fleet: Fleet, ports: Ports) -> Consoles:
+def _consoles(
+    config: ServerConfig, store: Store, caller: Caller, fleet: Fleet, *, ports: Ports, news: News
+) -> Consoles:
     return Consoles(
         store,
         fleet,
@@ -184,6 +186,7 @@ def _consoles(config: ServerConfig, store: Store, caller: Caller, fleet: Fleet, 
         pools=config.console_ports,
         shelf=config.shelf,
         record=config.record_consoles,
+        tell=news.console,
     )
 
 

@@ -5,7 +5,7 @@ import contextlib
 import secrets
 import time
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from typing import Literal, Protocol
 
 import structlog
 
@@ -55,6 +55,9 @@ class NoSpot(Exception):
     """All ports are lent, or as many consoles are open as may be."""
 
 
+Change = Literal["opened", "closed"]
+
+
 class Ports(Protocol):
     """Who listens."""
 
@@ -76,8 +79,11 @@ class Consoles:
         pools: dict[Kind, Spots],
         shelf: Shelf,
         record: bool,
+        tell: Callable[[Console, str, Change], None] = lambda _console, _user, _change: None,
     ) -> None:
-        """`record`: whether what text consoles say is kept on the shelf."""
+        """`record`: whether what text consoles say is kept on the shelf. `tell` hears of each console that is
+        opened or closed, and for which user."""
+        self._tell_of = tell
         self._store, self._fleet, self._far_ends, self._lifetime = store, fleet, far_ends, lifetime
         self._ports, self._pools, self._record = ports, pools, record
         self._all: dict[str, Console] = {}
@@ -117,6 +123,7 @@ class Consoles:
         except BaseException:
             await self._end(console)
             raise
+        self._tell_of(console, session.user, "opened")
         log.info("console opened", id=console.id, kind=kind, user=session.user, title=console.title)
         return console
 
@@ -231,6 +238,8 @@ class Consoles:
                 console.session = owner
                 raise
             await before.close()
+        self._tell_of(console, owner.user, "closed")
+        self._tell_of(console, session.user, "opened")
         console.left = time.monotonic()
         await self._send_off(console)
 
@@ -240,6 +249,7 @@ class Consoles:
         """Take it away from whoever looks at it, and its port from whoever would."""
         if self._all.pop(console.id, None) is None:
             return
+        self._tell_of(console, console.session.user, "closed")
         self.shares.forget(console.id)
         for viewer in list(console.viewers):
             with contextlib.suppress(OSError):

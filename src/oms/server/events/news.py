@@ -4,13 +4,16 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from oms.contract.event.accounts import ConsoleClosed, ConsoleData, ConsoleOpened
+from oms.server.consoles.console import Console
+from oms.server.consoles.desk import Change
 from oms.server.events.bell import Alone, Bell
 from oms.server.events.gathering import Gathering
 from oms.server.events.log import EventLog
 from oms.server.events.places import Places
 from oms.server.inventory import Inventory
 from oms.server.metrics.figures import HostFigures
-from oms.server.store import Store
+from oms.server.store import Store, events
 
 
 @dataclass(frozen=True)
@@ -50,3 +53,9 @@ class News:
         inventory.on_change(self.gathering.guest)
         inventory.on_first(self.gathering.guests)
         figures.on_figures(self.gathering.figures)
+
+    def console(self, console: Console, user: str, change: Change) -> None:
+        """A console was opened or closed for a user."""
+        kind = ConsoleOpened if change == "opened" else ConsoleClosed
+        data, host = ConsoleData(console.id, console.kind, console.guest), console.host.name
+        self.gathering.say(lambda tx: events.tell(tx, kind, data, host=host, user=user))

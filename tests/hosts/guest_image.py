@@ -7,7 +7,6 @@ the virtio drivers, says `UP_MARKER` with what it found on its serial console, a
 """
 
 import gzip
-import os
 import re
 import shutil
 import subprocess
@@ -15,6 +14,8 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests.surroundings import caches
 
 KERNEL_META_PACKAGE = "linux-image-cloud-amd64"
 SHELL_PACKAGE = "busybox-static"
@@ -32,7 +33,7 @@ disk, where it has one."""
 TICK_MARKER = "oms-guest tick"
 FULL = "oms.full"
 """It fills half of its memory with what is not zero before it says that it is up."""
-RECIPE = 3  # counts changes of this file that make older images unfit
+RECIPE = 4  # counts changes of this file that make older images unfit
 KERNEL_ARGUMENTS = "console=ttyS0 quiet panic=-1"
 
 INIT = f"""\
@@ -56,10 +57,16 @@ tick() {{
     done
 }}
 grep -q {TICKING} /proc/cmdline && tick &
-grep -q {DEAF} /proc/cmdline && deaf=yes
+hear() {{
+    while :; do acpid -f -l /dev/null; sleep 1; done
+}}
+if ! grep -q {DEAF} /proc/cmdline; then
+    hear &
+    # The press of a button that nobody has opened yet is lost.
+    until ls -l /proc/[0-9]*/fd 2>/dev/null | grep -q /dev/input/event; do sleep 0.1; done
+fi
 echo "{UP_MARKER} cpus=$(nproc) memory_kib=$memory disks=$disks"
-while [ $deaf ]; do sleep 60; done
-while :; do acpid -f -l /dev/null; sleep 1; done
+while :; do sleep 60; done
 """
 
 POWER_BUTTON = f"""\
@@ -87,7 +94,7 @@ def guest_image(cache: Path | None = None) -> GuestImage:
 
     Raises RuntimeError with apt's words when a package can be neither downloaded nor found in the cache.
     """
-    cache = cache or _default_cache()
+    cache = cache or caches() / "oms-tests"
     try:
         return _kept_or_built(cache)
     except RuntimeError:
@@ -105,10 +112,6 @@ def _kept_or_built(cache: Path) -> GuestImage:
     if not kept.is_dir():
         _build(kernel_package, kept)
     return GuestImage(kernel=kept / "vmlinuz", initrd=kept / "initrd.gz")
-
-
-def _default_cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "oms-tests"
 
 
 def _build(kernel_package: str, kept: Path) -> None:

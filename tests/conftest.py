@@ -1,12 +1,32 @@
 """What holds for every test."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 from hypothesis import settings
 
+from tests.surroundings import plain
+
 settings.register_profile("oms", deadline=None)  # how long an example takes says nothing of what it shows
 settings.load_profile("oms")
+LONG = ("tests/hosts/", "tests/security/", "tests/cli/", "tests/bus/nats/")
+"""Where files take long; they begin first, so that the short ones fill what is left."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The same surroundings for everybody; a worker has them from who started it."""
+    if not hasattr(config, "workerinput"):
+        ends = ExitStack()
+        ends.enter_context(plain())
+        config.add_cleanup(ends.close)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first, otherwise as they were."""
+    items.sort(
+        key=lambda item: next((n for n, front in enumerate(LONG) if item.nodeid.startswith(front)), len(LONG))
+    )
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 OMS = (sys.executable, "-m", "oms")
-SECONDS = 60
+SECONDS = 300
 
 
 class Ran(NamedTuple):

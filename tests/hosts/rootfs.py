@@ -15,6 +15,7 @@ from pathlib import Path
 
 from oms.agent.guests.containers import IdMap, outside
 from tests.hosts.guest_image import SHELL_PACKAGE, download
+from tests.surroundings import caches
 
 RECIPE = 1  # counts changes of the Debian that make older ones unfit
 SUITE = "bookworm"
@@ -56,7 +57,7 @@ NO_TERMINALS = ("2:23", "3:23", "4:23", "5:23", "6:23")
 
 def cache() -> Path:
     """Where what takes long is kept."""
-    place = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "oms-tests"
+    place = caches() / "oms-tests"
     place.mkdir(parents=True, exist_ok=True)
     return place
 

@@ -58,6 +58,7 @@ def test_every_method_answers_however_it_is_written(
     assert tour.call("authservices.checksessid") == 0
     _tour_of_hosts(tour)
     _tour_of_machines(tour, domain)
+    tours.fleet(tour)
     _tour_of_tasks(tour)
     tours.power(tour, domain)
     tours.snapshots(tour, virt, oms.images)

@@ -10,6 +10,7 @@ from tests.hosts import uploads
 from tests.hosts.kvm_machines import disk_xml, small_xml
 from tests.hosts.net_host import Place
 from tests.hosts.stack import NAME, Stack
+from tests.hosts.waiting import until
 from tests.hosts.wire import Tour
 
 
@@ -132,6 +133,19 @@ def devices(tour: Tour, virt: libvirt.virConnect, oms_iso: Path) -> None:
     tour.call("kvmservices.delete_file_based_image", "part.qcow2")
     tour.call("kvmservices.delete_vm", "parts")
     (oms_iso / "part.iso").unlink()
+
+
+def fleet(tour: Tour) -> None:
+    """One host that is there, with the machine `openfiler`; nothing has happened since."""
+    (host,) = tour.call("fleetservices.list_hosts")["hosts"]
+    assert (host["name"], host["state"]) == (NAME, "connected")
+    until(lambda: tour.call("fleetservices.list_guests", "openfiler")["total"] == 1)
+    (guest,) = tour.call("fleetservices.list_guests", "openfiler")["guests"]
+    assert (guest["kind"], guest["name"], guest["host"]) == ("kvm", "openfiler", NAME)
+    assert tour.call("fleetservices.describe_requests") == []
+    assert tour.call("fleetservices.summarize")["hosts"] == {"signed": 1, "connected": 1, "waiting": 0}
+    now = tour.call("eventservices.list_events")["next"]
+    assert tour.call("eventservices.list_events", now, 10, 0, ["host.connected"])["events"] == []
 
 
 def tags(tour: Tour) -> None:

@@ -4,7 +4,20 @@ import shutil
 import sys
 from collections.abc import Callable
 
-from bench import calls, containers, costs, jobs, machine, machines, moves, rootfs, stats, templates
+from bench import (
+    calls,
+    consoles,
+    containers,
+    costs,
+    jobs,
+    machine,
+    machines,
+    moves,
+    relays,
+    rootfs,
+    stats,
+    templates,
+)
 from bench.figures import HEAD
 from bench.fleet import __main__ as fleet
 from bench.setting import MACHINES, Setting, prepared
@@ -25,6 +38,8 @@ PARTS: dict[str, Callable[[Setting], None]] = {
     "moves": moves.moves,
     "stats": stats.stats,
     "memory": costs.memory,
+    "relays": relays.relays,
+    "consoles": consoles.consoles,
 }
 
 

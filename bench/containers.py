@@ -26,7 +26,7 @@ def containers(on: Setting) -> None:
     if reason := why_not():
         print(f"containers are left out: {reason}")
         return
-    with _running(on) as path:
+    with running(on) as path:
         caller = on.caller
 
         def listed() -> list[dict[str, object]]:
@@ -50,11 +50,11 @@ def containers(on: Setting) -> None:
 
 
 @contextmanager
-def _running(on: Setting) -> Iterator[Path]:
+def running(on: Setting, host: str = HOST, **agent_settings: str) -> Iterator[Path]:
     """A host of its own, with a hundred of them."""
     with lxc_path() as path:
         asyncio.run(_make(path, FIRST, FIRST + RUNNING, start=True))
-        on.oms.join(HOST, containers="lxc", lxc_path=str(path))
+        on.oms.join(host, containers="lxc", lxc_path=str(path), **agent_settings)
         yield path
 
 

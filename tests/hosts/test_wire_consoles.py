@@ -547,3 +547,14 @@ def test_no_other_account_comes_to_a_screen_past_oms(
         listening = {connection.laddr.port for connection in there if connection.status == psutil.CONN_LISTEN}
         assert listening == {oms.port, oms.pages_port, port}
     assert not_let_in(port, "", pages=oms.pages_port) == 403
+
+
+def test_a_host_that_is_removed_takes_its_consoles_and_omss_key_with_it(
+    oms: Stack, caller: Caller, sshd: PrivateSshd
+) -> None:
+    """S-SSH-1. The last one here: nothing leads to the host afterwards."""
+    port = terminal(caller)
+    with open_socket(port, ticket(port, caller.sessid, port), pages=port) as typed:
+        caller.func("remove_signed", [NAME])
+        assert closed(typed) == 4001
+    until(lambda: "opennode-oms" not in sshd.keys.read_text())

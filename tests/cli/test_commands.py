@@ -130,7 +130,7 @@ def test_lists_are_as_many_words_as_they_have_parts(meant: list[Decoded]) -> Non
     [
         ("kvm start-vm node1", "Missing argument 'VM'"),
         ("kvm start-vn node1 a", "Did you mean 'start-vm'"),
-        ("kvn start-vm node1 a", "Did you mean 'kvm'"),
+        ("ovs start-vm node1 a", "Did you mean 'ovz'"),
         ("kvm start-vm Node_1 a", "legal is a host's name"),
         ("kvm list-vms node1 weather", "legal is a statistic"),
         ("kvm list-vms node1 --output xml", "legal are table, json, yaml, csv, plain"),

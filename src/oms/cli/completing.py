@@ -3,7 +3,6 @@
 Whatever goes wrong, nothing is offered and nothing is said: somebody is in the midst of typing.
 """
 
-import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
@@ -64,6 +63,8 @@ def profiles(incomplete: str) -> list[str]:
 
 
 def _offered(ctx: typer.Context, incomplete: str, ask: Callable[[Any], Awaitable[Iterable[str]]]) -> list[str]:
+    import asyncio
+
     from oms.cli import profiles as kept
     from oms.client import ClientError, NotOurs
 

@@ -1,4 +1,4 @@
-"""The command `oms` and what stands below it. Exit codes: 0 done, 2 wrong use or settings, 1 anything else.
+"""The command `oms` and what stands below it. `oms.cli.failures` has the exit codes.
 
 A command imports what it needs when it is run: a host has the packages of the agent alone, and nobody waits for
 those of another command.
@@ -16,14 +16,40 @@ from oms import __version__
 from oms.cli import commands
 from oms.settings import SettingsError
 
+
+class Elsewhere(TyperGroup):
+    """A group of commands in a module of its own, which is loaded when one of them is wanted."""
+
+    def __init__(self, name: str, module: str, package: str, summary: str) -> None:
+        """`package`: one by which it is seen whether its commands can be run here."""
+        super().__init__(name=name, help=summary, rich_markup_mode=None)
+        self.package = package
+        self._module = module
+
+    def make_context(self, info_name: Any, args: Any, parent: Any = None, **extra: Any) -> Any:
+        """That of the group itself, by which it is run."""
+        return self._itself().make_context(info_name, args, parent, **extra)
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """The names of its commands."""
+        return list(self._itself().list_commands(ctx))
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command of that name, or None."""
+        return self._itself().get_command(ctx, cmd_name)
+
+    def _itself(self) -> Any:
+        return typer.main.get_command(importlib.import_module(self._module).app)
+
+
 GROUPS = {
-    "agent": ("oms.cli.agent", "psutil"),
-    "admin": ("oms.cli.admin", "sqlalchemy"),
-    "contract": ("oms.cli.contract", "msgspec"),
-    "sim": ("oms.cli.sim", "psutil"),
+    "agent": Elsewhere("agent", "oms.cli.agent", "psutil", "Run this host's agent."),
+    "admin": Elsewhere(
+        "admin", "oms.cli.admin", "sqlalchemy", "Users and first steps, at the server's own machine."
+    ),
+    "contract": Elsewhere("contract", "oms.cli.contract", "msgspec", "Write the API as a document."),
+    "sim": Elsewhere("sim", "oms.cli.sim", "psutil", "Simulate a fleet of hosts with guests."),
 }
-"""Groups of commands that need no OMS to speak to: the module, and a package by which it is seen whether it can be
-run here."""
 
 
 class Rooms(TyperGroup):
@@ -32,7 +58,7 @@ class Rooms(TyperGroup):
     def list_commands(self, ctx: Any) -> list[str]:
         """Names in the order of the help; what this machine has no packages for is left out."""
         here = (name for name in self.commands if super(Rooms, self).get_command(ctx, name))
-        groups = (name for name, (_, package) in GROUPS.items() if commands.installed(package))
+        groups = (name for name, group in GROUPS.items() if commands.installed(group.package))
         return [*here, *groups, *commands.by_group()]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
@@ -40,7 +66,7 @@ class Rooms(TyperGroup):
         if found := super().get_command(ctx, cmd_name):
             return found
         if cmd_name in GROUPS:
-            return typer.main.get_command(importlib.import_module(GROUPS[cmd_name][0]).app)
+            return GROUPS[cmd_name]
         service = commands.by_group().get(cmd_name)
         return commands.OfService(service) if service else None
 
@@ -184,6 +210,7 @@ Output = Annotated[
     str | None,
     typer.Option("--output", "-o", metavar="table|json|yaml|csv|plain", help="How to show the answer."),
 ]
+HostName = Annotated[str, typer.Argument(metavar="HOST", help="The host's name.", show_default=False)]
 ProfileName = Annotated[
     str | None, typer.Option("--profile", metavar="NAME", help="Which OMS, and as whom (OMS_PROFILE).")
 ]
@@ -254,6 +281,41 @@ def logout(profile: ProfileName = None) -> None:
     from oms.cli import session
 
     session.logout(profile)
+
+
+@app.command()
+def console(
+    host: HostName,
+    guest: Annotated[
+        str,
+        typer.Argument(metavar="GUEST", help="A machine or container; without it, a shell on the host itself."),
+    ] = "",
+    profile: ProfileName = None,
+) -> None:
+    """Be at a guest's text console, or a shell on a host, in this terminal; Ctrl-] leaves."""
+    from oms.cli.console import run
+
+    run(host, guest, profile)
+
+
+@app.command()
+def vnc(
+    host: HostName,
+    guest: Annotated[str, typer.Argument(metavar="VM", help="The machine.", show_default=False)],
+    browser: Annotated[bool, typer.Option("--open", help="Open it in this machine's browser.")] = False,
+    profile: ProfileName = None,
+) -> None:
+    """Say the address of a page with a machine's screen. It carries your session: it is for you alone."""
+    import webbrowser
+
+    from oms.cli.console import address
+
+    at = address(host, guest, profile)
+    if not browser:
+        print(at)
+    elif not webbrowser.open(at):
+        print(f"oms vnc: there is no browser here; the address is {at}", file=sys.stderr)
+        raise typer.Exit(1)
 
 
 def main() -> None:

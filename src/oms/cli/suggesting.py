@@ -1,7 +1,7 @@
 """What may have been meant by a name that is not there."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from oms.client import Client, ClientError
@@ -16,8 +16,20 @@ CUTOFF = 0.5
 async def meant(client: Client, error: OmsError, host: str, names: Iterable[str]) -> str:
     """The error's words, and a sentence more that names the nearest. `names` are those that were given in the
     call."""
-    near = await _near(client, error, host, names)
-    return f"{error.message.rstrip('.')}. Did you mean {near}?" if near else error.message
+    return with_near(error.message, await _near(client, error, host, names))
+
+
+def with_near(message: str, near: str) -> str:
+    """The words, and the nearest where there is one."""
+    return f"{message.rstrip('.')}. Did you mean {near}?" if near else message
+
+
+def nearest(names: Iterable[str], known: Collection[str]) -> str:
+    """The name that is nearest to one of these which is not known; nothing where none is near."""
+    for name in names:
+        if name and name not in known and (near := difflib.get_close_matches(name, known, 1, CUTOFF)):
+            return near[0]
+    return ""
 
 
 async def _near(client: Client, error: OmsError, host: str, names: Iterable[str]) -> str:
@@ -27,9 +39,7 @@ async def _near(client: Client, error: OmsError, host: str, names: Iterable[str]
         known = await _known(client, error, host)
     except (OmsError, ClientError):
         return ""
-    wrong = [name for name in names if name and name not in known]
-    near = [found for name in wrong for found in difflib.get_close_matches(name, known, 1, CUTOFF)]
-    return near[0] if near else ""
+    return nearest(names, known)
 
 
 async def _known(client: Client, error: OmsError, host: str) -> list[str]:

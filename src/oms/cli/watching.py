@@ -1,4 +1,8 @@
-"""`--watch`: an answer that is shown again whenever it is another, until Ctrl-C."""
+"""`--watch`: an answer that is shown again whenever it is another, until Ctrl-C.
+
+OMS says when something happens. What it does not say of, as a guest's load, is asked for every few seconds where
+it was asked for, and else now and then.
+"""
 
 import asyncio
 import contextlib
@@ -12,12 +16,14 @@ from rich.text import Text
 from oms.cli import output, table
 from oms.cli.failures import sentence
 from oms.cli.profiles import Profile
-from oms.client import Client, OutOfReach
+from oms.client import Client, ClientError, OutOfReach
 from oms.contract.decode import Decoded
-from oms.contract.errors import HostUnavailable
+from oms.contract.errors import HostUnavailable, OmsError
 from oms.contract.operation import HostOperation
 
-SECONDS = 2.0
+MEASURED_SECONDS = 2.0
+SELDOM_SECONDS = 30.0
+AT_MOST_EVERY_SECONDS = 0.5
 
 
 def run(asked: Decoded, profile: Profile) -> None:
@@ -30,13 +36,34 @@ async def _watch(asked: Decoded, profile: Profile) -> None:
     console = Console(highlight=False)
     async with profile.client() as client:
         with Live(console=console, screen=console.is_terminal, auto_refresh=False) as live:
+            happens = asyncio.Event()
+            hearing = asyncio.create_task(_hear(client, asked.host, happens))
             before: Any = None
-            while True:
-                now = await _shown(client, asked)
-                if now != before:
-                    live.update(_drawn(now, console), refresh=True)
-                before = now
-                await asyncio.sleep(SECONDS)
+            try:
+                while True:
+                    happens.clear()
+                    now = await _shown(client, asked)
+                    if now != before:
+                        live.update(_drawn(now, console), refresh=True)
+                    before = now
+                    await asyncio.sleep(AT_MOST_EVERY_SECONDS)
+                    await asyncio.wait((asyncio.ensure_future(happens.wait()),), timeout=_patience(asked))
+            finally:
+                hearing.cancel()
+
+
+async def _hear(client: Client, host: str, happens: asyncio.Event) -> None:
+    """Tell of everything that happens there. Whoever may not hear it sees it a little later."""
+    with contextlib.suppress(OmsError, ClientError):
+        async for _ in client.events(host=host):
+            happens.set()
+
+
+def _patience(asked: Decoded) -> float:
+    """How long to wait where nothing is heard of."""
+    facts = asked.op.facts
+    measured = facts.varargs and getattr(asked.op, facts.params[-1].name)
+    return MEASURED_SECONDS if measured or facts.service.name == "statsservices" else SELDOM_SECONDS
 
 
 async def _shown(client: Client, asked: Decoded) -> Any:

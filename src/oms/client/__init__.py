@@ -7,7 +7,8 @@ async with Client("https://oms:8000", ca_sha256="9b1d...") as oms:
 
 from oms.bus.pinning import NotOurs
 from oms.client.client import Client
+from oms.client.events import Gap
 from oms.client.uploads import Sent
 from oms.client.ways import ClientError, OutOfReach
 
-__all__ = ["Client", "ClientError", "NotOurs", "OutOfReach", "Sent"]
+__all__ = ["Client", "ClientError", "Gap", "NotOurs", "OutOfReach", "Sent"]

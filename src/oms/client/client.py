@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any, Self, TypeVar, overload
 
 from oms.client import calls
+from oms.client.events import Events
 from oms.client.jobs import Jobs, Progress
 from oms.client.uploads import Sending, Sent
 from oms.client.ways import FAULT, UNKNOWN, ClientError, OutOfReach, Response, Ways
 from oms.contract import auth
 from oms.contract.errors import FuncMethodTimeoutError
+from oms.contract.event import ListEvents
 from oms.contract.incoming import Upload
 from oms.contract.operation import HostOperation, OpenOperation, Operation, ServerOperation, SessionOperation
 from oms.contract.task import Task
@@ -138,6 +140,23 @@ class Client:
         begun = await self.call(op, host=host, wait=True, job=job)
         await Sending(self._ways, begun, file, lambda: self.sessid, progress).run()
         return await self.jobs.ended(begun.job)
+
+    def events(
+        self,
+        *,
+        after: int | None = None,
+        kinds: Sequence[str] = (),
+        host: str = "",
+        guest: str = "",
+        job: str = "",
+    ) -> Events:
+        """What happens, for `async for`: from now on, or `after` the number of the last event that was seen.
+
+        `kinds`: as `job.ended`, or a noun for all of its kinds; none: all. An OMS that is away is waited for.
+        Where events are lost, which takes days, there is a `Gap` among them.
+        """
+        wanted = ListEvents(after=after, kinds=tuple(kinds), server_hostname=host, guest=guest, job=job)
+        return Events(self._asked, wanted)
 
     async def _asked(
         self, op: Operation[R], host: str, cache_timeout: int, wait: int | None = None, job: str = ""

@@ -11,15 +11,17 @@ It is the one of asyncio, which runs in a thread of its own; any number of threa
 
 import contextlib
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self, TypeVar, overload
 
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from oms.client import client as one
+from oms.client.events import Gap
 from oms.client.jobs import Progress, Which
 from oms.client.uploads import Sent
+from oms.contract.event.kinds import AnyEvent
 from oms.contract.incoming import Upload
 from oms.contract.operation import HostOperation, OpenOperation, ServerOperation, SessionOperation
 from oms.contract.task import Task
@@ -116,6 +118,12 @@ class Client:
         """Bring a file; its job, once that has ended."""
         brought: Task = self.wait_for(self._client.upload, op, file, host=host, progress=progress, job=job)
         return brought
+
+    def events(self, **wanted: Any) -> Iterator[AnyEvent | Gap]:
+        """What happens, one after the other, for ever; takes what the one of asyncio takes."""
+        told = aiter(self._client.events(**wanted))
+        while True:
+            yield self.wait_for(told.__anext__)
 
 
 class Jobs:

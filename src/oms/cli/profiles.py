@@ -41,10 +41,10 @@ class Profile(msgspec.Struct, frozen=True):
         return Client(self.urls, ca_sha256=self.ca_sha256, ca_file=ca_file, sessid=self.secret)
 
 
-def chosen(name: str | None = None) -> Profile:
-    """The profile of that name; else that of the environment, or the one that is usual. Without addresses where
-    it is not there. Raises ClientError for a file that cannot be understood."""
-    if name is None and (made := _from_environment(os.environ)):
+def chosen(name: str | None = None, *, environment: bool = True) -> Profile:
+    """The profile of that name; else that which the environment makes, if it counts, or the one that is usual.
+    Without addresses where there is none. Raises ClientError for a file that cannot be understood."""
+    if name is None and environment and (made := _from_environment(os.environ)):
         return made
     file = _read()
     name = name or os.environ.get("OMS_PROFILE") or file.get("default") or USUAL
@@ -63,6 +63,8 @@ def chosen(name: str | None = None) -> Profile:
 def logged_in(name: str | None = None) -> Profile:
     """The same, of whoever may call. Raises NotLoggedIn."""
     profile = chosen(name)
+    if profile.name == FROM_ENVIRONMENT and not profile.secret:
+        raise NotLoggedIn("OMS_URL is set and OMS_TOKEN is not: it takes both, or neither and `oms login`.")
     if not profile.urls or not profile.secret:
         which = "" if profile.name == USUAL else f" --profile {profile.name}"
         raise NotLoggedIn(f"You are not logged in: `oms login{which}` asks for all it needs.")

@@ -26,7 +26,7 @@ def login(
 ) -> None:
     """Ask for what was not given; begin a session, and keep it."""
     with said("login"):
-        before = profiles.chosen(profile or None)
+        before = profiles.chosen(profile, environment=False)
     urls = urls or typer.prompt("Address", default=" ".join(before.urls) or None).split()
     if ca_file is None and ca_sha256 is None:
         known = before.ca_sha256 if before.urls == tuple(urls) else ""
@@ -70,7 +70,7 @@ async def _begun(client: Client, made: Profile, secret: str, *, token: bool) -> 
 def logout(name: str | None) -> None:
     """End the session at OMS, and forget it here whatever OMS says to that. A token is only forgotten."""
     with said("logout"):
-        profile = profiles.chosen(name)
+        profile = profiles.chosen(name, environment=False)
         if not profile.secret:
             print("Nobody was logged in.")
             return

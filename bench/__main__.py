@@ -20,6 +20,7 @@ from bench import (
 )
 from bench.figures import HEAD
 from bench.fleet import __main__ as fleet
+from bench.peers import parts as peers
 from bench.setting import MACHINES, Setting, prepared
 from tests.hosts.libvirtd import why_not
 
@@ -37,6 +38,7 @@ PARTS: dict[str, Callable[[Setting], None]] = {
     "rootfs": rootfs.rootfs,
     "moves": moves.moves,
     "stats": stats.stats,
+    "peers": peers.peers,
     "memory": costs.memory,
     "relays": relays.relays,
     "consoles": consoles.consoles,

@@ -105,6 +105,8 @@ def test_guests_are_listed_measured_started_stopped_and_changed_like_others(call
         assert caller.kvm("list_vms_status", host=WELL)[name]["state"] == state
     assert caller.kvm("update_vm_settings", name, {"vcpu": "1"}, host=WELL) == {}
     assert caller.kvm("parse_vm_settings", name, host=WELL)["vcpu"] == "1"
+    smaller = ("1003", {"memory": "512"})
+    assert caller.call("ovzservices", "update_vm_settings", caller.sessid, 0, WELL, *smaller) == {}
     stats = caller.call("statsservices", "get_stats", caller.sessid, 0, WELL)
     assert 0 < float(stats["cpu"]["percentage"]) < 100
     history = caller.call("statsservices", "get_history", caller.sessid, 0, WELL, 3600, "1m")

@@ -80,7 +80,7 @@ def sim(
             data=data or _data(),
         )
     )
-    logs.set_up("console" if sys.stderr.isatty() else "json", "critical")  # a thousand hosts say a lot
+    logs.set_up("console" if sys.stderr.isatty() else "json", "error")  # a thousand hosts say a lot
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     try:

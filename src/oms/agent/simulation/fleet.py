@@ -89,7 +89,8 @@ class Simulated:
                 timer.cancel()
 
     def _directories(self) -> None:
-        durable.own_directory(self.config.home)
+        for directory in (self.config.home, self.host.containers.home):
+            durable.own_directory(directory)
         for directory in Storage.below(self.config.storage).all():
             durable.own_directory(directory, 0o711)
 

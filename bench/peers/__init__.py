@@ -1,0 +1,5 @@
+"""OMS beside what a user would take instead: Ganeti and Incus, asked the same over their network APIs.
+
+`bench/peers/prepare` puts Debian's packages of them into a directory of its own, and starts them in namespaces of
+their own: nothing of this machine is changed. It says what it installs. `python -m bench.peers` measures.
+"""

@@ -1,0 +1,96 @@
+"""One client for all of them: HTTP/1.1 over TLS, connections kept, as fast as the answers come."""
+
+import asyncio
+import ssl
+import statistics
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvloop
+
+CONNECT_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked, whom, and a part of every good answer."""
+
+    host: str
+    port: int
+    path: str
+    good: bytes
+    body: str = ""
+    certificate: Path | None = None
+    """With its key in the same directory."""
+
+    def request(self) -> bytes:
+        """Its bytes."""
+        verb = "POST" if self.body else "GET"
+        head = f"{verb} {self.path} HTTP/1.1\r\nHost: {self.host}\r\nContent-Type: application/json\r\n"
+        return f"{head}Content-Length: {len(self.body)}\r\n\r\n{self.body}".encode()
+
+    def context(self) -> ssl.SSLContext:
+        """For its connections. It is the answers that are looked at."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        if self.certificate is not None:
+            context.load_cert_chain(self.certificate, self.certificate.with_suffix(".key"))
+        return context
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Milliseconds, and how many a second."""
+
+    p50: float
+    rate: float
+
+
+def ask(question: Question, *, clients: int, seconds: float) -> Answers:
+    """Ask on so many connections at once for so long."""
+    return uvloop.run(_asked(question, clients, seconds))
+
+
+async def _asked(question: Question, clients: int, seconds: float) -> Answers:
+    lines = await asyncio.gather(*(_connected(question) for _ in range(clients)))
+    began = time.perf_counter()
+    took = await asyncio.gather(*(_keep(question, *line, began + seconds) for line in lines))
+    passed = time.perf_counter() - began
+    every = [one for line in took for one in line]
+    return Answers(statistics.median(every) * 1000, len(every) / passed)
+
+
+async def _connected(question: Question) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async with asyncio.timeout(CONNECT_SECONDS):
+        return await asyncio.open_connection(
+            question.host, question.port, ssl=question.context(), limit=16 * 1024 * 1024
+        )
+
+
+async def _keep(
+    question: Question, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, until: float
+) -> list[float]:
+    took: list[float] = []
+    request = question.request()
+    while not took or time.perf_counter() < until:
+        began = time.perf_counter()
+        writer.write(request)
+        answer = await _answer(reader)
+        took.append(time.perf_counter() - began)
+        assert question.good in answer, answer[:300]
+    writer.close()
+    return took
+
+
+async def _answer(reader: asyncio.StreamReader) -> bytes:
+    head = (await reader.readuntil(b"\r\n\r\n")).lower()
+    if b"transfer-encoding: chunked" not in head:
+        length = next(line for line in head.split(b"\r\n") if line.startswith(b"content-length"))
+        return await reader.readexactly(int(length.partition(b":")[2]))
+    parts = []
+    while size := int(await reader.readline(), 16):
+        parts.append(await reader.readexactly(size))
+        await reader.readline()
+    await reader.readline()
+    return b"".join(parts)

@@ -10,7 +10,8 @@ import hashlib
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any
 
 import msgspec
 import structlog
@@ -64,6 +65,7 @@ class Sessions:
         self._known: OrderedDict[str, _Known] = OrderedDict()
         self._lasting: set[Lasting] = set()
         self._looking: asyncio.Task[None] | None = None
+        self._noting: set[asyncio.Task[None]] = set()
 
     async def begin(self, user: str, address: str) -> str:
         """A new session's SESSID: 160 random bits, of which only the SHA-256 is kept."""
@@ -90,7 +92,8 @@ class Sessions:
         if is_use and moment - known.saved > min(SAVE_USE_SECONDS, self._lifetime.idle / 4):
             known.saved = moment
             table = tokens if known.session.token else sessions
-            await self._note(lambda tx: table.touch(tx, known.session.digest, now()))
+            used = now()
+            self._beside(self._note(lambda tx: table.touch(tx, known.session.digest, used)))
         if known.session.must_change and not any_password:
             raise PasswordMustChange(MUST_CHANGE)
         return known.session
@@ -106,7 +109,7 @@ class Sessions:
         if known is not None and moment - known.checked < BELIEVE_SECONDS:
             return known
         session = await self._store.read(lambda tx: sessions.find(tx, key) or tokens.find(tx, key))
-        if session is None or not (session.token or alive(self._lifetime, session.created, session.used, now())):
+        if session is None or not (session.token or self._used_lately(session, known, moment)):
             if session is not None:
                 await self._expire(session)
             self._known.pop(key, None)
@@ -122,6 +125,11 @@ class Sessions:
             self._known.popitem(last=False)
         return known
 
+    def _used_lately(self, session: Session, known: _Known | None, moment: float) -> bool:
+        """By the uses that are written down, and by those of this process that are about to be."""
+        used = max(session.used, now() - (moment - known.used)) if known else session.used
+        return alive(self._lifetime, session.created, used, now())
+
     async def _expire(self, session: Session) -> None:
         """Once refused, refused for ever: a clock that is set back later must find nothing to revive."""
         self._known.pop(session.digest, None)
@@ -136,6 +144,12 @@ class Sessions:
             await self._store.write(change)
         except OmsError as failure:
             log.warning("session not noted", failure=failure.message)
+
+    def _beside(self, work: Coroutine[Any, Any, None]) -> None:
+        """No answer waits for the disk because a session was used."""
+        task = asyncio.create_task(work)
+        self._noting.add(task)
+        task.add_done_callback(self._noting.discard)
 
     async def end(self, sessid: object) -> bool:
         """End a session now; False where there is none."""
@@ -200,10 +214,11 @@ class Sessions:
         self._looking = None
 
     async def close(self) -> None:
-        """Look no more: the store is about to be closed."""
+        """Look no more, and have the last uses written: the store is about to be closed."""
         if self._looking is not None:
             self._looking.cancel()
             await asyncio.gather(self._looking, return_exceptions=True)
+        await asyncio.gather(*self._noting)
 
 
 def digest(sessid: str) -> str:

@@ -44,6 +44,12 @@ class Gui:
         """Wait until a page is there."""
         expect(self.page.get_by_role("heading", name=name, level=1)).to_be_visible()
 
+    def loaded(self) -> None:
+        """Wait until nothing of the page is on its way any more."""
+        expect(self.page.get_by_role("progressbar", name="Loading")).to_have_count(0)
+        expect(self.page.locator(".pf-v6-c-skeleton")).to_have_count(0)
+        self.page.evaluate("document.fonts.ready.then(() => undefined)")
+
     def barriers(self) -> list[str]:
         """What keeps people from using the page as it is now, of what axe calls serious or worse."""
         self.page.evaluate(AXE.read_text(encoding="utf-8"))

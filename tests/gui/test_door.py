@@ -93,8 +93,7 @@ def test_an_address_without_a_page_says_so_within_the_frame(gui: Gui) -> None:
 
 
 def test_the_first_load_is_small(gui: Gui) -> None:
-    gui.page.context.clear_cookies()
     gui.log_in("/")
     gui.heading("Overview")
-    gui.page.wait_for_load_state("networkidle")
+    gui.loaded()
     assert 100_000 < gui.in_browser(LOADED) < FIRST_LOAD_BYTES

@@ -41,7 +41,7 @@ export interface AskOptions {
   /** Ask only while this is so. */
   enabled?: boolean;
   /** Ask again so often, in milliseconds, where no event tells of changes. */
-  every?: number;
+  every?: number | undefined;
   /** While other parameters are asked for, show the answer to those before: for lists that are leafed through. */
   keepBefore?: boolean;
   /** How old a recorded answer of a host may be, in seconds. */

@@ -1,5 +1,5 @@
 // Every address of the GUI, and which page is there. Pages are loaded when they are first gone to.
-import { createBrowserRouter, type RouteObject } from "react-router";
+import { createBrowserRouter, type Params, type RouteObject } from "react-router";
 import { words } from "../messages";
 import { Loading } from "../parts/Loading";
 import { Broken } from "../shell/Broken";
@@ -37,10 +37,18 @@ const inside: RouteObject[] = [
   {
     path: "jobs",
     handle: { crumb: () => nav.jobs },
-    children: [{ index: true, lazy: () => import("../pages/jobs") }],
+    children: [
+      { index: true, lazy: () => import("../pages/jobs") },
+      {
+        path: ":job",
+        handle: { crumb: ({ job = "" }: Params) => job.slice(0, 8) },
+        lazy: () => import("../pages/jobs/one"),
+      },
+    ],
   },
   { path: "people", handle: { crumb: () => nav.people }, lazy: () => import("../pages/people") },
   { path: "audit", handle: { crumb: () => nav.audit }, lazy: () => import("../pages/audit") },
+  { path: "account", lazy: () => import("../pages/account") },
   { path: "*", element: <NotFound /> },
 ];
 

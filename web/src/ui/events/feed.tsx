@@ -5,11 +5,13 @@ import { call } from "../api/client";
 import type { Method } from "../api/contract";
 import { useSession } from "../api/session";
 import { type Store, store, useStore } from "../parts/store";
+import { awake, watch } from "./awake";
 import type { Event } from "./event";
 import { listen, type StreamState } from "./stream";
 import { touches } from "./touched";
 
 const TOGETHER_MS = 200;
+const MOST_WAITING = 1000;
 export const streamState: Store<StreamState> = store<StreamState>("off");
 
 type Heard = (event: Event) => void;
@@ -20,6 +22,7 @@ export function Feed(): null {
   const client = useQueryClient();
   const { sessid } = useSession();
   useEffect(() => {
+    const unwatch = watch();
     const { told, close } = collector(client);
     const stop = listen(sessid, {
       state: (now) => streamState.set(now),
@@ -34,6 +37,7 @@ export function Feed(): null {
     return () => {
       stop();
       close();
+      unwatch();
     };
   }, [client, sessid]);
   return null;
@@ -51,7 +55,9 @@ export function useEvents(heard: Heard): void {
 
 /** How often something is to be asked for that events tell of, in milliseconds: not at all while they come. */
 export function usePace(withoutEvents = 10_000): number | undefined {
-  return useStore(streamState) === "open" ? undefined : withoutEvents;
+  const isOpen = useStore(streamState) === "open";
+  const isAwake = useStore(awake);
+  return isOpen || !isAwake ? undefined : withoutEvents;
 }
 
 function collector(client: QueryClient): { told: (event: Event | "all") => void; close: () => void } {
@@ -59,6 +65,10 @@ function collector(client: QueryClient): { told: (event: Event | "all") => void;
   let all = false;
   let timer: ReturnType<typeof setTimeout> | undefined;
   const flush = (): void => {
+    if (!awake.get()) {
+      timer = undefined; // when somebody comes back
+      return;
+    }
     const [events, whole] = [waiting, all];
     [waiting, all, timer] = [[], false, undefined];
     void client.invalidateQueries({
@@ -66,12 +76,19 @@ function collector(client: QueryClient): { told: (event: Event | "all") => void;
         whole || events.some((event) => touches(event, method as Method, params as Record<string, unknown>)),
     });
   };
+  const back = awake.subscribe(() => {
+    if (awake.get() && (all || waiting.length > 0)) timer ??= setTimeout(flush, TOGETHER_MS);
+  });
   return {
     told: (event) => {
-      if (event === "all") all = true;
-      else waiting.push(event);
+      // Of many that wait for somebody to come back, none is needed by itself.
+      if (event === "all" || waiting.length >= MOST_WAITING) [all, waiting] = [true, []];
+      else if (!all) waiting.push(event);
       timer ??= setTimeout(flush, TOGETHER_MS);
     },
-    close: () => clearTimeout(timer),
+    close: () => {
+      back();
+      clearTimeout(timer);
+    },
   };
 }

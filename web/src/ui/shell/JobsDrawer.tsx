@@ -1,12 +1,77 @@
-import { NotificationDrawer, NotificationDrawerBody, NotificationDrawerHeader } from "@patternfly/react-core";
+// The jobs beside every page: those under way with how far they are, and how the last ones ended.
+import {
+  Button,
+  NotificationDrawer,
+  NotificationDrawerBody,
+  NotificationDrawerHeader,
+  Title,
+} from "@patternfly/react-core";
+import { useState } from "react";
+import { Link } from "react-router";
+import type { Task } from "../api/contract";
+import { useAnswer, useMay } from "../api/queries";
+import { usePace } from "../events/feed";
 import { words } from "../messages";
+import { CancelJob } from "../parts/jobs/CancelJob";
+import { isOpen, JobProgress, JobState } from "../parts/jobs/JobState";
+import { methodInWords } from "../parts/jobs/names";
+import { When } from "../parts/When";
+import "./jobs.css";
 
-/** The jobs that are under way, and the last that ended. */
+const said = words.jobs;
+const ENDED = 10;
+
 export function JobsDrawer({ close }: { close: () => void }): React.ReactNode {
+  const { data = [] } = useAnswer("taskservices.list_tasks", {}, { every: usePace(3000) });
+  const [cancelled, setCancelled] = useState<Task | null>(null);
+  const open = data.filter(isOpen);
+  const ended = data.filter((job) => !isOpen(job)).slice(0, ENDED);
   return (
     <NotificationDrawer>
-      <NotificationDrawerHeader title={words.shell.jobs} onClose={close} />
-      <NotificationDrawerBody />
+      <NotificationDrawerHeader title={said.title} onClose={close} customText={said.count(open.length)}>
+        <Link to="/jobs">{said.open}</Link>
+      </NotificationDrawerHeader>
+      <NotificationDrawerBody className="oms-jobs">
+        <Title headingLevel="h2" size="md">
+          {said.under}
+        </Title>
+        {open.length === 0 && <p className="oms-subtle">{said.nothing}</p>}
+        <Jobs jobs={open} cancel={setCancelled} />
+        {ended.length > 0 && (
+          <Title headingLevel="h2" size="md">
+            {said.ended}
+          </Title>
+        )}
+        <Jobs jobs={ended} />
+      </NotificationDrawerBody>
+      {cancelled !== null && <CancelJob job={cancelled} close={() => setCancelled(null)} />}
     </NotificationDrawer>
+  );
+}
+
+function Jobs({ jobs, cancel }: { jobs: readonly Task[]; cancel?: (job: Task) => void }): React.ReactNode {
+  const mayCancel = useMay("taskservices.cancel_task");
+  return (
+    <ul>
+      {jobs.map((job) => (
+        <li key={job.id} className="oms-job">
+          <div className="oms-job-head">
+            <Link to={`/jobs/${job.id}`}>{methodInWords(job.method)}</Link>
+            <JobState job={job} />
+          </div>
+          <div className="oms-subtle oms-break">
+            {[job.target, said.on(job.host), said.by(job.owner)].filter(Boolean).join(" ")},{" "}
+            <When at={job.finished || job.created} />
+          </div>
+          <JobProgress job={job} />
+          {job.error !== null && <div className="oms-break">{job.error.message}</div>}
+          {cancel && mayCancel && (
+            <Button variant="link" isInline size="sm" onClick={() => cancel(job)}>
+              {said.cancel.action}
+            </Button>
+          )}
+        </li>
+      ))}
+    </ul>
   );
 }

@@ -12,11 +12,7 @@ export function JobsToggle({
   isExpanded: boolean;
   onClick: () => void;
 }): React.ReactNode {
-  const { data = [] } = useAnswer(
-    "taskservices.list_tasks",
-    { state: "unfinished" },
-    { every: usePace() ?? 60_000 },
-  );
+  const { data = [] } = useAnswer("taskservices.list_tasks", { state: "unfinished" }, { every: usePace() });
   return (
     <NotificationBadge
       variant={data.length > 0 ? "unread" : "read"}

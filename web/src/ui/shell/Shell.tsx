@@ -66,7 +66,7 @@ export function Shell(): React.ReactNode {
 
 function Head({ showsJobs, toggleJobs }: { showsJobs: boolean; toggleJobs: () => void }): React.ReactNode {
   return (
-    <Masthead display={{ default: "inline" }}>
+    <Masthead>
       <MastheadMain>
         <MastheadToggle>
           <PageToggleButton isHamburgerButton aria-label={words.shell.toggleNavigation} />

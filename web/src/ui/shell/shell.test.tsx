@@ -1,4 +1,4 @@
-import { screen, within } from "@testing-library/react";
+import { screen, waitFor, within } from "@testing-library/react";
 import { expect, it } from "vitest";
 import { OmsError } from "../api/errors";
 import { sayWrong } from "../parts/toasts";
@@ -28,15 +28,20 @@ it("says at an address that is no page's that nothing is there", async () => {
 });
 
 it("says at the corner what was not done, and leads to a job that goes on", async () => {
-  oms(IDLE);
+  oms({
+    ...IDLE,
+    "taskservices.get_task": () => {
+      throw new OmsError("FuncManError", "There is no such job.");
+    },
+  });
   loggedIn();
-  const { user, path } = at("/");
+  const { user, path } = at("/nothing");
   await screen.findByRole("navigation", { name: "Pages" });
   sayWrong(new OmsError("FuncManError", "node1 is not connected."));
   expect(await screen.findByText("node1 is not connected.")).toBeVisible();
   sayWrong(new OmsError("FuncMethodTimeoutError", "Not known yet.", { job: "0".repeat(32) }));
   await user.click(await screen.findByRole("link", { name: "Look at the job" }));
-  expect(path()).toBe(`/jobs/${"0".repeat(32)}`);
+  await waitFor(() => expect(path()).toBe(`/jobs/${"0".repeat(32)}`));
 });
 
 it("logs out at once, here and at OMS", async () => {

@@ -1,6 +1,142 @@
+// All jobs that OMS remembers, the newest first: it tells of 500 at once, which are leafed through here.
+import { EmptyState, EmptyStateBody, PageSection } from "@patternfly/react-core";
+import { useMemo, useState } from "react";
+import { Link, useNavigate } from "react-router";
+import type { Methods, Task } from "../../api/contract";
+import { useAnswer, useMay } from "../../api/queries";
+import { usePace } from "../../events/feed";
 import { words } from "../../messages";
+import { Failure } from "../../parts/Failure";
+import { CancelJob } from "../../parts/jobs/CancelJob";
+import { isOpen, JobProgress, JobState } from "../../parts/jobs/JobState";
+import { methodInWords } from "../../parts/jobs/names";
+import { useListAddress } from "../../parts/list/address";
+import { type Column, ListTable } from "../../parts/list/ListTable";
+import { type Filter, ListToolbar } from "../../parts/list/ListToolbar";
 import { PageHead } from "../../parts/PageHead";
+import { RowMenu } from "../../parts/RowMenu";
+import { took, When } from "../../parts/When";
+
+type State = NonNullable<Methods["taskservices.list_tasks"]["params"]["state"]>;
+
+const said = words.jobs;
+const SORTS = ["created"] as const;
+const FILTERS = ["state", "host"] as const;
+type FilterName = (typeof FILTERS)[number];
+const STATES: readonly State[] = ["unfinished", "done", "failed", "cancelled"];
 
 export function Component(): React.ReactNode {
-  return <PageHead title={words.shell.nav.jobs} />;
+  const at = useListAddress<"created", FilterName>(SORTS, FILTERS);
+  const filters = useFilters();
+  const [cancelled, setCancelled] = useState<Task | null>(null);
+  const { data, error, refetch } = useAnswer(
+    "taskservices.list_tasks",
+    { state: at.filters.state as State, server_hostname: at.filters.host },
+    { keepBefore: true, every: usePace(3000) },
+  );
+  const found = data?.filter((job) => fits(job, at.search));
+  return (
+    <>
+      <PageHead title={said.title} text={said.text} />
+      <PageSection isFilled>
+        <ListToolbar at={at} filters={filters} total={found?.length} />
+        <Failure of={error} retry={() => void refetch()} />
+        {(data !== undefined || error === null) && (
+          <ListTable
+            label={said.title}
+            at={at}
+            columns={COLUMNS}
+            rows={found?.slice(at.offset, at.offset + at.perPage)}
+            keyOf={({ id }) => id}
+            nameOf={(job) => methodInWords(job.method)}
+            actions={(job) => <JobMenu job={job} cancel={() => setCancelled(job)} />}
+            empty={<NoJobs />}
+          />
+        )}
+      </PageSection>
+      {cancelled !== null && <CancelJob job={cancelled} close={() => setCancelled(null)} />}
+    </>
+  );
 }
+
+function useFilters(): readonly Filter<FilterName>[] {
+  const { data: hosts = [] } = useAnswer("funcservices.list_signed", {});
+  return useMemo(
+    () => [
+      {
+        name: "state",
+        label: said.stateFilter,
+        options: STATES.map((value) => ({
+          value,
+          label: value === "unfinished" ? said.unfinished : said.states[value as Task["state"]],
+        })),
+      },
+      {
+        name: "host",
+        label: said.hostFilter,
+        options: hosts.map(({ name }) => ({ value: name, label: name })),
+      },
+    ],
+    [hosts],
+  );
+}
+
+function JobMenu({ job, cancel }: { job: Task; cancel: () => void }): React.ReactNode {
+  const go = useNavigate();
+  const mayCancel = useMay("taskservices.cancel_task");
+  return (
+    <RowMenu
+      of={methodInWords(job.method)}
+      items={[
+        { title: said.details, onClick: () => void go(`/jobs/${job.id}`) },
+        mayCancel && isOpen(job) && { title: said.cancel.action, isDanger: true, onClick: cancel },
+      ]}
+    />
+  );
+}
+
+function NoJobs(): React.ReactNode {
+  return (
+    <EmptyState titleText={said.nothingYet} headingLevel="h2">
+      <EmptyStateBody>{said.nothingYetText}</EmptyStateBody>
+    </EmptyState>
+  );
+}
+
+/** Whether every word is found in what a job is about. */
+function fits(job: Task, sought: string): boolean {
+  const text = [
+    job.id,
+    job.method,
+    methodInWords(job.method),
+    job.target,
+    job.host,
+    job.owner,
+    job.error?.message ?? "",
+  ]
+    .join(" ")
+    .toLowerCase();
+  return sought
+    .toLowerCase()
+    .split(/\s+/)
+    .every((word) => text.includes(word));
+}
+
+const COLUMNS: readonly Column<Task, never>[] = [
+  {
+    title: said.columns.what,
+    cell: (job) => (
+      <div>
+        <Link to={`/jobs/${job.id}`}>{methodInWords(job.method)}</Link>{" "}
+        <span className="oms-break">{job.target}</span>
+        {job.error !== null && <div className="oms-subtle oms-break">{job.error.message}</div>}
+        <JobProgress job={job} />
+      </div>
+    ),
+  },
+  { title: said.columns.host, cell: ({ host }) => <Link to={`/hosts/${host}`}>{host}</Link> },
+  { title: said.columns.state, cell: (job) => <JobState job={job} /> },
+  { title: said.columns.owner, cell: ({ owner }) => <span className="oms-break">{owner}</span> },
+  { title: said.columns.begun, cell: ({ created }) => <When at={created} /> },
+  { title: said.columns.took, cell: (job) => took(job.started, job.finished) },
+];

@@ -1,0 +1,192 @@
+import { Icon, Label, LabelGroup, Tooltip } from "@patternfly/react-core";
+import { ExclamationTriangleIcon } from "@patternfly/react-icons";
+import { useMemo, useState } from "react";
+import { Link, useNavigate } from "react-router";
+import type { FleetHost, Methods } from "../../api/contract";
+import { useAnswer, useMay } from "../../api/queries";
+import { usePace } from "../../events/feed";
+import { words } from "../../messages";
+import { Failure } from "../../parts/Failure";
+import { useListAddress } from "../../parts/list/address";
+import { type Column, ListTable } from "../../parts/list/ListTable";
+import { type Filter, ListToolbar } from "../../parts/list/ListToolbar";
+import { Meter, share } from "../../parts/Meter";
+import { RowMenu } from "../../parts/RowMenu";
+import { mb } from "../../parts/units";
+import { RemoveHost } from "./RemoveHost";
+
+type Params = Methods["fleetservices.list_hosts"]["params"];
+type Sort = NonNullable<Params["sort"]>;
+type State = NonNullable<Params["state"]>;
+
+const said = words.hosts;
+const SORTS = ["name", "state", "guests", "cpu", "memory", "disk", "load", "certificate"] as const;
+const FILTERS = ["state", "tag"] as const;
+type FilterName = (typeof FILTERS)[number];
+const STATES: readonly State[] = ["connected", "away", "attention"];
+
+/** The signed hosts, with how they are now. */
+export function HostList(): React.ReactNode {
+  const at = useListAddress<Sort, FilterName>(SORTS, FILTERS);
+  const filters = useFilters();
+  const [removed, setRemoved] = useState("");
+  const { data, error, refetch } = useAnswer(
+    "fleetservices.list_hosts",
+    {
+      search: at.search,
+      state: at.filters.state as State,
+      tag: at.filters.tag,
+      sort: at.sort,
+      descending: at.descending,
+      offset: at.offset,
+      most: at.perPage,
+    },
+    { keepBefore: true, every: usePace() },
+  );
+  return (
+    <>
+      <ListToolbar at={at} filters={filters} total={data?.total} />
+      <Failure of={error} retry={() => void refetch()} />
+      {(data !== undefined || error === null) && (
+        <ListTable
+          label={said.title}
+          at={at}
+          columns={COLUMNS}
+          rows={data?.hosts}
+          keyOf={({ id }) => id}
+          nameOf={({ name }) => name}
+          actions={({ name }) => <HostMenu name={name} remove={() => setRemoved(name)} />}
+          empty={null}
+        />
+      )}
+      {removed !== "" && <RemoveHost name={removed} close={() => setRemoved("")} />}
+    </>
+  );
+}
+
+function useFilters(): readonly Filter<FilterName>[] {
+  const { data: tags = [] } = useAnswer("tagservices.list_tags", {});
+  return useMemo(
+    () => [
+      {
+        name: "state",
+        label: said.stateFilter,
+        options: STATES.map((value) => ({
+          value,
+          label: said.stateOptions[value as keyof typeof said.stateOptions],
+        })),
+      },
+      {
+        name: "tag",
+        label: said.tagFilter,
+        options: tags.map(({ tag }) => ({ value: tag, label: tag })),
+      },
+    ],
+    [tags],
+  );
+}
+
+function HostMenu({ name, remove }: { name: string; remove: () => void }): React.ReactNode {
+  const go = useNavigate();
+  const mayRemove = useMay("funcservices.remove_signed");
+  return (
+    <RowMenu
+      of={name}
+      items={[
+        { title: said.open, onClick: () => void go(`/hosts/${name}`) },
+        mayRemove && { title: said.remove.action, isDanger: true, onClick: remove },
+      ]}
+    />
+  );
+}
+
+const COLUMNS: readonly Column<FleetHost, Sort>[] = [
+  {
+    title: said.columns.name,
+    sort: "name",
+    cell: ({ name, distribution }) => (
+      <div>
+        <Link to={`/hosts/${name}`} className="oms-break">
+          {name}
+        </Link>
+        <div className="oms-subtle">{distribution}</div>
+      </div>
+    ),
+  },
+  { title: said.columns.state, sort: "state", cell: (host) => <HostState host={host} /> },
+  {
+    title: said.columns.guests,
+    sort: "guests",
+    cell: ({ guests, guests_running: running }) => (
+      <span title={said.runningLabel(running, guests)}>{said.running(running, guests)}</span>
+    ),
+  },
+  {
+    title: said.columns.cpu,
+    sort: "cpu",
+    cell: ({ name, cpu_percent: percent }) => (
+      <Meter percent={percent} label={said.used(said.columns.cpu, name)} />
+    ),
+  },
+  {
+    title: said.columns.memory,
+    sort: "memory",
+    cell: ({ name, memory_used_mb: used, memory_mb: whole }) => (
+      <Meter
+        percent={share(used, whole)}
+        label={said.used(said.columns.memory, name)}
+        text={ofWhole(used, whole)}
+      />
+    ),
+  },
+  {
+    title: said.columns.disk,
+    sort: "disk",
+    cell: ({ name, disk_used_mb: used, disk_mb: whole }) => (
+      <Meter percent={share(used, whole)} label={said.used(said.columns.disk, name)} text={ofWhole(used, whole)} />
+    ),
+  },
+  {
+    title: said.columns.tags,
+    cell: ({ tags }) => (
+      <LabelGroup numLabels={3} aria-label={said.columns.tags}>
+        {tags
+          .filter(({ level }) => level !== 2)
+          .map(({ tag, level }) => (
+            <Label key={`${level} ${tag}`} isCompact color={level === 1 ? "blue" : "grey"}>
+              {tag}
+            </Label>
+          ))}
+      </LabelGroup>
+    ),
+  },
+];
+
+function ofWhole(used: number | null, whole: number | null): string {
+  return used === null || whole === null ? words.parts.none : `${mb(used)} / ${mb(whole)}`;
+}
+
+/** Connected or away, and why somebody should look at it. */
+export function HostState({ host }: { host: Pick<FleetHost, "state" | "attention"> }): React.ReactNode {
+  const reasons = host.attention.filter((reason) => reason !== "away").map((reason) => said.attention[reason]);
+  return (
+    <span className="oms-nowrap">
+      <Label
+        variant="outline"
+        isCompact
+        {...(host.state === "connected" ? { status: "success" as const } : { status: "danger" as const })}
+      >
+        {said.states[host.state]}
+      </Label>
+      {reasons.length > 0 && (
+        <Tooltip content={reasons.join(". ")}>
+          <button type="button" className="oms-attention" aria-label={reasons.join(". ")}>
+            <Icon status="warning">
+              <ExclamationTriangleIcon />
+            </Icon>
+          </button>
+        </Tooltip>
+      )}
+    </span>
+  );
+}

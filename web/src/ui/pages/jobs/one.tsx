@@ -1,0 +1,114 @@
+// One job: what it is, how it is, and why.
+import {
+  Button,
+  Card,
+  CardBody,
+  CodeBlock,
+  CodeBlockCode,
+  DescriptionList,
+  DescriptionListDescription,
+  DescriptionListGroup,
+  DescriptionListTerm,
+  PageSection,
+} from "@patternfly/react-core";
+import { useState } from "react";
+import { Link, useParams } from "react-router";
+import type { Task } from "../../api/contract";
+import { useAnswer, useMay } from "../../api/queries";
+import { usePace } from "../../events/feed";
+import { words } from "../../messages";
+import { Failure } from "../../parts/Failure";
+import { CancelJob } from "../../parts/jobs/CancelJob";
+import { isOpen, JobProgress, JobState } from "../../parts/jobs/JobState";
+import { methodInWords } from "../../parts/jobs/names";
+import { Loading } from "../../parts/Loading";
+import { PageHead } from "../../parts/PageHead";
+import { When } from "../../parts/When";
+
+const said = words.jobs;
+
+export function Component(): React.ReactNode {
+  const { job: id = "" } = useParams();
+  const {
+    data: job,
+    error,
+    refetch,
+  } = useAnswer("taskservices.get_task", { task_id: id }, { every: usePace(2000) });
+  const mayCancel = useMay("taskservices.cancel_task");
+  const [cancels, setCancels] = useState(false);
+  if (job === undefined) {
+    return (
+      <>
+        <PageHead title={said.one.id} within={said.title} />
+        <PageSection>
+          {error === null ? <Loading /> : <Failure of={error} retry={() => void refetch()} />}
+        </PageSection>
+      </>
+    );
+  }
+  return (
+    <>
+      <PageHead
+        title={`${methodInWords(job.method)} ${job.target}`.trim()}
+        within={said.title}
+        status={<JobState job={job} />}
+        actions={
+          mayCancel &&
+          isOpen(job) && (
+            <Button variant="danger" onClick={() => setCancels(true)}>
+              {said.cancel.action}
+            </Button>
+          )
+        }
+      />
+      <PageSection isFilled>
+        <Card>
+          <CardBody>
+            <JobProgress job={job} />
+            <DescriptionList isHorizontal isCompact>
+              {rows(job).map(([term, value]) => (
+                <DescriptionListGroup key={term}>
+                  <DescriptionListTerm>{term}</DescriptionListTerm>
+                  <DescriptionListDescription className="oms-break">{value}</DescriptionListDescription>
+                </DescriptionListGroup>
+              ))}
+            </DescriptionList>
+          </CardBody>
+        </Card>
+      </PageSection>
+      {cancels && <CancelJob job={job} close={() => setCancels(false)} />}
+    </>
+  );
+}
+
+function rows(job: Task): [term: string, value: React.ReactNode][] {
+  const { one } = said;
+  const all: [string, React.ReactNode][] = [
+    [one.error, job.error === null ? "" : `${job.error.message} (${job.error.name})`],
+    [
+      one.host,
+      <Link key="host" to={`/hosts/${job.host}`}>
+        {job.host}
+      </Link>,
+    ],
+    [one.target, job.target],
+    [one.owner, job.owner],
+    [one.created, <When key="created" at={job.created} />],
+    [one.started, job.started && <When key="started" at={job.started} />],
+    [one.finished, job.finished && <When key="finished" at={job.finished} />],
+    [one.deadline, isOpen(job) && !job.started && <When key="deadline" at={job.deadline} />],
+    ...Object.entries(job.notes).map(([what, note]): [string, React.ReactNode] => [`${one.notes}: ${what}`, note]),
+    [one.result, job.result !== null && job.result !== 0 && <Json key="result" value={job.result} />],
+    [one.method, <code key="method">{job.method}</code>],
+    [one.id, <code key="id">{job.id}</code>],
+  ];
+  return all.filter(([, value]) => value !== "" && value !== false);
+}
+
+function Json({ value }: { value: unknown }): React.ReactNode {
+  return (
+    <CodeBlock>
+      <CodeBlockCode>{JSON.stringify(value, null, 2)}</CodeBlockCode>
+    </CodeBlock>
+  );
+}

@@ -52,7 +52,16 @@ def is_refused(answer: Answer, value: Any) -> bool:
     return list(refusals) == list(value) and all(refusals.values())
 
 
+def is_sought(answer: Answer, value: Any) -> bool:
+    """The method finds nothing but what has these words in it."""
+    page = answer["result"]["result"] if "result" in answer else {}
+    found = [json.dumps(one).lower() for one in page.get("hosts", page.get("guests", []))]
+    return "result" in answer and all(word.lower() in one for one in found for word in value.split())
+
+
 ANY_TEXT: dict[tuple[str, str], Says] = {
+    ("fleetservices.list_hosts", "search"): is_sought,
+    ("fleetservices.list_guests", "search"): is_sought,
     ("authservices.authenticate", "username"): is_error("AuthError"),
     ("authservices.authenticate", "password"): is_error("AuthError"),
     ("funcservices.sign_requests", "hostname_list"): is_unknown("UnknownSignRequestsError"),
@@ -93,6 +102,8 @@ LEGAL = {
         ("tagservices.edit_freeform_tag_name", "old_tag_name"),
         ("tagservices.edit_freeform_tag_name", "new_tag_name"),
         ("userservices.create_token", "label"),
+        ("fleetservices.list_hosts", "tag"),
+        ("fleetservices.list_guests", "tag"),
     )
 } | {("tagservices.add_tag", "vm_name"): [""], ("tagservices.remove_tag", "vm_name"): [""]}
 """Texts of these that mean something there."""

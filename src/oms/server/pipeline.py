@@ -69,6 +69,8 @@ class Origin(msgspec.Struct, frozen=True):
     address: str
     foreign: bool = False
     bearer: str = ""
+    unattended: bool = False
+    """A program says that it calls by itself, as a page does that has heard of a change: no use of the session."""
     job: str = ""
     wait: float | None = None
 
@@ -185,7 +187,7 @@ class Pipeline:
         if facts.permission is Permission.NOBODY:
             return Desk("", Permission.NOBODY, caller.address, given, self._house)
         session = await self._house.sessions.check(
-            given, any_password=kind in BEFORE_A_NEW_PASSWORD, is_use=kind not in NO_USE
+            given, any_password=kind in BEFORE_A_NEW_PASSWORD, is_use=kind not in NO_USE and not caller.unattended
         )
         trace.line["user"], trace.line["session"] = session.user, session.token or session.digest[:8]
         if session.role < facts.permission:

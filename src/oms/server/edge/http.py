@@ -150,7 +150,7 @@ class Edge:
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> Answered | None:
         if len(scope["raw_path"]) + len(scope["query_string"]) > LONGEST_URL_BYTES:
             return LONG_URL
-        host, foreign, size, bearer = _origin(scope["headers"])
+        host, foreign, size, bearer, unattended = _origin(scope["headers"])
         if size > LONGEST_HEADERS_BYTES:
             return LONG_HEADERS
         if not self._ours(host):
@@ -160,7 +160,7 @@ class Edge:
             return await self._sockets(scope, receive, send, foreign=foreign)
         verb, path = scope["method"], scope["path"]
         if path == "/":
-            return await self._calls(verb, scope, receive, Origin(address, foreign, bearer))
+            return await self._calls(verb, scope, receive, Origin(address, foreign, bearer, unattended))
         if stream := next((stream for front, stream in self._streams.items() if path.startswith(front)), None):
             return await stream(scope, receive, send, foreign=foreign)
         page = self._pages.get(path)
@@ -266,11 +266,13 @@ def _authorization(headers: list[tuple[bytes, bytes]]) -> str:
     return said[0].decode("latin-1") if len(said) == 1 else ""
 
 
-def _origin(headers: list[tuple[bytes, bytes]]) -> tuple[str, bool, int, str]:
+def _origin(headers: list[tuple[bytes, bytes]]) -> tuple[str, bool, int, str, bool]:
     """The name the caller called us by, empty where there are several; whether a browser says that another site's
-    page made the request; the size of all headers; and what stands behind `Authorization: Bearer`."""
+    page made the request; the size of all headers; what stands behind `Authorization: Bearer`; and
+    whether a program says that it calls by itself."""
     host = origin = site = authorization = b""
     size = hosts = 0
+    unattended = False
     for name, value in headers:
         size += len(name) + len(value)
         if name == b"host":
@@ -282,5 +284,7 @@ def _origin(headers: list[tuple[bytes, bytes]]) -> tuple[str, bool, int, str]:
             site = value
         elif name == b"authorization":
             authorization = value
+        elif name == b"oms-unattended":
+            unattended = value == b"1"
     foreign = site in (b"cross-site", b"same-site") or origin not in (b"", b"https://" + host)
-    return host.decode("latin-1").lower(), foreign, size, bearer(authorization.decode("latin-1"))
+    return host.decode("latin-1").lower(), foreign, size, bearer(authorization.decode("latin-1")), unattended

@@ -1,4 +1,4 @@
-"""One client for all of them: HTTP/1.1 over TLS, connections kept, as fast as the answers come."""
+"""One client for all of them: HTTP/1.1 over TLS, connections kept where they may be, as fast as answers come."""
 
 import asyncio
 import ssl
@@ -10,6 +10,7 @@ from pathlib import Path
 import uvloop
 
 CONNECT_SECONDS = 30.0
+LONGEST_BYTES = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -53,44 +54,48 @@ def ask(question: Question, *, clients: int, seconds: float) -> Answers:
 
 
 async def _asked(question: Question, clients: int, seconds: float) -> Answers:
-    lines = await asyncio.gather(*(_connected(question) for _ in range(clients)))
     began = time.perf_counter()
-    took = await asyncio.gather(*(_keep(question, *line, began + seconds) for line in lines))
+    took = await asyncio.gather(*(_keep(question, began + seconds) for _ in range(clients)))
     passed = time.perf_counter() - began
     every = [one for line in took for one in line]
     return Answers(statistics.median(every) * 1000, len(every) / passed)
 
 
-async def _connected(question: Question) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    async with asyncio.timeout(CONNECT_SECONDS):
-        return await asyncio.open_connection(
-            question.host, question.port, ssl=question.context(), limit=16 * 1024 * 1024
-        )
-
-
-async def _keep(
-    question: Question, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, until: float
-) -> list[float]:
+async def _keep(question: Question, until: float) -> list[float]:
+    """Ask on one connection. Where the other side ends it after each answer, a new one is part of each call."""
     took: list[float] = []
-    request = question.request()
+    request, context = question.request(), question.context()
+    reader, writer = await _connected(question, context)
     while not took or time.perf_counter() < until:
         began = time.perf_counter()
+        if writer.is_closing():
+            reader, writer = await _connected(question, context)
         writer.write(request)
-        answer = await _answer(reader)
+        head, answer = await _answer(reader)
         took.append(time.perf_counter() - began)
+        if b"connection: close" in head:
+            writer.close()
         assert question.good in answer, answer[:300]
     writer.close()
     return took
 
 
-async def _answer(reader: asyncio.StreamReader) -> bytes:
+async def _connected(
+    question: Question, context: ssl.SSLContext
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async with asyncio.timeout(CONNECT_SECONDS):
+        return await asyncio.open_connection(question.host, question.port, ssl=context, limit=LONGEST_BYTES)
+
+
+async def _answer(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
+    """Its head in small letters, and its body."""
     head = (await reader.readuntil(b"\r\n\r\n")).lower()
     if b"transfer-encoding: chunked" not in head:
         length = next(line for line in head.split(b"\r\n") if line.startswith(b"content-length"))
-        return await reader.readexactly(int(length.partition(b":")[2]))
+        return head, await reader.readexactly(int(length.partition(b":")[2]))
     parts = []
     while size := int(await reader.readline(), 16):
         parts.append(await reader.readexactly(size))
         await reader.readline()
     await reader.readline()
-    return b"".join(parts)
+    return head, b"".join(parts)

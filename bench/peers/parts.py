@@ -14,7 +14,7 @@ from tests.hosts.stack import NAME
 
 ADDRESS = "10.211.7.2"
 GANETI, INCUS = 5080, 8443
-SECONDS = 2.0
+SECONDS = 1.0
 TURNS = 5
 HOW = "bench/peers/prepare DIR, as root, makes it; then make bench ARGS=peers OMS_PEERS=DIR"
 

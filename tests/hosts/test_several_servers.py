@@ -37,6 +37,7 @@ def oms_of(ordeal: Ordeal) -> Several:
 
 def test_what_is_done_at_one_server_holds_at_the_others(ordeal: Ordeal) -> None:
     oms = oms_of(ordeal)
+    assert uploads.request(oms, "GET", "/healthz", {}, []) == uploads.Brought(200, {"status": "ok"})
     with contextlib.closing(oms.at("s1")) as first, contextlib.closing(oms.at("s2")) as second:
         second.sessid = first.sessid  # a session is everybody's
         with ordeal.machine("shared") as name:

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, event
 
 from oms.contract.errors import DatabaseConnectionError, DatabaseInsertError, DatabaseSelectError, HostBusy
-from oms.server.store import Store, engines, meta
+from oms.server.store import Store, engines, meta, migrations
 from oms.server.store.tables import meta as table
 from tests.server.postgresql import BOTH, Cluster
 
@@ -180,6 +180,18 @@ async def test_writes_of_two_processes_wait_for_each_other(store: Store, url: st
     await asyncio.gather(*writes)
     assert await store.read(lambda tx: meta.get(tx, "count")) == "40"
     other.close()
+
+
+def test_an_older_server_is_started_on_the_tables_of_a_newer_one(url: str) -> None:
+    """As happens while several are upgraded one by one."""
+    store = Store(url)
+    store.migrate()
+    newer = str(int(migrations.newest()) + 1).zfill(4)
+    version = sa.text("UPDATE alembic_version SET version_num = :newer")
+    store.transaction(lambda tx: tx.execute(version, {"newer": newer}))
+    store.migrate()
+    assert store.transaction(migrations.present) == newer
+    store.close()
 
 
 # --- PostgreSQL alone

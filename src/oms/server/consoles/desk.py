@@ -23,7 +23,7 @@ from oms.server.consoles.tickets import Shares, Tickets
 from oms.server.consoles.ways import NoTunnel, NoWay
 from oms.server.fleet import Fleet
 from oms.server.rules.sessions import Lifetime
-from oms.server.store import Store, now, sessions, tokens
+from oms.server.store import Store, hosts, now, sessions, tokens
 from oms.server.store.hosts import Host
 from oms.server.store.sessions import Session
 
@@ -287,9 +287,20 @@ class Consoles:
                 log.warning("sessions of consoles not looked at", failure=failure.message)
 
     async def _tidy(self) -> None:
+        for host in await self._removed():
+            await self.forget(host)
         alive = await self._alive()
         for console, why in list(self._over(alive)):
             await self.remove(console, why)
+
+    async def _removed(self) -> list[Host]:
+        """Hosts of consoles that are signed no more: another server removed them."""
+        open_to = {console.host.id: console.host for console in self._all.values()}
+        if not open_to:
+            return []
+        return await self._store.read(
+            lambda tx: [host for host in open_to.values() if hosts.by_id(tx, host.id) is None]
+        )
 
     async def _alive(self) -> dict[str, Session]:
         """Those sessions of consoles that may still be used, as they are now."""

@@ -1,4 +1,9 @@
-"""The versions of the tables, the oldest first: the file `versions/vNNNN_what.py` makes version NNNN."""
+"""The versions of the tables, the oldest first: the file `versions/vNNNN_what.py` makes version NNNN.
+
+Servers over one database are upgraded one by one, so the OMS of before goes on with a newer version, and may be
+started on it: a version adds what that one can do without, with defaults of the database's own, and takes nothing
+away that it uses.
+"""
 
 from pathlib import Path
 
@@ -21,9 +26,9 @@ def present(connection: Connection) -> str | None:
 
 
 def upgrade(connection: Connection) -> None:
-    """Bring a database to the newest version. Alembic is loaded only where there is something to do: at most
-    starts there is not, and it takes 8 MB."""
-    if present(connection) == newest():
+    """Bring a database to the newest version, if it is not at a newer one. Alembic is loaded only where there is
+    something to do: at most starts there is not, and it takes 8 MB."""
+    if (present(connection) or "") >= newest():
         return
     from alembic import command
     from alembic.config import Config

@@ -19,6 +19,8 @@ DOOR_SECONDS, MOST_DOOR_SECONDS = 0.1, 2.0
 """At the end: when no call has come for so long, none is on its way in any more."""
 ANSWER_SECONDS, END_SECONDS = 10, 15
 """At the end: for calls under way; then for whoever waits for a job to be told that it is not known yet."""
+LINGER_SECONDS = 2
+"""At the end, when nothing is under way: for callers and browsers to let go of their connections."""
 LARGEST_MESSAGE_BYTES = 1024 * 1024
 """From a browser to a console."""
 CIPHERS_1_2 = "ECDHE+AESGCM:ECDHE+CHACHA20"
@@ -56,7 +58,7 @@ def configured(edge: Edge, pair: Pair) -> uvicorn.Config:
         server_header=False,
         proxy_headers=False,
         timeout_keep_alive=75,
-        timeout_graceful_shutdown=END_SECONDS,
+        timeout_graceful_shutdown=LINGER_SECONDS,
         ssl_certfile=str(pair.certificate),
         ssl_keyfile=str(pair.key),
     )
@@ -82,6 +84,13 @@ class Server(uvicorn.Server):
         end = time.monotonic() + MOST_DOOR_SECONDS
         while came != self.server_state.total_requests and time.monotonic() < end:
             came = self.server_state.total_requests
+            await asyncio.sleep(DOOR_SECONDS)
+        callers = [one for one in self.server_state.connections if isinstance(one, LimitedProtocol)]
+        for caller in callers:
+            caller.shutdown()
+        for _ in range(int(END_SECONDS / DOOR_SECONDS)):
+            if not any(caller.is_served for caller in callers):
+                break
             await asyncio.sleep(DOOR_SECONDS)
         await super().shutdown(sockets)
 

@@ -73,6 +73,12 @@ class LimitedProtocol(HttpToolsProtocol):
         super().__init__(*args, **named)
         self.server = ("", port) if port else None
 
+    @property
+    def is_served(self) -> bool:
+        """Whether a call is under way whose caller has not left."""
+        cycle: Any = self.cycle  # None before the first one, whatever uvicorn says
+        return cycle is not None and not (cycle.response_complete or cycle.disconnected)
+
     def connection_made(self, transport: Any) -> None:
         """A caller is there: the first head must come in time."""
         # uvicorn's own asks the kernel for our address as well, which costs more than all the rest here.

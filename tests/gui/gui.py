@@ -1,9 +1,10 @@
 """A tab of the GUI, as a person has it."""
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import ConsoleMessage, Page, Response, expect
+from playwright.sync_api import ConsoleMessage, Error, Page, Response, expect
 
 from tests.cli.served import Up
 
@@ -12,6 +13,10 @@ AXE = Path(__file__).parents[2] / "web" / "node_modules" / "axe-core" / "axe.min
 FOUND = """async () => (await axe.run({ resultTypes: ["violations"] })).violations
   .filter(({ impact }) => impact === "serious" || impact === "critical")
   .map(({ id, nodes }) => `${id}: ${nodes.map(({ target }) => target.join(" ")).join("; ")}`)"""
+
+
+class NetworkChanged(Exception):
+    """The machine's network is another than when the page began to load."""
 
 
 class Gui:
@@ -29,7 +34,20 @@ class Gui:
 
     def open(self, path: str = "/") -> Response:
         """Go to a page by its address."""
-        response = self.page.goto(f"https://127.0.0.1:{self.up.port}/ui{path}")
+        response = None
+        while response is None:
+            # Chromium breaks off what it loads when any network interface of the machine comes or goes.
+            with contextlib.suppress(NetworkChanged):
+                response = self._gone_to(f"https://127.0.0.1:{self.up.port}/ui{path}")
+        return response
+
+    def _gone_to(self, address: str) -> Response:
+        try:
+            response = self.page.goto(address)
+        except Error as failure:
+            if "ERR_NETWORK_CHANGED" in failure.message:
+                raise NetworkChanged from failure
+            raise
         assert response is not None
         return response
 

@@ -49,6 +49,10 @@ def test_a_host_that_asks_is_signed_by_its_fingerprint_and_is_there(gui: Gui, as
     row = gui.page.get_by_role("row").filter(has_text=first)
     expect(row).to_contain_text("Connected")  # by itself: nobody loads the page anew
     expect(row).to_contain_text("of 3")
+    row.get_by_role("link", name=first).click()
+    gui.heading(first)
+    expect(gui.page.get_by_text("Fingerprint of its key")).to_be_visible()
+    gui.page.go_back()
     gui.page.get_by_role("button", name=f"Reject {second}").click()
     gui.page.get_by_role("dialog").get_by_role("button", name="Reject the request").click()
     expect(gui.page.get_by_text(f"The request of {second} is rejected")).to_be_visible()

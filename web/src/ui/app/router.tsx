@@ -15,7 +15,14 @@ const inside: RouteObject[] = [
   {
     path: "hosts",
     handle: { crumb: () => nav.hosts },
-    children: [{ index: true, lazy: () => import("../pages/hosts") }],
+    children: [
+      { index: true, lazy: () => import("../pages/hosts") },
+      {
+        path: ":host",
+        handle: { crumb: ({ host = "" }: Params) => host },
+        lazy: () => import("../pages/hosts/one"),
+      },
+    ],
   },
   {
     path: "guests",

@@ -7,13 +7,22 @@ import { say } from "../../parts/toasts";
 const said = words.hosts.remove;
 
 /** Throws a host out, after it was asked for once more. */
-export function RemoveHost({ name, close }: { name: string; close: () => void }): React.ReactNode {
+export function RemoveHost({
+  name,
+  close,
+  removed,
+}: {
+  name: string;
+  close: () => void;
+  removed?: () => void;
+}): React.ReactNode {
   const remove = useChange("funcservices.remove_signed", {
     quiet: true,
     done: ({ failed_removals: failed }) => {
       if (failed.includes(name)) say("warning", said.notConfirmed(name));
       else say("success", said.done(name));
       close();
+      removed?.();
     },
   });
   return (

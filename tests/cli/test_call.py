@@ -295,6 +295,7 @@ def test_what_is_too_wide_for_a_terminal_stands_one_below_the_other(
 ) -> None:
     answer = [{"id": "a" * 32, "size": "node1", "why": None}, {"id": "b" * 32, "size": "node2", "why": "e"}]
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
     shown = {}
     for width in ("40", "60"):
         monkeypatch.setenv("COLUMNS", width)
@@ -310,6 +311,7 @@ def test_what_tells_less_is_left_out_where_a_terminal_is_narrow(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "40")
     output.show([{"id": "a" * 32, "deadline": "2026-01-02T03:04:05Z", "state": "done"}])
     plain = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out)

@@ -11,9 +11,9 @@ from bench.setting import CLIENTS, MACHINES, Setting, name
 from tests.hosts.stack import NAME
 
 SECONDS = 1  # a host's journal takes some thousand jobs in its first minutes, and then says that it is busy
-COMMITS_OF_A_JOB = 7
-"""That somebody is promised something by: OMS has it, the host has it, begun, begun told, ended, ended told, and
-the row of the audit log."""
+COMMITS_OF_A_JOB = 4
+"""That somebody is promised something by: OMS has it, the host has it and begins, it has ended, and OMS knows that
+and has it in the audit log."""
 COMMITS_OF_A_CHANGE = 2
 """Of what OMS itself keeps: the change, and the row of the audit log."""
 WANTED_PER_S = 200

@@ -10,6 +10,7 @@ from oms.contract.errors import FuncManError, HostBusy, NoSuchMachine, NotSuppor
 from oms.contract.internal import JobState
 from oms.contract.kvm import StartVm, StopVm, UpdateVmSettings
 from oms.contract.operation import Operation
+from oms.server import jobs as server_jobs
 from oms.server.store import jobs, now
 from oms.server.store.jobs import Job
 from tests.server import clock as clocks
@@ -323,10 +324,15 @@ async def test_an_answer_that_is_not_understood_to_what_was_not_begun_is_a_failu
     assert not host.begun
 
 
-async def test_a_host_that_lost_its_journal_is_not_made_to_do_a_thing_twice(impatient: None, oms: Oms) -> None:
+@pytest.mark.parametrize("written", [True, False])
+async def test_a_host_that_lost_its_journal_is_not_made_to_do_a_thing_twice(
+    impatient: None, oms: Oms, monkeypatch: pytest.MonkeyPatch, written: bool
+) -> None:
+    monkeypatch.setattr(server_jobs, "NEWS_SECONDS", 0 if written else 60)
     host = await oms.sign_in_double("h1", stopping())
     job = await open_job(oms, await oms.as_operator(), host)
-    await until(oms, job, "sent")
+    if written:
+        await until(oms, job, "sent")
     host.journal.clear()
     ended = await until(oms, job, "failed")
     failure = ended.failure()

@@ -11,11 +11,13 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from oms.contract.errors import DatabaseInsertError
-from oms.contract.kvm import StopVm
+from oms.contract.errors import DatabaseInsertError, NoSuchMachine
+from oms.contract.kvm import StartVm, StopVm
 from oms.contract.ovz import StopVm as StopContainer
+from oms.server.jobs import Jobs
 from oms.server.ledger import BURST
 from oms.server.rules.chain import NOTHING_BEFORE, Mark, Verdict, seal
+from oms.server.same_commit import Row
 from oms.server.store import Store, audit, jobs, tables
 from oms.server.store.audit import Entry, Wanted
 from tests.cli.command import oms as oms_command
@@ -160,16 +162,70 @@ async def test_a_change_that_cannot_be_written_down_is_answered_as_not_known(
     assert oms.audited()[-1]["outcome"] == "FuncManError"
 
 
+async def test_the_row_of_a_change_on_a_host_is_in_the_commit_in_which_its_job_ends(
+    oms: Oms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def no_more(*_: object) -> None:
+        raise AssertionError("a commit of its own")
+
+    refused = NoSuchMachine("There is no machine vm2.")
+
+    async def refusing(_op: object) -> int:
+        raise refused
+
+    await oms.sign_in_host("h1", {StopVm: answering(0), StartVm: refusing})
+    operator = await oms.as_operator()
+    monkeypatch.setattr("oms.server.ledger.Ledger.write", no_more)
+    await operator.ask("kvmservices.stop_vm", 0, "h1", "vm1")
+    await operator.error("kvmservices.start_vm", 0, "h1", "vm2")
+    monkeypatch.undo()
+    found = [(row["target"], row["outcome"], row["reason"]) for row in await events(oms, 0, 10, "operator")]
+    assert found == [("vm2", refused.wire_name, refused.message), ("vm1", "ok", "")]
+
+
+async def test_a_row_that_is_refused_does_not_keep_its_job_from_ending(
+    oms: Oms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append, refusals = audit.append, [sa.exc.IntegrityError("INSERT", {}, Exception("no"))]
+
+    def once(tx: Connection, entry: Entry) -> None:
+        append(tx, entry)
+        if refusals:
+            raise refusals.pop()
+
+    await oms.sign_in_host("h1", {StopVm: answering(0)})
+    operator = await oms.as_operator()
+    monkeypatch.setattr("oms.server.ledger.audit.append", once)
+    await operator.ask("kvmservices.stop_vm", 0, "h1", "vm1")
+    assert not refusals
+    assert [row["outcome"] for row in await events(oms, 0, 10, "operator")] == ["ok"]
+    assert not (await verdict(oms)).broken
+
+
+async def test_a_call_that_does_not_wait_for_its_jobs_end_has_one_row_and_that_says_so(
+    oms: Oms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outcome = Jobs._outcome
+    monkeypatch.setattr(Jobs, "_outcome", lambda self, job, _wait: outcome(self, job, 0.05))
+    host = await oms.sign_in_double("h1", {StopVm: answering(0)})
+    host.queue_open.clear()
+    await (await oms.as_operator()).error("kvmservices.stop_vm", 0, "h1", "vm1")
+    host.queue_open.set()
+    admin = await oms.as_admin()
+    (job,) = await oms.store.read(lambda tx: jobs.newest(tx, "", "", 1))
+    await admin.ask("taskservices.wait_task", 0, job.id, 5)
+    outcomes = [row["outcome"] for row in await events(oms, 0, 10, "operator")]
+    assert outcomes == ["FuncMethodTimeoutError"]
+
+
 async def test_what_a_killed_server_did_not_come_to_write_is_written_at_the_next_start(
     oms: Oms, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await oms.sign_in_host("h1", {StopVm: answering(0)})
     operator = await oms.as_operator()
 
-    async def killed(*_: object) -> None:
-        """A process that is gone writes nothing."""
-
-    monkeypatch.setattr("oms.server.ledger.Ledger.write", killed)
+    # A process that is gone writes nothing.
+    monkeypatch.setattr("oms.server.ledger.Ledger.with_end", lambda *_: Row(lambda *_: None))
     await operator.ask("kvmservices.stop_vm", 0, "h1", "vm1")
     monkeypatch.undo()
     await operator.ask("kvmservices.stop_vm", 0, "h1", "vm2")

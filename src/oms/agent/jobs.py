@@ -104,7 +104,9 @@ class Jobs:
     async def _write_down(self, job: Unfinished, request: Request) -> None:
         """Into the journal and the queue; `job.written` tells it, or that it was there already, or why not."""
         try:
-            known = (await self._journal.find([job.id])).get(job.id)
+            known = None
+            if self._journal.holds(job.id):
+                known = (await self._journal.find([job.id])).get(job.id)
             if known is None:
                 self._admit(request)
                 await self._lanes.enter(job)

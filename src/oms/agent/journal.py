@@ -110,7 +110,7 @@ _FORGET = "DELETE FROM records WHERE job = (SELECT seq FROM jobs WHERE id = :id)
 _RECORD = """INSERT INTO records VALUES ((SELECT seq FROM jobs WHERE id = :id), :key, :value)
     ON CONFLICT DO UPDATE SET value = excluded.value"""
 _PRUNE = """DELETE FROM jobs WHERE finished > 0 AND deadline < :now AND (finished < :before
-    OR seq <= (SELECT seq FROM jobs ORDER BY seq DESC LIMIT 1 OFFSET :keep))"""
+    OR seq <= (SELECT seq FROM jobs ORDER BY seq DESC LIMIT 1 OFFSET :keep)) RETURNING id"""
 
 
 class Journal:
@@ -118,8 +118,7 @@ class Journal:
 
     def __init__(self, path: Path, database: sqlite3.Connection, thread: Executor) -> None:
         self.path = path
-        self.size = 0
-        """Entries that it holds."""
+        self._ids: set[str] = set()
         self._database = database
         self._thread = thread
 
@@ -130,7 +129,7 @@ class Journal:
         try:
             database = await asyncio.get_running_loop().run_in_executor(thread, _open, path)
             journal = cls(path, database, thread)
-            journal.size = await journal._do(lambda: _one(database, "SELECT count(*) FROM jobs"))
+            journal._ids = await journal._do(lambda: {row[0] for row in database.execute("SELECT id FROM jobs")})
         except BaseException:
             thread.shutdown(wait=False)
             raise
@@ -144,6 +143,15 @@ class Journal:
         _prepare(database, path)
         return cls(path, database, _AtOnce())
 
+    @property
+    def size(self) -> int:
+        """Entries that it holds."""
+        return len(self._ids)
+
+    def holds(self, job: str) -> bool:
+        """Whether a job is written down: nobody else writes here, so the disk need not be asked."""
+        return job in self._ids
+
     async def add(self, entry: Entry) -> None:
         """Write a job down."""
         row = _row(entry)
@@ -156,7 +164,7 @@ class Journal:
                 raise
 
         await self._do(write)
-        self.size += 1
+        self._ids.add(entry.id)
 
     def _overwrite(self) -> None:
         """Undo on the disk what was written but could not be synced: a crash would bring it back, and a job that
@@ -229,7 +237,8 @@ class Journal:
         """Forget ended jobs that are old or too many. One whose deadline has not passed stays: its command could
         come once more."""
         values = {"now": server_now, "before": time.time() - KEPT_SECONDS, "keep": KEPT_AT_MOST}
-        self.size -= await self._do(lambda: self._database.execute(_PRUNE, values).rowcount)
+        gone = await self._do(lambda: self._database.execute(_PRUNE, values).fetchall())
+        self._ids.difference_update(row[0] for row in gone)
 
     async def close(self) -> None:
         """Close it; what was written before is on the disk."""

@@ -38,6 +38,7 @@ from oms.contract.internal import AskJobs, CancelJob, JobState
 from oms.contract.operation import HostOperation
 from oms.contract.registry import OF_JOBS
 from oms.server import told
+from oms.server.same_commit import Row, Rows, WithEnd
 from oms.server.store import Store, guests, jobs
 from oms.server.store.hosts import Host
 from oms.server.store.jobs import ENDED, Job
@@ -47,6 +48,8 @@ MOST_UNFINISHED = 256
 """Of one host."""
 ASK_AGAIN_SECONDS = 3.0
 LOOK_AGAIN_SECONDS = 0.2
+NEWS_SECONDS = 0.2
+"""From a host's having a job until that is written down, where it has not ended by then: most have."""
 CERTAIN = (HostUnavailable, HostBusy, NotSupported)
 """Refusals after which a host has certainly not written a job down."""
 KNOWN = ("queued", "running", *ENDED)
@@ -79,6 +82,9 @@ class Jobs:
         self._watched: set[str] = set()
         """Open jobs that this server watches over; others have others."""
         self._leaving = asyncio.Event()
+        self._taken: set[str] = set()
+        """Jobs that their hosts have, which is not written down yet."""
+        self._rows = Rows()
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def begin(self) -> None:
@@ -119,11 +125,15 @@ class Jobs:
             )
         return kept
 
-    async def outcome(self, job: Job, wait: float) -> Job:
-        """The job once its answer is known. Raises FuncMethodTimeoutError with its id where that takes longer, and
-        always where the wait is 0."""
+    async def outcome(self, job: Job, wait: float, row: Row | None = None) -> Job:
+        """The job once its answer is known, with a row for that. Raises FuncMethodTimeoutError with its id where
+        that takes longer, and always where the wait is 0."""
         if not wait:
             raise _not_known(job)
+        with self._rows.ready(job.id, row):
+            return await self._outcome(job, wait)
+
+    async def _outcome(self, job: Job, wait: float) -> Job:
         known = self._answered.setdefault(job.id, asyncio.get_running_loop().create_future())
         if job.id not in self._ours:
             current = await self._store.read(lambda tx: jobs.by_id(tx, job.id))
@@ -186,7 +196,12 @@ class Jobs:
 
     async def heard(self, host_id: str, state: JobState) -> None:
         """A host says what a job's state is: write it down if there is something new, then tell those who wait."""
-        self._tell_of(await self._store.write(lambda tx: _noted(tx, host_id, state)))
+        if state.state not in ENDED and not state.result:
+            self._tell_of(await self._store.write(lambda tx: _noted(tx, host_id, state)))
+            return
+        with self._rows.taken(state.id) as write:
+            noted = await self._store.write(lambda tx: _noted(tx, host_id, state, write))
+        self._tell_of(noted)
 
     async def greeted(self, host_id: str, known: tuple[JobState, ...]) -> None:
         """A host has connected and told the jobs it knows: bring ours up to that, and ask for the rest."""
@@ -265,7 +280,22 @@ class Jobs:
             if first and (isinstance(refusal, CERTAIN) or not await self._may_be_there(job)):
                 await self._fail(job, refusal)
         else:
-            await self.heard(job.host_id, state)
+            if first and state.state not in ENDED:
+                await self._heard_soon(job, state)
+            else:
+                await self.heard(job.host_id, state)
+
+    async def _heard_soon(self, job: Job, state: JobState) -> None:
+        """Leave a job a moment in which its end may be told: then one write of the disk tells both, and none meets
+        what the host is doing. What is not written yet was promised to nobody, and is asked of the host again
+        after a crash; and meanwhile a host that loses its journal is not sent the job a second time."""
+        self._taken.add(job.id)
+        try:
+            await asyncio.sleep(NEWS_SECONDS)
+            if job.id in self._ours:
+                await self.heard(job.host_id, state)
+        finally:
+            self._taken.discard(job.id)
 
     async def _may_be_there(self, job: Job) -> bool:
         """Whether a host that gave no proper answer may have written the job down all the same."""
@@ -284,7 +314,7 @@ class Jobs:
             return
         if state.state != "unknown":
             await self.heard(job.host_id, state)
-        elif job.state != "queued":
+        elif job.state != "queued" or job.id in self._taken:
             lost = "The host had this job and does not know of it any more: how it ended is not known."
             await self._fail(job, JobInterrupted(lost))
         elif self._caller.now() > job.deadline + EXPIRY_SLACK_SECONDS:
@@ -330,8 +360,15 @@ class Jobs:
         task.add_done_callback(self._tasks.discard)
 
 
-def _noted(tx: Connection, host_id: str, state: JobState) -> Job | None:
-    """Write down what a host tells of a job of its own; the job as it is then, None where nothing is new."""
+def _noted(tx: Connection, host_id: str, state: JobState, also: WithEnd = lambda _tx, _job: None) -> Job | None:
+    """Write down what a host tells of a job of its own; the job as it is then, None where nothing is new. `also`
+    is told a job whose answer is known now."""
+    noted = _changed(tx, host_id, state)
+    also(tx, noted if noted is not None and answered(noted) else None)
+    return noted
+
+
+def _changed(tx: Connection, host_id: str, state: JobState) -> Job | None:
     job = jobs.by_id(tx, state.id)
     if job is None or job.host_id != host_id or job.state in ENDED or state.state not in KNOWN:
         return None

@@ -12,11 +12,14 @@ import structlog
 from sqlalchemy import Connection
 
 from oms.contract import auth, console
-from oms.contract.errors import AuthError
+from oms.contract.errors import AuthError, OmsError
 from oms.contract.operation import Operation
-from oms.server.audit import Line, moment
+from oms.server.audit import LONGEST_TEXT, Line, moment
+from oms.server.jobs import result
+from oms.server.same_commit import Row
 from oms.server.store import Store, audit, meta, moments, now
 from oms.server.store.audit import Entry
+from oms.server.store.jobs import Job
 
 log = structlog.get_logger("oms.audit")
 LONGEST_PARAMS = 8 * 1024
@@ -45,10 +48,24 @@ class Ledger:
 
     async def write(self, line: Line, target: str) -> None:
         """Put a call there; it is on the disk when this returns. Raises the document's Database...Errors."""
+        entry = self._entry(line, target)
+        await self._store.write(lambda tx: audit.append(tx, entry))
+
+    def with_end(self, line: Line, target: str) -> Row:
+        """A call's row that can be written with the end of its job. `line` says all but how that was."""
+        entry = self._entry(line, target)
+
+        def write(tx: Connection, job: Job) -> None:
+            outcome, reason = how_it_ended(job)
+            audit.append(tx, msgspec.structs.replace(entry, time=moment(), outcome=outcome, reason=reason))
+
+        return Row(write)
+
+    def _entry(self, line: Line, target: str) -> Entry:
         params = self._encode(line.params).decode()
         if len(params) > LONGEST_PARAMS:
             params = msgspec.json.encode({"…": f"{len(params)} characters, in the file audit.log"}).decode()
-        entry = Entry(
+        return Entry(
             time=line.time,
             method=line.method,
             user=line.user,
@@ -61,7 +78,6 @@ class Ledger:
             reason=line.reason,
             job=line.job,
         )
-        await self._store.write(lambda tx: audit.append(tx, entry))
 
     @classmethod
     async def begun(cls, store: Store, server: str) -> Self:
@@ -86,6 +102,15 @@ class Ledger:
             return False
         self._left -= 1
         return True
+
+
+def how_it_ended(job: Job) -> tuple[str, str]:
+    """Outcome and reason of a call that waited for a job."""
+    try:
+        result(job)
+    except OmsError as error:
+        return error.wire_name, error.message[:LONGEST_TEXT]
+    return "ok", ""
 
 
 def catch_up(tx: Connection, server: str) -> None:

@@ -34,6 +34,7 @@ from oms.server.metrics.own import UNKNOWN, Own
 from oms.server.reads import Reads
 from oms.server.rules import tags as rules
 from oms.server.rules.tokens import is_token
+from oms.server.same_commit import Row
 from oms.server.sessions import NOT_VALID
 from oms.server.store.sessions import Session
 from oms.server.tagging import Tagging
@@ -134,6 +135,8 @@ class Pipeline:
             self._log.write(line)
         except FuncManError as unwritable:
             raise trace.unwritten(unwritable) from unwritable
+        if trace.row is not None and await trace.row.is_written():
+            return
         if not self._ledger.wants(trace.kind, trace.line):
             return
         try:
@@ -222,8 +225,10 @@ class Pipeline:
         if job.id == caller.job and not jobs.is_of(job, op, host, desk.user):
             raise ParameterMismatch(OTHER_JOB, parameter="Idempotency-Key")
         trace.line["job"] = job.id
+        if self._ledger.wants(trace.kind, trace.line):
+            trace.row = self._ledger.with_end(trace.written(0), trace.target())
         wait = op.facts.timeout if caller.wait is None else min(caller.wait, op.facts.timeout)
-        answered = await self._house.jobs.outcome(job, wait)
+        answered = await self._house.jobs.outcome(job, wait, trace.row)
         return Answer(op.facts.answers, InHost(host.name, jobs.result(answered)), audit.moment())
 
 
@@ -249,6 +254,8 @@ class _Trace:
         self.line: dict[str, Any] = {"method": asked[:256], "address": call.caller.address}
         self.method = UNKNOWN
         self.kind: type[Operation[Any]] | None = None
+        self.row: Row | None = None
+        """What is written with the end of its job, where it has one."""
         self._decoded: Decoded | None = None
 
     def decoded(self, decoded: Decoded) -> None:

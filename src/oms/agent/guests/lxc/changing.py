@@ -56,12 +56,11 @@ class Changing:
             waits["hostname"] = await programs.set_hostname(seen.process.pid, now.hostname)
         return {name: why for name, why in waits.items() if why}
 
-    async def set_uplink(self, seen: Seen) -> None:
+    def set_uplink(self, seen: Seen) -> None:
         """See that the host answers for a routed container's addresses where it is on a network itself, before a
-        start: which interface that is may have changed."""
+        start: which interface that is may have changed. In a thread."""
         if seen.config.ours and seen.config.network.kind == "routed":
-            lines = network.uplink_lines(seen.config.network, network.uplink())
-            await asyncio.to_thread(self._write, seen, lines, None)
+            self._write(seen, network.uplink_lines(seen.config.network, network.uplink()), None)
 
     def _lines(self, seen: Seen, change: ContainerChange) -> config.Values:
         before = seen.config.settings

@@ -105,11 +105,10 @@ class LxcContainers:
 
     async def start(self, ctid: str, /) -> None:
         """Start it, as a unit of systemd's where that runs."""
-        seen = await self._seen(ctid)
+        seen = await asyncio.to_thread(self._made_ready, ctid)
         if seen.process is None:
             if seen.runs and not await self._is_off(ctid, END_SECONDS):
                 raise FuncManError(f"Container {ctid} is just ending, and does not come to it", container=ctid)
-            await self._changing.set_uplink(seen)
             try:
                 await programs.start(self.home, ctid, lambda: self._has_begun(ctid))
             except FuncManError as error:
@@ -253,6 +252,13 @@ class LxcContainers:
 
     async def _seen(self, ctid: str) -> Seen:
         return await asyncio.to_thread(self._looking.one, ctid)
+
+    def _made_ready(self, ctid: str) -> Seen:
+        """In a thread, for a start."""
+        seen = self._looking.one(ctid)
+        if seen.process is None:
+            self._changing.set_uplink(seen)
+        return seen
 
     async def _see_off(self, ctid: str, error: FuncManError) -> None:
         """After a start that failed, or took too long: raises that, when it is off. One that runs has started."""

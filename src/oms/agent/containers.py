@@ -11,7 +11,7 @@ from oms.agent.guests.containers import Containers
 
 log = structlog.get_logger("oms.agent")
 OPENVZ = Path("/proc/vz")
-PACKAGES = "apt-get install lxc uidmap"
+PACKAGES = "apt-get install lxc uidmap nftables"
 
 
 async def found(config: AgentConfig) -> Containers | None:

@@ -10,7 +10,7 @@ def containers_of(host: Host) -> Containers:
     if host.containers is None:
         raise NotSupported(
             "This host runs no containers: neither OpenVZ nor LXC was found when its agent started. On Debian, "
-            "apt-get install lxc uidmap, then start the agent anew"
+            "apt-get install lxc uidmap nftables, then start the agent anew"
         )
     return host.containers
 

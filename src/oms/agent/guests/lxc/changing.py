@@ -60,7 +60,7 @@ class Changing:
         """See that the host answers for a routed container's addresses where it is on a network itself, before a
         start: which interface that is may have changed. In a thread."""
         if seen.config.ours and seen.config.network.kind == "routed":
-            self._write(seen, network.uplink_lines(seen.config.network, network.uplink()), None)
+            self._write(seen, network.host_lines(network.uplink(), network.pair_for(seen.ctid)), None)
 
     def _lines(self, seen: Seen, change: ContainerChange) -> config.Values:
         before = seen.config.settings

@@ -43,6 +43,8 @@ class Config(msgspec.Struct, frozen=True):
     pair: str
     """The host's end of its first interface, where it has a name of its own."""
     cpus: tuple[int, ...]
+    order: int
+    """Of those that start with the host, the lowest first."""
 
 
 def read(text: str, ctid: str) -> Config:
@@ -70,6 +72,7 @@ def read(text: str, ctid: str) -> Config:
         job=next((line.removeprefix(JOB) for line in text.splitlines() if line.startswith(JOB)), ""),
         pair=last.get("lxc.net.0.veth.pair", ""),
         cpus=cpus,
+        order=int(order) if (order := last.get("lxc.start.order", "")).lstrip("-").isdecimal() else 0,
     )
 
 

@@ -23,7 +23,7 @@ from oms.agent.guests.containers import (
     outside,
 )
 from oms.agent.guests.joined import Joined
-from oms.agent.guests.lxc import cgroups, disks, making, programs
+from oms.agent.guests.lxc import boot, cgroups, disks, making, programs, sources
 from oms.agent.guests.lxc.changing import Changing
 from oms.agent.guests.lxc.ends import ended
 from oms.agent.guests.lxc.looking import CONFIG, Looking, Seen
@@ -33,7 +33,7 @@ from oms.agent.host import durable
 from oms.agent.host.files import STAGING
 from oms.agent.host.foreign_root import Unfit
 from oms.agent.host.memory import available_memory_kb, total_memory_kb
-from oms.contract.errors import AlreadyThere, ContainerIsOff, FuncManError, HypervisorUnavailable
+from oms.contract.errors import AlreadyThere, ContainerIsOff, FuncManError, HypervisorUnavailable, OmsError
 
 log = structlog.get_logger("oms.agent.guests")
 END_SECONDS = 10.0
@@ -55,6 +55,7 @@ class LxcContainers:
         self._states = Joined(self._ask_states)
         self._limiter = disks.Limiter("", "that was not looked at yet")
         self._changing = Changing(path, self._looking, self._online)
+        self._booting: asyncio.Task[None] | None = None
 
     @property
     def capabilities(self) -> ContainerCapabilities:
@@ -74,9 +75,30 @@ class LxcContainers:
         if self._ids:  # the users of containers pass through here to their own files
             self.home.chmod(self.home.stat().st_mode & 0o777 | 0o111)
         self._limiter = await disks.limiter(self.home)
+        if why := await sources.check():
+            log.warning("containers may send from addresses of others", why=why, get="apt-get install nftables")
+        if boot.is_ours(self.home) and await asyncio.to_thread(boot.is_new, self.home):
+            self._booting = asyncio.create_task(self._start_with_host())
+
+    async def started_with_host(self) -> None:
+        """Wait for what is being started because the host has booted."""
+        if self._booting is not None:
+            await asyncio.wait((self._booting,))
+
+    async def _start_with_host(self) -> None:
+        for ctid in boot.in_order(await asyncio.to_thread(self._looking.configs)):
+            try:
+                await self.start(ctid)
+            except OmsError as error:
+                log.error("a container did not start with its host", container=ctid, why=error.message)  # noqa: TRY400 - no bug
+            else:
+                log.info("a container was started with its host", container=ctid)
 
     async def close(self) -> None:
         """Nothing is held but the watch."""
+        if self._booting is not None:
+            self._booting.cancel()
+            await asyncio.gather(self._booting, return_exceptions=True)
         await self._watching.close()
 
     def on_change(self, callback: Callable[[Change], None]) -> Callable[[], None]:
@@ -145,7 +167,7 @@ class LxcContainers:
         await self._freeze(ctid, still=False)
 
     async def set_autostart(self, ctid: str, /, *, on: bool) -> None:
-        """LXC's own service starts those of its usual path with the host."""
+        """LXC's own service starts those of its usual path with the host, `boot` those of others."""
         await self.configure(ctid, ContainerChange(onboot=on))
 
     async def configure(self, ctid: str, change: ContainerChange, /) -> None:

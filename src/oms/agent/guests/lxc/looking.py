@@ -48,13 +48,17 @@ class Looking:
 
     def all(self) -> list[Seen]:
         """Every container, in the order of their ids."""
-        configs = {name: found for name in self.names() if (found := self._config(name)) is not None}
+        configs = dict(self.configs())
         running = self._monitors.running(frozenset(configs))
         seen = [self._seen(ctid, known, running) for ctid, known in configs.items()]
         there = {one.process for one in seen}
         self._groups = {process: groups for process, groups in self._groups.items() if process in there}
         self._configs = {name: known for name, known in self._configs.items() if name in configs}
         return sorted(seen, key=lambda one: _order(one.ctid))
+
+    def configs(self) -> list[tuple[str, Config]]:
+        """How they are set up."""
+        return [(name, found) for name in self.names() if (found := self._config(name)) is not None]
 
     def one(self, ctid: str) -> Seen:
         """That container. Raises NoSuchContainer."""

@@ -18,6 +18,8 @@ GATEWAY: Final = "169.254.1.1"
 """Stands for the host on every routed interface; it is on no network."""
 GATEWAY6: Final = "fe80::1"
 ROUTED, BRIDGED = "venet0", "eth0"
+PAIR: Final = "venet"
+"""The host's end of every routed interface begins so, and nothing else on the host."""
 FRONT: Final = "lxc.net.0."
 ROUTES, FORWARDING = Path("/proc/net/route"), "/proc/sys/net/ipv{}/conf/{}/forwarding"
 PREFIX: Final = {4: 24, 6: 64}
@@ -57,11 +59,14 @@ def address_lines(network: Network, addresses: Iterable[str]) -> Lines:
     }
 
 
-def uplink_lines(network: Network, uplink: str) -> Lines:
-    """Whether the host answers for a routed container's addresses on the network that it is on itself."""
-    if network.kind != "routed":
-        return {}
-    return {f"{FRONT}link": [uplink] if uplink else [], f"{FRONT}l2proxy": ["1"] if uplink else []}
+def host_lines(uplink: str, pair: str) -> Lines:
+    """What the host has of a routed interface: its name there, and whether the host answers for its addresses on
+    the network that it is on itself."""
+    return {
+        f"{FRONT}veth.pair": [pair],
+        f"{FRONT}link": [uplink] if uplink else [],
+        f"{FRONT}l2proxy": ["1"] if uplink else [],
+    }
 
 
 def uplink(routes: str | None = None) -> str:
@@ -92,8 +97,8 @@ def mac_for(ctid: str) -> str:
 
 
 def pair_for(ctid: str) -> str:
-    """The host's end of its interface, named as OpenVZ does; at most 15 letters."""
-    return f"veth{ctid}"[:13] + ".0"
+    """The host's end of its interface; at most 15 letters."""
+    return f"{PAIR}{ctid}"[:15]
 
 
 def addresses_of(pid: int) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -53,15 +53,19 @@ def lxc_path() -> Iterator[Path]:
             end_all(path)
 
 
-def end_all(path: Path) -> None:
-    """Kill every container there, and wait until each has ended."""
+def end_all(path: Path, front: Sequence[str] = ()) -> None:
+    """Kill every container there, and wait until each has ended. `front`: the words before a command that has the
+    network in which they were started, where that is not this machine's."""
     for config in path.glob("*/config"):
         subprocess.run(
-            ["lxc-stop", "-P", path, "-n", config.parent.name, "-k"], check=False, capture_output=True, timeout=30
+            [*front, "lxc-stop", "-P", path, "-n", config.parent.name, "-k"],
+            check=False,
+            capture_output=True,
+            timeout=30,
         )
     for config in path.glob("*/config"):
         subprocess.run(
-            ["lxc-wait", "-P", path, "-n", config.parent.name, "-s", "STOPPED", "-t", "10"], check=False
+            [*front, "lxc-wait", "-P", path, "-n", config.parent.name, "-s", "STOPPED", "-t", "10"], check=False
         )
 
 

@@ -22,19 +22,43 @@ def why_not() -> str | None:
     return f"needs network namespaces: {tried.stderr.decode().strip()}" if tried.returncode else None
 
 
-class Place:
-    """A network namespace with the card `eth0`, at whose other end this machine is."""
+class Lan:
+    """A network that this machine and the places on it share, by a bridge here."""
 
     def __init__(self) -> None:
-        number = secrets.randbelow(256)
+        self.bridge = f"omsb{secrets.token_hex(3)}"
+        self.net = f"198.19.{secrets.randbelow(256)}"
+        self.near = f"{self.net}.1"
+
+    def __enter__(self) -> "Lan":
+        _run("ip", "link", "add", self.bridge, "type", "bridge")
+        _run("ip", "addr", "add", f"{self.near}/24", "dev", self.bridge)
+        _run("ip", "link", "set", self.bridge, "up")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        subprocess.run(["ip", "link", "del", self.bridge], check=False, capture_output=True)
+
+
+class Place:
+    """A network namespace with the card `eth0`, at whose other end this machine is, or a network of several."""
+
+    def __init__(self, lan: Lan | None = None, number: int = 2) -> None:
+        """`number`: the last of its address there."""
+        self._lan = lan
         self.name = f"oms-net-{secrets.token_hex(3)}"
         self._far = f"omsv{secrets.token_hex(3)}"
-        self.net = f"198.18.{number}"
-        self.near, self.own = f"{self.net}.1", f"{self.net}.2"
+        self.net = lan.net if lan else f"198.18.{secrets.randbelow(256)}"
+        self.near, self.own = f"{self.net}.1", f"{self.net}.{number}"
 
     def run(self, *words: str) -> str:
         """What a program says that runs there; it must succeed."""
         return _run("ip", "netns", "exec", self.name, *words)
+
+    def front(self) -> list[str]:
+        """The words before a command that has the network there, and all else as it is here: its control groups
+        too, which `ip netns exec` hides."""
+        return ["nsenter", f"--net=/run/netns/{self.name}", "--"]
 
     def ip(self, *words: str) -> str:
         """`ip`, there."""
@@ -71,7 +95,10 @@ class Place:
         _run("ip", "netns", "add", self.name)
         try:
             _run("ip", "link", "add", self._far, "type", "veth", "peer", "name", "eth0", "netns", self.name)
-            _run("ip", "addr", "add", f"{self.near}/24", "dev", self._far)
+            if self._lan:
+                _run("ip", "link", "set", self._far, "master", self._lan.bridge)
+            else:
+                _run("ip", "addr", "add", f"{self.near}/24", "dev", self._far)
             _run("ip", "link", "set", self._far, "up")
             self.ip("link", "set", "lo", "up")
             self.ip("link", "set", "eth0", "up")
@@ -93,26 +120,38 @@ class Place:
             subprocess.run(["ip", *words], check=False, capture_output=True)
 
 
-class Isolated(Stack):
-    """A stack whose agent runs in a place of its own, and so has a network of its own."""
+class Apart(Stack):
+    """A stack whose agents run in places of their own, by the names of their processes: each host has its own
+    network. All of them see the server at the same address."""
 
-    def __init__(self, directory: Path, libvirt_uri: str, place: Place, **agent_settings: str) -> None:
+    def __init__(self, directory: Path, libvirt_uri: str, places: dict[str, Place], **agent_settings: str) -> None:
         super().__init__(directory, libvirt_uri, **agent_settings)
-        self.place = place
+        self.places = places
         self._environment |= {
             "OMS_LISTEN": f"0.0.0.0:{self.port}",
             "OMS_BUS_LISTEN": f"0.0.0.0:{self.bus_port}",
-            "OMS_NAMES": place.near,
+            "OMS_NAMES": self.seen_by_agents,
         }
+
+    @property
+    def seen_by_agents(self) -> str:
+        return next(iter(self.places.values())).near
+
+    def _before(self, name: str) -> Sequence[str]:
+        return self.places[name].front() if name in self.places else self._under
+
+
+class Isolated(Apart):
+    """A stack with one such agent."""
+
+    def __init__(self, directory: Path, libvirt_uri: str, place: Place, **agent_settings: str) -> None:
+        super().__init__(directory, libvirt_uri, {"agent": place}, **agent_settings)
+        self.place = place
 
     @property
     def root(self) -> Path:
         """Where the host's network files are."""
         return self.directory / "network"
-
-    @property
-    def seen_by_agents(self) -> str:
-        return self.place.near
 
     def _before(self, name: str) -> Sequence[str]:
         return ["ip", "netns", "exec", self.place.name] if name == "agent" else self._under

@@ -1,117 +1,56 @@
 """Containers move from host to host over the wire; each host is an agent's process with its own LXC and ids."""
 
-import asyncio
 import contextlib
 import os
 import shutil
-import time
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from oms.agent.guests.containers import ContainerSettings, NewContainer
-from oms.agent.guests.lxc import LxcContainers
-from oms.agent.guests.lxc.ids import ids_for_containers
 from tests.hosts import rootfs
+from tests.hosts.container_fleet import IDS, SOON, Fleet, moving, settings_of
 from tests.hosts.kvm_machines import small_xml
 from tests.hosts.libvirtd import PrivateLibvirtd
 from tests.hosts.lxc_path import attached, by_hand, lxc_path, why_not
 from tests.hosts.small_disk import SmallDisk
-from tests.hosts.stack import Caller, CallFailed, Stack
-from tests.hosts.trees import ids, seen, varied
+from tests.hosts.stack import CallFailed, Stack
 
 pytestmark = [
     pytest.mark.hosts,
     pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("rsync"), reason="needs root and rsync"),
 ]
-IDS = {"node1": "100000:65536", "node2": "300000:65536", "node3": "none"}
-SOON = 60.0
-LARGE = 48 * 1024 * 1024
-
-
-class Fleet:
-    """Three hosts: two that containers go between, and one that has no ids for them. `paths`: LXC's, by host; that
-    of the second is a disk of its own, `disk`."""
-
-    def __init__(self, oms: Stack, paths: dict[str, Path], disk: SmallDisk) -> None:
-        self.oms, self.paths, self.disk = oms, paths, disk
-        self.caller: Caller = oms.caller()
-
-    def ovz(self, method: str, *params: Any, host: str = "node1") -> Any:
-        return self.caller.call("ovzservices", method, self.caller.sessid, 0, host, *params)
-
-    def made(self, ctid: str, *, bridge: str = "", large: bool = False, disk_kb: int = 0) -> dict[str, Any]:
-        """A container on node1, off; what is in it."""
-        return asyncio.run(self._made(ctid, bridge, large, disk_kb))
-
-    async def _made(self, ctid: str, bridge: str, large: bool, disk_kb: int) -> dict[str, Any]:
-        containers = LxcContainers(self.paths["node1"], await ids_for_containers(IDS["node1"]))
-        await containers.begin()
-        mapped, job = containers.capabilities.ids, f"{int(ctid):032x}"
-        place = await containers.prepare(job, 0)
-        rootfs.tiny(place, mapped)
-        (place / "data").mkdir()
-        if large:
-            (place / "data/large").write_bytes(os.urandom(LARGE))
-        varied(place / "data", mapped)
-        settings = ContainerSettings(hostname=f"ct{ctid}.example.org", memory_kb=64 * 1024, disk_kb=disk_kb)
-        await containers.create(job, NewContainer(ctid, settings, bridge=bridge))
-        await containers.discard(job)
-        await containers.close()
-        return self.content("node1", ctid)
-
-    def content(self, host: str, ctid: str) -> dict[str, Any]:
-        tree = self.paths[host] / ctid / "rootfs/data"
-        return seen(tree, ids(tree.stat().st_uid))
-
-    def where(self, ctid: str) -> dict[str, str]:
-        """On which hosts it is, and how."""
-        found = {}
-        for host in self.paths:
-            states = self.ovz("list_vms_status", host=host)
-            if ctid in states:
-                found[host] = states[ctid]["state"]
-        return found
-
-    def job(self) -> Any:
-        """The newest job that moves a container."""
-        return next(task for task in self.caller.task("list_tasks") if task["method"] == "ovzservices.migrate_vm")
-
-    def until(self, true: Any, otherwise: str) -> None:
-        end = time.monotonic() + SOON
-        while not true():
-            if time.monotonic() > end:
-                raise AssertionError(f"{otherwise}: {self.oms.log('agent')} {self.oms.log('node2')}")
-            time.sleep(0.05)
 
 
 @pytest.fixture(scope="module")
-def fleet(libvirtd: PrivateLibvirtd, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+def paths() -> Iterator[dict[str, Path]]:
+    """LXC's, by host."""
     if reason := why_not():
         pytest.skip(reason)
     with contextlib.ExitStack() as ends:
-        paths = {host: ends.enter_context(lxc_path()) for host in IDS}
-        disk = ends.enter_context(SmallDisk(paths["node2"], 200))
+        yield {host: ends.enter_context(lxc_path()) for host in IDS}
 
-        def settings(host: str) -> dict[str, str]:
-            return {
-                "containers": "lxc",
-                "lxc_path": str(paths[host]),
-                "container_ids": IDS[host],
-                "container_stop_seconds": "10",
-                "migration_address": "127.0.0.1",
-                "migration_mb_per_second": "30",
-            }
 
-        oms = ends.enter_context(Stack(tmp_path_factory.mktemp("oms"), libvirtd.uri, **settings("node1")))
+@pytest.fixture(scope="module")
+def disk(paths: dict[str, Path]) -> Iterator[SmallDisk]:
+    """That of the second host."""
+    with SmallDisk(paths["node2"], 200) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def fleet(
+    paths: dict[str, Path], disk: SmallDisk, libvirtd: PrivateLibvirtd, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Fleet]:
+    """Three hosts: two that containers go between, and one that has no ids for them."""
+    settings = {host: settings_of(host, path) for host, path in paths.items()}
+    with Stack(tmp_path_factory.mktemp("oms"), libvirtd.uri, **settings["node1"]) as oms:
         for host in ("node2", "node3"):
-            oms.join(host, **settings(host))
-        fleet = Fleet(oms, paths, disk)
-        ends.callback(fleet.caller.close)
+            oms.join(host, **settings[host])
+        fleet = Fleet(oms, paths)
         yield fleet
+        fleet.caller.close()
 
 
 def test_a_running_container_goes_to_another_host_and_back(fleet: Fleet) -> None:
@@ -187,27 +126,6 @@ def test_hosts_that_cannot_give_or_take_it_say_why(fleet: Fleet) -> None:
     fleet.ovz("delete_vm", 132)
 
 
-@contextlib.contextmanager
-def moving(fleet: Fleet, ctid: str) -> Iterator["Future[str]"]:
-    """A large container is on its way from node1 to node2, its first files have come. How that ends, in an error's
-    words, or ""."""
-
-    def move() -> str:
-        with contextlib.closing(fleet.oms.caller()) as caller:
-            try:
-                caller.call("ovzservices", "migrate_vm", caller.sessid, 0, "node1", ctid, "node2")
-            except CallFailed as failed:
-                return str(failed.error["message"])
-            return ""
-
-    staging = fleet.paths["node2"] / ".staging"
-    with ThreadPoolExecutor(1) as pool:
-        future = pool.submit(move)
-        fleet.until(lambda: future.done() or any(staging.glob("*/rootfs/data/.large.*")), "nothing comes")
-        assert not future.done(), future.result()
-        yield future
-
-
 def is_whole_on_node1_alone(fleet: Fleet, ctid: str, before: dict[str, Any]) -> None:
     fleet.until(lambda: fleet.job()["state"] != "running", "the job does not end")
     assert fleet.job()["state"] == "failed"
@@ -230,10 +148,10 @@ def test_an_agent_that_is_killed_while_it_moves_leaves_it_where_it_was(fleet: Fl
     fleet.ovz("delete_vm", 133)
 
 
-def test_a_target_whose_disk_gets_full_meanwhile_takes_nothing(fleet: Fleet) -> None:
+def test_a_target_whose_disk_gets_full_meanwhile_takes_nothing(fleet: Fleet, disk: SmallDisk) -> None:
     before = fleet.made("134", large=True)
     fleet.ovz("start_vm", 134)
-    with moving(fleet, "134") as ended, fleet.disk.full():
+    with moving(fleet, "134") as ended, disk.full():
         told = ended.result(SOON)
         # The other host's own word and the end of the connection race each other.
         assert "no room left" in told or "broke off" in told

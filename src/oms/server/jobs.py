@@ -25,23 +25,21 @@ from oms.contract.errors import (
     FuncMethodTimeoutError,
     HostBusy,
     HostUnavailable,
-    JobCancelled,
     JobExpired,
     JobInterrupted,
     NoSuchTask,
     NotSupported,
     OmsError,
     pack,
-    unpack,
 )
 from oms.contract.internal import AskJobs, CancelJob, JobState
 from oms.contract.operation import HostOperation
 from oms.contract.registry import OF_JOBS
-from oms.server import told
-from oms.server.same_commit import Row, Rows, WithEnd
-from oms.server.store import Store, guests, jobs
+from oms.server.same_commit import Row, Rows
+from oms.server.store import Store, jobs
 from oms.server.store.hosts import Host
 from oms.server.store.jobs import ENDED, Job
+from oms.server.told import answered, noted
 
 log = structlog.get_logger("oms.jobs")
 MOST_UNFINISHED = 256
@@ -52,8 +50,6 @@ NEWS_SECONDS = 0.2
 """From a host's having a job until that is written down, where it has not ended by then: most have."""
 CERTAIN = (HostUnavailable, HostBusy, NotSupported)
 """Refusals after which a host has certainly not written a job down."""
-KNOWN = ("queued", "running", *ENDED)
-"""What a host may say of a job that it has; `unknown` is none."""
 EXPIRY_SLACK_SECONDS = 5.0
 """After a deadline the agent refuses for certain; the slack is for the clocks' disagreement."""
 
@@ -197,11 +193,11 @@ class Jobs:
     async def heard(self, host_id: str, state: JobState) -> None:
         """A host says what a job's state is: write it down if there is something new, then tell those who wait."""
         if state.state not in ENDED and not state.result:
-            self._tell_of(await self._store.write(lambda tx: _noted(tx, host_id, state)))
+            self._tell_of(await self._store.write(lambda tx: noted(tx, host_id, state)))
             return
         with self._rows.taken(state.id) as write:
-            noted = await self._store.write(lambda tx: _noted(tx, host_id, state, write))
-        self._tell_of(noted)
+            kept = await self._store.write(lambda tx: noted(tx, host_id, state, write))
+        self._tell_of(kept)
 
     async def greeted(self, host_id: str, known: tuple[JobState, ...]) -> None:
         """A host has connected and told the jobs it knows: bring ours up to that, and ask for the rest."""
@@ -360,24 +356,6 @@ class Jobs:
         task.add_done_callback(self._tasks.discard)
 
 
-def _noted(tx: Connection, host_id: str, state: JobState, also: WithEnd = lambda _tx, _job: None) -> Job | None:
-    """Write down what a host tells of a job of its own; the job as it is then, None where nothing is new. `also`
-    is told a job whose answer is known now."""
-    noted = _changed(tx, host_id, state)
-    also(tx, noted if noted is not None and answered(noted) else None)
-    return noted
-
-
-def _changed(tx: Connection, host_id: str, state: JobState) -> Job | None:
-    job = jobs.by_id(tx, state.id)
-    if job is None or job.host_id != host_id or job.state in ENDED or state.state not in KNOWN:
-        return None
-    values = told.ended(job, state) if state.state in ENDED else told.underway(job, state)
-    if values.get("state") == "done":
-        guests.follow(tx, job, state.notes)
-    return jobs.change(tx, job.id, **values) if values else None
-
-
 def _not_known(job: Job) -> FuncMethodTimeoutError:
     return FuncMethodTimeoutError(
         f"It is not known yet how this ends: ask taskservices.get_task for job {job.id}, or make the same "
@@ -410,19 +388,6 @@ def _job(op: HostOperation[Any], host: Host, owner: str, moment: float, job_id: 
         created=moment,
         deadline=moment + facts.timeout,
     )
-
-
-def answered(job: Job) -> bool:
-    """Whether it is known what to answer the caller: most jobs answer with their end, some before it."""
-    return job.state in ENDED or bool(job.result)
-
-
-def result(job: Job) -> msgspec.Raw:
-    """The JSON of an answered job's result. Raises the error it ended with."""
-    if job.result:
-        return msgspec.Raw(job.result.encode())
-    failure = job.failure()
-    raise unpack(failure) if failure else JobCancelled("The job was cancelled before it began.", job=job.id)
 
 
 def _json(value: Any) -> str:

@@ -15,11 +15,11 @@ from oms.contract import auth, console
 from oms.contract.errors import AuthError, OmsError
 from oms.contract.operation import Operation
 from oms.server.audit import LONGEST_TEXT, Line, moment
-from oms.server.jobs import result
 from oms.server.same_commit import Row
 from oms.server.store import Store, audit, meta, moments, now
 from oms.server.store.audit import Entry
 from oms.server.store.jobs import Job
+from oms.server.told import result
 
 log = structlog.get_logger("oms.audit")
 LONGEST_PARAMS = 8 * 1024

@@ -27,9 +27,9 @@ from oms.contract.operation import HostOperation
 from oms.contract.ovz import migration as ovz
 from oms.contract.registry import OF_JOBS
 from oms.server.desk import House
-from oms.server.jobs import answered
 from oms.server.store.hosts import Host
 from oms.server.store.jobs import ENDED, Job
+from oms.server.told import answered
 
 ANSWERS_SECONDS = 30.0
 """For the other host to begin; whoever asked asks again after that."""

@@ -26,7 +26,7 @@ from oms.contract.errors import (
     PermissionDenied,
 )
 from oms.contract.operation import HostOperation, OpenOperation, Operation, Permission
-from oms.server import audit, jobs
+from oms.server import audit, jobs, told
 from oms.server.audit import Audit, Line
 from oms.server.desk import Desk, House, Table
 from oms.server.ledger import Ledger
@@ -229,7 +229,7 @@ class Pipeline:
             trace.row = self._ledger.with_end(trace.written(0), trace.target())
         wait = op.facts.timeout if caller.wait is None else min(caller.wait, op.facts.timeout)
         answered = await self._house.jobs.outcome(job, wait, trace.row)
-        return Answer(op.facts.answers, InHost(host.name, jobs.result(answered)), audit.moment())
+        return Answer(op.facts.answers, InHost(host.name, told.result(answered)), audit.moment())
 
 
 def _in_host(host: str, answer: Raw, op: HostOperation[Any]) -> InHost:

@@ -2,14 +2,51 @@
 
 from typing import Any
 
+import msgspec
+from sqlalchemy import Connection
+
 from oms.bus.call import UNREADABLE, decode, encode, of_host
-from oms.contract.errors import FuncManError, JobCancelled, pack
+from oms.contract.errors import FuncManError, JobCancelled, pack, unpack
 from oms.contract.internal import JobState
 from oms.contract.registry import OF_JOBS
-from oms.server.store import now
-from oms.server.store.jobs import Job
+from oms.server.same_commit import WithEnd
+from oms.server.store import guests, jobs, now
+from oms.server.store.jobs import ENDED, Job
 
 LONGEST_LEFT_SECONDS = 30 * 86_400
+KNOWN = ("queued", "running", *ENDED)
+"""What a host may say of a job that it has; `unknown` is none."""
+
+
+def noted(tx: Connection, host_id: str, state: JobState, also: WithEnd = lambda _tx, _job: None) -> Job | None:
+    """Write down what a host tells of a job of its own; the job as it is then, None where nothing is new. `also`
+    is told a job whose answer is known now."""
+    job = _changed(tx, host_id, state)
+    also(tx, job if job is not None and answered(job) else None)
+    return job
+
+
+def _changed(tx: Connection, host_id: str, state: JobState) -> Job | None:
+    job = jobs.by_id(tx, state.id)
+    if job is None or job.host_id != host_id or job.state in ENDED or state.state not in KNOWN:
+        return None
+    values = ended(job, state) if state.state in ENDED else underway(job, state)
+    if values.get("state") == "done":
+        guests.follow(tx, job, state.notes)
+    return jobs.change(tx, job.id, **values) if values else None
+
+
+def answered(job: Job) -> bool:
+    """Whether it is known what to answer the caller: most jobs answer with their end, some before it."""
+    return job.state in ENDED or bool(job.result)
+
+
+def result(job: Job) -> msgspec.Raw:
+    """The JSON of an answered job's result. Raises the error it ended with."""
+    if job.result:
+        return msgspec.Raw(job.result.encode())
+    failure = job.failure()
+    raise unpack(failure) if failure else JobCancelled("The job was cancelled before it began.", job=job.id)
 
 
 def underway(job: Job, state: JobState) -> dict[str, Any]:

@@ -96,7 +96,8 @@ def _unreadable_elsewhere(reply: Reply) -> None:
     assert reply.headers["referrer-policy"] == "no-referrer"
     assert "frame-ancestors 'none'" in reply.headers["content-security-policy"]
     assert "default-src 'none'" in reply.headers["content-security-policy"]
-    assert not {"set-cookie", "location", "server"} & set(reply.headers)
+    assert not {"set-cookie", "server"} & set(reply.headers)
+    assert reply.headers.get("location", "/ui/") == "/ui/", "it sends to our own pages, and nowhere else"
 
 
 async def test_a_call_by_script_is_refused_and_answered_with_no_script(oms: Oms) -> None:

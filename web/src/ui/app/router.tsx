@@ -18,9 +18,9 @@ const inside: RouteObject[] = [
     children: [
       { index: true, lazy: () => import("../pages/hosts") },
       {
-        path: ":host",
+        path: ":host/:tab?",
         handle: { crumb: ({ host = "" }: Params) => host },
-        lazy: () => import("../pages/hosts/one"),
+        lazy: () => import("../pages/hosts/host"),
       },
     ],
   },

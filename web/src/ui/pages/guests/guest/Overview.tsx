@@ -1,22 +1,12 @@
-import {
-  Card,
-  CardBody,
-  CardTitle,
-  Content,
-  DescriptionList,
-  DescriptionListDescription,
-  DescriptionListGroup,
-  DescriptionListTerm,
-  Gallery,
-  GalleryItem,
-  Progress,
-} from "@patternfly/react-core";
-import { Table, Tbody, Td, Th, Thead, Tr } from "@patternfly/react-table";
+import { Card, CardBody, CardTitle, Content, Gallery, GalleryItem } from "@patternfly/react-core";
 import type { ContainerDescription, Description, FleetGuest, MachineStats } from "../../../api/contract";
 import { useAnswer } from "../../../api/queries";
 import { words } from "../../../messages";
+import { type Detail, Details } from "../../../parts/Details";
 import { Failure } from "../../../parts/Failure";
+import { Gauge } from "../../../parts/Gauge";
 import { Loading } from "../../../parts/Loading";
+import { SmallTable } from "../../../parts/SmallTable";
 import { kb, mb } from "../../../parts/units";
 
 const said = words.guests.page;
@@ -74,60 +64,6 @@ function Use({ guest }: { guest: FleetGuest }): React.ReactNode {
   );
 }
 
-interface GaugeProps {
-  title: string;
-  percent: string | undefined;
-  text: string | undefined;
-}
-
-function Gauge({ title, percent, text }: GaugeProps): React.ReactNode {
-  const value = percent === undefined ? undefined : Math.min(100, Number(percent));
-  return (
-    <GalleryItem>
-      <Card isFullHeight isCompact>
-        <CardTitle component="h2">{title}</CardTitle>
-        <CardBody>
-          {value === undefined ? (
-            words.parts.none
-          ) : (
-            <>
-              <Progress
-                value={value}
-                label={`${value.toFixed(value < 10 ? 1 : 0)} %`}
-                aria-label={title}
-                size="sm"
-              />
-              <Content component="small">{text}</Content>
-            </>
-          )}
-        </CardBody>
-      </Card>
-    </GalleryItem>
-  );
-}
-
-type Line = readonly [term: string, value: React.ReactNode];
-
-function Lines({ lines }: { lines: readonly Line[] }): React.ReactNode {
-  return (
-    <Card isCompact>
-      <CardTitle component="h2">{said.details}</CardTitle>
-      <CardBody>
-        <DescriptionList isHorizontal isCompact columnModifier={{ default: "1Col", lg: "2Col" }}>
-          {lines.map(([term, value]) => (
-            <DescriptionListGroup key={term}>
-              <DescriptionListTerm>{term}</DescriptionListTerm>
-              <DescriptionListDescription className="oms-break">
-                {value === "" ? words.parts.none : value}
-              </DescriptionListDescription>
-            </DescriptionListGroup>
-          ))}
-        </DescriptionList>
-      </CardBody>
-    </Card>
-  );
-}
-
 const yesNo = (is: boolean): string => (is ? said.yes : said.no);
 
 function MachineParts({ guest }: { guest: FleetGuest }): React.ReactNode {
@@ -139,7 +75,8 @@ function MachineParts({ guest }: { guest: FleetGuest }): React.ReactNode {
   return (
     <>
       {it.saved && <Content component="p">{said.saved}</Content>}
-      <Lines
+      <Details
+        title={said.details}
         lines={[
           [words.guests.columns.vcpus, it.vcpus],
           [words.guests.columns.memory, mb(it.memory_mb)],
@@ -153,25 +90,29 @@ function MachineParts({ guest }: { guest: FleetGuest }): React.ReactNode {
               {it.uuid}
             </span>,
           ],
-          ...(it.waiting.length > 0 ? [[said.waiting, it.waiting.join(", ")] as Line] : []),
+          ...(it.waiting.length > 0 ? [[said.waiting, it.waiting.join(", ")] as Detail] : []),
         ]}
       />
-      <Parts
+      <SmallTable
         title={said.disks}
         none={said.noDisks}
         columns={[said.target, said.source, said.format, said.size]}
-        rows={it.disks.map((disk) => [
+        rows={it.disks}
+        keyOf={(disk) => disk.target}
+        cells={(disk) => [
           `${disk.target} (${disk.bus}${disk.device === "disk" ? "" : `, ${disk.device}`})`,
           disk.source,
           disk.read_only ? `${disk.format}, ${said.readOnly}` : disk.format,
           disk.size_kb ? kb(disk.size_kb) : words.parts.none,
-        ])}
+        ]}
       />
-      <Parts
+      <SmallTable
         title={said.nics}
         none={said.noNics}
         columns={[said.mac, said.network2, said.model]}
-        rows={it.nics.map((nic) => [nic.mac, `${nic.source} (${nic.kind})`, nic.model])}
+        rows={it.nics}
+        keyOf={(nic) => nic.mac}
+        cells={(nic) => [nic.mac, `${nic.source} (${nic.kind})`, nic.model]}
       />
     </>
   );
@@ -185,7 +126,8 @@ function ContainerParts({ guest }: { guest: FleetGuest }): React.ReactNode {
   const it: ContainerDescription = found.data;
   const limit = (amount: number): string => (amount === 0 ? words.guests.unlimited : mb(amount));
   return (
-    <Lines
+    <Details
+      title={said.details}
       lines={[
         [said.id, it.id],
         [said.hostname, it.hostname],
@@ -198,53 +140,8 @@ function ContainerParts({ guest }: { guest: FleetGuest }): React.ReactNode {
         [said.searchdomains, it.searchdomain.join(", ")],
         [said.autostart, yesNo(it.onboot)],
         [said.unprivileged, yesNo(it.unprivileged)],
-        ...(it.waiting.length > 0 ? [[said.waiting, it.waiting.join(", ")] as Line] : []),
+        ...(it.waiting.length > 0 ? [[said.waiting, it.waiting.join(", ")] as Detail] : []),
       ]}
     />
-  );
-}
-
-interface PartsProps {
-  title: string;
-  none: string;
-  columns: readonly string[];
-  rows: readonly (readonly string[])[];
-}
-
-function Parts({ title, none, columns, rows }: PartsProps): React.ReactNode {
-  return (
-    <Card isCompact>
-      <CardTitle component="h2">{title}</CardTitle>
-      <CardBody>
-        {rows.length === 0 ? (
-          none
-        ) : (
-          <Table aria-label={title} variant="compact" borders={false}>
-            <Thead>
-              <Tr>
-                {columns.map((column) => (
-                  <Th key={column}>{column}</Th>
-                ))}
-              </Tr>
-            </Thead>
-            <Tbody>
-              {rows.map((row) => (
-                <Tr key={row.join()}>
-                  {row.map((cell, place) => (
-                    <Td
-                      key={columns[place]}
-                      {...(columns[place] !== undefined && { dataLabel: columns[place] })}
-                      className="oms-break"
-                    >
-                      {cell}
-                    </Td>
-                  ))}
-                </Tr>
-              ))}
-            </Tbody>
-          </Table>
-        )}
-      </CardBody>
-    </Card>
   );
 }

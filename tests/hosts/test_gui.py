@@ -1,4 +1,4 @@
-"""Guests in the GUI: real machines and containers, looked at and changed by clicks in a real browser."""
+"""The GUI before a real host: machines and containers, images and network, looked at and changed by clicks."""
 
 import os
 import subprocess
@@ -199,6 +199,38 @@ def test_a_machine_and_a_container_are_made_of_templates(
     state(page, "made-2", "Off")
     with emptied(libvirtd.uri) as virt:
         assert virt.lookupByName("made-1").info()[1] == 128 * 1024
+
+
+def test_a_host_shows_how_it_is_and_was_and_takes_an_image(gui: Gui, oms: Stack, tmp_path: Path) -> None:
+    page = gui.page
+    gui.log_in(f"/hosts/{NAME}", password=PASSWORD)
+    gui.heading(NAME)
+    expect(page.get_by_role("img", name="CPU (%)").locator("canvas")).to_be_visible(timeout=20_000)
+    expect(page.get_by_text("File systems")).to_be_visible()
+    look(page, "host")
+    assert gui.barriers() == []
+    page.get_by_role("tab", name="Network").click()
+    expect(page.get_by_role("grid", name="Interfaces").get_by_text("lo", exact=True)).to_be_visible(timeout=20_000)
+    look(page, "host-network")
+    assert gui.barriers() == []
+    page.get_by_role("tab", name="Images").click()
+    content = os.urandom(9 * 1024 * 1024)
+    (tmp_path / "my cd.iso").write_bytes(content)
+    page.get_by_role("button", name="Upload").first.click()
+    page.get_by_role("dialog").locator("input[type=file]").set_input_files(tmp_path / "my cd.iso")
+    expect(page.get_by_role("dialog").get_by_label("Name", exact=False)).to_have_value("my-cd.iso")
+    look(page, "host-upload")
+    assert gui.barriers() == []
+    page.get_by_role("dialog").get_by_role("button", name="Upload").click()
+    expect(page.get_by_text("my-cd.iso is there")).to_be_visible(timeout=30_000)
+    assert (oms.templates.parent / "iso" / "my-cd.iso").read_bytes() == content
+    row = page.get_by_role("row", name="my-cd.iso")
+    look(page, "host-images")
+    row.get_by_role("button", name="Delete").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    expect(row).to_have_count(0, timeout=15_000)
+    page.get_by_role("tab", name="Volumes").click()
+    expect(page.get_by_text("Logical volumes")).to_be_visible()
 
 
 def test_what_is_not_there_is_said(gui: Gui) -> None:

@@ -218,7 +218,7 @@ def test_a_host_shows_how_it_is_and_was_and_takes_an_image(gui: Gui, oms: Stack,
     (tmp_path / "my cd.iso").write_bytes(content)
     page.get_by_role("button", name="Upload").first.click()
     page.get_by_role("dialog").locator("input[type=file]").set_input_files(tmp_path / "my cd.iso")
-    expect(page.get_by_role("dialog").get_by_label("Name", exact=False)).to_have_value("my-cd.iso")
+    expect(page.locator("#upload-name")).to_have_value("my-cd.iso")
     look(page, "host-upload")
     assert gui.barriers() == []
     page.get_by_role("dialog").get_by_role("button", name="Upload").click()

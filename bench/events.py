@@ -16,7 +16,7 @@ from bench.setting import CLIENTS, Setting
 LISTENERS = 1000
 OF_A_SESSION = 16
 CHANGES = 20
-SECONDS = 1
+SECONDS = 3
 APART_SECONDS = 0.2
 """Longer than the pace at which listeners are woken, so that each event is handed out by itself."""
 

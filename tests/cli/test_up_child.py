@@ -24,6 +24,11 @@ async def test_a_process_that_hangs_is_killed_when_it_is_told_to_end(
     process = child._process
     assert process is not None
     os.kill(process.pid, signal.SIGSTOP)
+    # Were both signals there before it runs again, it would take the one that ends it first.
+    stat = Path(f"/proc/{process.pid}/stat")
+    async with asyncio.timeout(60):
+        while stat.read_text().rpartition(")")[2].split()[0] != "T":  # noqa: ASYNC110 - it tells nobody
+            await asyncio.sleep(0.01)
     keeping.cancel()
     await asyncio.gather(keeping, return_exceptions=True)
     assert process.returncode == -signal.SIGKILL

@@ -1,6 +1,6 @@
 # Every task, one line each. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format lock bench docs golden clean
+.PHONY: help run test lint format lock bench docs site golden clean
 MAKEFLAGS += --no-print-directory
 BIN := .venv/bin
 # Words for the program behind the task: make run ARGS="--listen 0.0.0.0", make test ARGS="-k bridges"
@@ -38,6 +38,10 @@ docs: ## write the generated pages: the API's reference and its OpenRPC document
 	@mkdir -p docs/api docs/reference
 	@$(BIN)/oms contract openrpc --write docs/api/openrpc.json
 	@$(BIN)/oms contract reference --write docs/reference/api.md
+
+site: ## make pages of the documentation, in build/site
+	@scripts/bootstrap test
+	@exec $(BIN)/sphinx-build -q -W --keep-going docs build/site
 
 golden: ## write the golden files of tests anew: read the difference
 	@scripts/bootstrap test

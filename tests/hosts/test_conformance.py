@@ -53,5 +53,5 @@ async def test_lxc_keeps_the_port(path: Path, ids: str) -> None:
         await conformance.guest_lives(containers, "by-hand", "8")
     finally:
         await containers.close()
-    assert sorted(place.name for place in path.iterdir()) == [".staging", "by-hand", "root"]
+    assert sorted(place.name for place in path.iterdir()) == [".booted", ".staging", "by-hand", "root"]
     assert list((path / ".staging").iterdir()) == []

@@ -178,9 +178,9 @@ def test_a_machine_and_a_container_are_made_of_templates(
     page = gui.page
     gui.log_in("/guests/create", password=PASSWORD)
     gui.heading("Create a guest")
-    page.get_by_label("Host", exact=False).select_option(NAME)
-    page.get_by_label("Template", exact=False).last.select_option("small")
-    page.get_by_label("Name", exact=False).last.fill("made-1")
+    page.locator("#host").select_option(NAME)
+    page.locator("#source").select_option("small")
+    page.locator("#name").fill("made-1")
     memory = page.get_by_label("Memory (MB)")
     memory.fill("1")
     page.get_by_role("button", name="Create", exact=True).click()
@@ -193,7 +193,7 @@ def test_a_machine_and_a_container_are_made_of_templates(
     state(page, "made-1", "Off")
 
     gui.open(f"/guests/create?what=container&host={NAME}&source=tiny")
-    page.get_by_label("Name", exact=False).last.fill("made-2")
+    page.locator("#name").fill("made-2")
     page.get_by_role("button", name="Create", exact=True).click()
     gui.heading("Guests")
     state(page, "made-2", "Off")

@@ -68,7 +68,7 @@ async def test_a_debian_boots_is_reached_and_shuts_down(containers: LxcContainer
     assert await containers.states() == []
 
 
-def said(address: str, seconds: float = 30) -> bytes:
+def said(address: str, seconds: float = 180) -> bytes:
     """The first words of the SSH server there."""
     end = time.monotonic() + seconds
     while True:

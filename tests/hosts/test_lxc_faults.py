@@ -133,7 +133,7 @@ async def test_a_container_is_deleted_whole_whenever_the_agent_crashes(
         with pytest.raises(NoSuchContainer):
             await containers.find("8")
         await containers.sweep([])
-        assert sorted(place.name for place in containers.home.rglob("*")) == [".staging"]
+        assert sorted(place.name for place in containers.home.rglob("*")) == [".booted", ".staging"]
 
     delete = ovz.DeleteVm(8)
     assert await everywhere(lambda at: delete_vm(delete, at), containers, tmp_path, before, after) >= 6

@@ -99,6 +99,8 @@ def _tour_of_hosts(tour: wire.Tour) -> None:
     ):
         refused = tour.refused(f"funcservices.{method}", ["no-such-host"])
         assert (refused.name, refused.error["data"]["unknown"]) == (error, ["no-such-host"])
+    refused = tour.refused("funcservices.sign_key", "no-such-host", "0" * 64)
+    assert refused.name == "UnknownSignRequestsError"
 
 
 def _tour_of_machines(tour: wire.Tour, domain: libvirt.virDomain) -> None:

@@ -15,7 +15,7 @@ import msgspec
 from oms.bus import transfer
 from oms.bus.enrolment import Refusal
 from oms.bus.transfer import Span
-from oms.contract.errors import FuncManError, OmsError
+from oms.contract.errors import AuthError, FuncManError, NoSuchTask, OmsError
 from oms.server import audit
 from oms.server.audit import Audit, Line
 from oms.server.edge.detour import NONE_YET, ONCE_REMOVED, Detours
@@ -34,8 +34,8 @@ STALLED_SECONDS = 60.0
 """Who brings nothing for so long has gone."""
 SESSION_LOOKED_AT_SECONDS = 1.0
 """How often, while a caller brings bytes; each look is a use of his session. Who is thrown out brings no more."""
-STATUSES = {"AuthError": 401, "NoSuchTask": 404}
-"""By an error's kind; 409 for all others."""
+STATUSES: dict[type[OmsError], int] = {AuthError: 401, NoSuchTask: 404}
+"""By an error's kind, or that of which it is one; 409 for all others."""
 AT_ONCE = 64
 """Requests that bring bulk, so that calls keep their share of the machine. Hosts that wait for some are many."""
 _JSON = [(b"content-type", b"application/json"), *ALWAYS]
@@ -74,7 +74,8 @@ class Door:
         except Refusal as refusal:
             return _refused(400, refusal.reason)
         except OmsError as error:
-            return _refused(STATUSES.get(type(error).__name__, 409), error.message, type(error))
+            status = next((status for kind, status in STATUSES.items() if isinstance(error, kind)), 409)
+            return _refused(status, error.message, type(error))
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> Answered | None:
         headers = {name.decode(): value.decode("latin-1") for name, value in scope["headers"]}

@@ -1,5 +1,8 @@
 """What holds for every test."""
 
+import asyncio
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 
@@ -16,6 +19,8 @@ LONG = ("tests/hosts/", "tests/security/", "tests/cli/", "tests/bus/nats/")
 
 def pytest_configure(config: pytest.Config) -> None:
     """The same surroundings for everybody; a worker has them from who started it."""
+    for name in ("COLUMNS", "LINES"):  # readline sets them unseen, for what is started
+        os.environ.pop(name, None)
     if not hasattr(config, "workerinput"):
         ends = ExitStack()
         ends.enter_context(plain())
@@ -38,3 +43,11 @@ def log_of_this_process() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("oms.cli.logs.set_up", lambda *_: None)
         yield
+
+
+@pytest.fixture(autouse=True)
+def python_hears_of_ends_as_ever() -> Iterator[None]:
+    """An agent that is run within a test has its own loop hear of programs' ends; later loops would hear of none."""
+    yield
+    if sys.version_info < (3, 12) and isinstance(asyncio.get_child_watcher(), asyncio.PidfdChildWatcher):
+        asyncio.set_child_watcher(None)

@@ -22,7 +22,7 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
         yield oms
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # its event loop stands in the way of other tests
 def chromium() -> Iterator[BrowserContext]:
     with browser(width=1280, height=800) as context:
         yield context

@@ -62,6 +62,6 @@ class Deauthenticate(SessionOperation[int], frozen=True):
     """Log out: the session is ended at once; answers 0."""
 
 
-@operation(SERVICE, Permission.VIEWER, raises=(AuthError,))
+@operation(SERVICE, Permission.VIEWER, raises=(AuthError, NoSession))
 class Checksessid(SessionOperation[int], frozen=True):
     """Check that a session is valid; answers 0, or AuthError where it is not."""

@@ -47,7 +47,7 @@ def log_of_this_process() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def python_hears_of_ends_as_ever() -> Iterator[None]:
-    """An agent that is run within a test has its own loop hear of programs' ends; later loops would hear of none."""
+    """An agent that is run within a test has its loop hear of programs' ends; later loops would hear of none."""
     yield
     if sys.version_info < (3, 12) and isinstance(asyncio.get_child_watcher(), asyncio.PidfdChildWatcher):
-        asyncio.set_child_watcher(None)
+        asyncio.set_child_watcher(asyncio.ThreadedChildWatcher())

@@ -18,18 +18,17 @@ ORDER_AT = 511
 SYSTEM_AT = 512
 INSTALLED = "tiny installer: installed"
 UP = "tiny system: up"
-LINUX_INSTALLED = "the installer has installed"
 
 Order = Literal["", "r", "p"]
 """What the installer does by itself when it has installed: wait to be told, restart, turn off."""
 
 
-LINUX_INSTALLER = f"""\
+LINUX_INSTALLER = """\
 #!/bin/sh
 mkdir /cd
 mount -t iso9660 -o ro /dev/sr0 /cd
 disk=$(ls /sys/block | grep -m 1 '^[vs]d')
-dd if=/cd/system of=/dev/$disk conv=fsync && echo "{LINUX_INSTALLED}"
+dd if=/cd/system of=/dev/$disk conv=fsync && echo "the installer has installed"
 reboot -f
 """
 """Runs in the tiny guest. That it finds the CD and the disk is what a real installer needs."""

@@ -26,7 +26,7 @@ from oms.contract.kvm.description import DescribeVm
 from oms.contract.kvm.install import CreateVmFromIso
 from tests.agent.kvm.new_machines import asked
 from tests.hosts.guest_image import GuestImage
-from tests.hosts.install_cd import INSTALLED, LINUX_INSTALLED, UP, Console, linux_cd, tiny_cd
+from tests.hosts.install_cd import INSTALLED, UP, Console, linux_cd, tiny_cd
 from tests.hosts.kvm_job import Crash, RehearsedJob, crashy_host, host
 from tests.hosts.kvm_machines import connected, emptied, pid_of
 from tests.hosts.libvirtd import PrivateLibvirtd
@@ -140,11 +140,8 @@ async def test_a_linux_boots_from_the_cd_finds_that_and_its_disk_and_installs(
     linux_cd(images.parent / "iso" / "linux.iso", guest_image)
     op = asked(cdrom_iso="linux.iso", os_variant="debian11", memory_size="128")
     async with installing(op, machines, images, outside) as (running, _job, domain):
-        console = Console(domain)
         assert "<target dev='vda' bus='virtio'/>" in domain.XMLDesc(0)
-        await asyncio.to_thread(console.wait_for, LINUX_INSTALLED, 60)
-        console.close()
-        assert await asyncio.wait_for(running, 90) == 0
+        assert await asyncio.wait_for(running, 300) == 0
         await comes_up(domain)
 
 

@@ -14,7 +14,8 @@ from tests.surroundings import plain
 settings.register_profile("oms", deadline=None)  # how long an example takes says nothing of what it shows
 settings.load_profile("oms")
 LONG = ("tests/hosts/", "tests/security/", "tests/cli/", "tests/bus/nats/")
-"""Where files take long; they begin first, so that the short ones fill what is left."""
+"""Where files take long, with real machines, containers, browsers. They begin first, so that the short ones
+fill what is left. What fails there is tried once more, and named at the end: a machine that others load may stall for long."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -28,10 +29,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Long files first, otherwise as they were."""
+    """Long files first, otherwise as they were; and which are tried once more."""
     items.sort(
         key=lambda item: next((n for n, front in enumerate(LONG) if item.nodeid.startswith(front)), len(LONG))
     )
+    for item in items:
+        if item.nodeid.startswith(LONG):
+            item.add_marker(pytest.mark.flaky(reruns=1))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -15,7 +15,7 @@ settings.register_profile("oms", deadline=None)  # how long an example takes say
 settings.load_profile("oms")
 LONG = ("tests/hosts/", "tests/security/", "tests/cli/", "tests/bus/nats/")
 """Where files take long, with real machines, containers, browsers. They begin first, so that the short ones
-fill what is left. What fails there is tried once more, and named at the end: a loaded machine may stall for long."""
+fill what is left. What fails there is tried once more, and named at the end: a loaded machine may stall."""
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -13,7 +13,7 @@ from tests.surroundings import plain
 
 settings.register_profile("oms", deadline=None)  # how long an example takes says nothing of what it shows
 settings.load_profile("oms")
-LONG = ("tests/hosts/", "tests/security/", "tests/cli/", "tests/bus/nats/")
+LONG = ("tests/hosts/", "tests/security/", "tests/cli/", "tests/bus/nats/", "tests/gui/")
 """Where files take long, with real machines, containers, browsers. They begin first, so that the short ones
 fill what is left. What fails there is tried once more, and named at the end: a loaded machine may stall."""
 

@@ -10,6 +10,8 @@ from tests.cli.served import Up
 
 PASSWORD = "correct horse battery staple"
 AXE = Path(__file__).parents[2] / "web" / "node_modules" / "axe-core" / "axe.min.js"
+STILL = """() => Promise.all(document.getAnimations()
+  .filter((it) => it.effect?.getTiming().iterations !== Infinity).map((it) => it.finished.catch(() => undefined)))"""
 FOUND = """async () => (await axe.run({ resultTypes: ["violations"] })).violations
   .filter(({ impact }) => impact === "serious" || impact === "critical")
   .map(({ id, nodes }) => `${id}: ${nodes.map(({ target }) => target.join(" ")).join("; ")}`)"""
@@ -70,6 +72,7 @@ class Gui:
 
     def barriers(self) -> list[str]:
         """What keeps people from using the page as it is now, of what axe calls serious or worse."""
+        self.page.evaluate(STILL)  # what is just fading in has no contrast yet
         self.page.evaluate(AXE.read_text(encoding="utf-8"))
         found: list[str] = self.page.evaluate(FOUND)
         return found

@@ -11,7 +11,8 @@ from tests.cli.served import Up
 PASSWORD = "correct horse battery staple"
 AXE = Path(__file__).parents[2] / "web" / "node_modules" / "axe-core" / "axe.min.js"
 STILL = """() => Promise.all(document.getAnimations()
-  .filter((it) => it.effect?.getTiming().iterations !== Infinity).map((it) => it.finished.catch(() => undefined)))"""
+  .filter((it) => it.effect?.getTiming().iterations !== Infinity)
+  .map((it) => it.finished.catch(() => undefined)))"""
 FOUND = """async () => (await axe.run({ resultTypes: ["violations"] })).violations
   .filter(({ impact }) => impact === "serious" || impact === "critical")
   .map(({ id, nodes }) => `${id}: ${nodes.map(({ target }) => target.join(" ")).join("; ")}`)"""

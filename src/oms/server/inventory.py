@@ -71,7 +71,7 @@ class Inventory:
         """Remember what hosts that are away said last. Raises the errors of the store."""
         for host_id, text in (await self._store.read(hosts.guests_kept)).items():
             try:
-                self._hosts.setdefault(host_id, _restored(_kept.decode(text)))
+                self._hosts.setdefault(host_id, _Known(_by_key(_kept.decode(text)), told=False))
             except UNREADABLE:
                 log.warning("kept guests not understood", id=host_id)
 
@@ -121,7 +121,7 @@ class Inventory:
                 return
 
     def _put(self, host_id: str, roster: Roster) -> None:
-        told = {(line.kind, line.id): line for line in roster.guests[:MOST_GUESTS]}
+        told = _by_key(roster.guests[:MOST_GUESTS])
         before = self._hosts.get(host_id, _NOTHING).lines
         unseen = {key: line for key, line in before.items() if key[0] not in roster.looked}
         self._replace(host_id, _Known({**unseen, **told}, roster.stamp, roster.number))
@@ -141,7 +141,7 @@ class Inventory:
         elif news.number == known.number + 1:
             gone = {(news.kind, key) for key in news.gone}
             lines = {key: line for key, line in known.lines.items() if key not in gone}
-            lines |= {(line.kind, line.id): line for line in news.now[: max(0, MOST_GUESTS - len(lines))]}
+            lines |= _by_key(news.now[: max(0, MOST_GUESTS - len(lines))])
             self._replace(host_id, _Known(lines, news.stamp, news.number))
 
     def _replace(self, host_id: str, now: _Known) -> None:
@@ -184,5 +184,5 @@ class Inventory:
             self._kept[host_id] = lines
 
 
-def _restored(lines: Iterable[GuestLine]) -> _Known:
-    return _Known({(line.kind, line.id): line for line in lines}, told=False)
+def _by_key(lines: Iterable[GuestLine]) -> dict[Key, GuestLine]:
+    return {(line.kind, line.id): line for line in lines}

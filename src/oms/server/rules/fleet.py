@@ -1,7 +1,7 @@
 """What a list of the fleet shows, and in which order. Pure: from what is known at one moment."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from oms.contract.fleet import Attention, FleetHost, GuestState, ListGuests
 from oms.contract.internal import Figures, GuestLine
@@ -23,16 +23,29 @@ HOST_ORDER: Final[Mapping[str, Callable[[FleetHost], Any]]] = {
     "certificate": lambda host: host.certificate_not_after,
 }
 
-Row = tuple[str, GuestState, GuestLine]
-"""A guest's host by name, its state as far as it is known, and what its host said."""
+
+class Row(NamedTuple):
+    """A guest: its host, its state as far as it is known, and what its host said."""
+
+    host_id: str
+    host: str
+    state: GuestState
+    line: GuestLine
+
+    @property
+    def tagged_as(self) -> str:
+        """The id under which its tags are kept."""
+        return self.line.id.lower() if self.line.kind == "kvm" else f"{self.host_id}/{self.line.id}"
+
+
 GUEST_ORDER: Final[Mapping[str, Callable[[Row], Any]]] = {
-    "name": lambda row: row[2].name.lower(),
-    "id": lambda row: (len(row[2].id), row[2].id),  # numbers in their order
-    "host": lambda row: row[0],
-    "kind": lambda row: row[2].kind,
-    "state": lambda row: row[1],
-    "vcpus": lambda row: row[2].vcpus,
-    "memory": lambda row: row[2].memory_mb,
+    "name": lambda row: row.line.name.lower(),
+    "id": lambda row: (len(row.line.id), row.line.id),  # numbers in their order
+    "host": lambda row: row.host,
+    "kind": lambda row: row.line.kind,
+    "state": lambda row: row.state,
+    "vcpus": lambda row: row.line.vcpus,
+    "memory": lambda row: row.line.memory_mb,
 }
 
 
@@ -40,7 +53,8 @@ def ordered(
     rows: Iterable[T], key: Callable[[T], Any], by_name: Callable[[T], Any], *, descending: bool
 ) -> list[T]:
     """The rows by the key, and where that is the same, by name from A on."""
-    return sorted(sorted(rows, key=by_name), key=key, reverse=descending)
+    named = rows if key is by_name else sorted(rows, key=by_name)
+    return sorted(named, key=key, reverse=descending)
 
 
 def page(rows: Sequence[T], offset: int, most: int) -> Sequence[T]:
@@ -58,7 +72,7 @@ def chosen(op: ListGuests, rows: Iterable[Row]) -> Iterable[Row]:
     """Those that the caller asked for, tags not counted."""
     words = op.search.lower().split()
     for row in rows:
-        host, state, line = row
+        _, host, state, line = row
         if (op.host and host != op.host) or (op.kind and line.kind != op.kind) or (op.state and state != op.state):
             continue
         if not words or has_words(words, line.name, line.id, host):

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 
 import msgspec
 from sqlalchemy import Connection
@@ -25,7 +24,7 @@ from oms.contract.func import Tag
 from oms.contract.internal import Figures, GuestLine, HostFacts
 from oms.server.desk import Desk, House, Table
 from oms.server.rules import fleet as rules
-from oms.server.services.func import facts_of
+from oms.server.services.func import certificate_end, facts_of
 from oms.server.store import guests, hosts, jobs, now
 from oms.server.store.hosts import Host
 from oms.server.store.moments import moment
@@ -60,15 +59,13 @@ async def list_guests(op: api.ListGuests, desk: Desk) -> GuestPage:
     """From what the hosts told; their tags from the database. In a thread: there may be tens of thousands."""
 
     def read(tx: Connection) -> GuestPage:
-        names = hosts.names(tx)
-        found = list(rules.chosen(op, _guests(desk.house, names)))
+        found = list(rules.chosen(op, _guests(desk.house, hosts.names(tx))))
         if op.tag:
             bearing = {guest.id for guest in guests.bearing(tx, op.tag)}
-            ids = {name: host_id for host_id, name in names.items()}
-            found = [row for row in found if _tagged_as(row[2], ids[row[0]]) in bearing]
+            found = [row for row in found if row.tagged_as in bearing]
         key, by_name = rules.GUEST_ORDER[op.sort], rules.GUEST_ORDER["name"]
         found = rules.ordered(found, key, by_name, descending=op.descending)
-        return GuestPage(_shown(tx, rules.page(found, op.offset, op.most), names), len(found))
+        return GuestPage(_shown(tx, rules.page(found, op.offset, op.most)), len(found))
 
     return await desk.house.store.read(read)
 
@@ -158,7 +155,7 @@ def _host(
         guests=len(lines),
         guests_running=sum(line.state == "running" for line in lines) if connected else 0,
         unfinished_jobs=unfinished,
-        certificate_not_after=datetime.fromtimestamp(host.not_after, UTC).isoformat().replace("+00:00", "Z"),
+        certificate_not_after=certificate_end(host),
         last_seen=moment(host.last_seen),
     )
 
@@ -174,16 +171,11 @@ def _guests(house: House, names: dict[str, str]) -> Iterator[rules.Row]:
             continue
         away = host_id not in connected
         for line in lines.values():
-            yield host, "unknown" if away else line.state, line
+            yield rules.Row(host_id, host, "unknown" if away else line.state, line)
 
 
-def _tagged_as(line: GuestLine, host_id: str) -> str:
-    return line.id.lower() if line.kind == "kvm" else f"{host_id}/{line.id}"
-
-
-def _shown(tx: Connection, rows: Sequence[rules.Row], names: dict[str, str]) -> list[FleetGuest]:
-    ids = {name: host_id for host_id, name in names.items()}
-    keys = [_tagged_as(line, ids[host]) for host, _, line in rows]
+def _shown(tx: Connection, rows: Sequence[rules.Row]) -> list[FleetGuest]:
+    keys = [row.tagged_as for row in rows]
     tags = guests.tagged(tx, keys, "")
     return [
         FleetGuest(
@@ -196,7 +188,7 @@ def _shown(tx: Connection, rows: Sequence[rules.Row], names: dict[str, str]) -> 
             line.memory_mb,
             tags[key].tags if key in tags else [],
         )
-        for key, (host, state, line) in zip(keys, rows, strict=True)
+        for key, (_, host, state, line) in zip(keys, rows, strict=True)
     ]
 
 
@@ -221,7 +213,7 @@ def _waiting(request: hosts.Request, *, rival: bool) -> WaitingHost:
 def _counted(house: House, names: dict[str, str]) -> GuestCounts:
     kinds: Counter[str] = Counter()
     states: Counter[GuestState] = Counter()
-    for _, state, line in _guests(house, names):
+    for _, _, state, line in _guests(house, names):
         kinds[line.kind] += 1
         states[state] += 1
     return GuestCounts(kinds["kvm"], kinds["openvz"], dict(states))

@@ -147,7 +147,7 @@ async def describe_host(op: api.DescribeHost, desk: Desk) -> HostDescription:
         agent_version=facts.version,
         key_sha256=host.key_sha256,
         certificate_sha256=host.certificate_sha256,
-        certificate_not_after=datetime.fromtimestamp(host.not_after, UTC).isoformat().replace("+00:00", "Z"),
+        certificate_not_after=certificate_end(host),
         signed_at=moment(host.signed_at),
         last_seen=moment(host.last_seen),
         facts={key: value for key, value in msgspec.to_builtins(facts).items() if key != "version"},
@@ -159,6 +159,11 @@ async def describe_host(op: api.DescribeHost, desk: Desk) -> HostDescription:
 async def ca_sha256(op: api.CaSha256, desk: Desk) -> CaFingerprint:
     """The fingerprint for new agents."""
     return CaFingerprint(desk.house.ca_sha256)
+
+
+def certificate_end(host: Host) -> str:
+    """When a host's certificate ends, in whole seconds: RFC 3339 in UTC."""
+    return datetime.fromtimestamp(host.not_after, UTC).isoformat().replace("+00:00", "Z")
 
 
 def facts_of(host: Host) -> HostFacts:

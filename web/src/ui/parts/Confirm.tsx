@@ -1,8 +1,7 @@
-import { Button, Content, Modal, ModalBody, ModalFooter, ModalHeader, TextInput } from "@patternfly/react-core";
+import { Content, TextInput } from "@patternfly/react-core";
 import { useState } from "react";
-import { words } from "../messages";
-import { Failure } from "./Failure";
 import { Field } from "./form/Field";
+import { FormDialog } from "./form/FormDialog";
 
 interface Props {
   title: string;
@@ -21,68 +20,36 @@ interface Props {
 
 /** Asks before something is done, and stays until it was. */
 export function Confirm(props: Props): React.ReactNode {
-  const {
-    title,
-    text,
-    confirm,
-    isDanger = false,
-    typed,
-    isBusy = false,
-    isReady = true,
-    onConfirm,
-    onClose,
-  } = props;
+  const { title, text, confirm, isDanger, typed, isBusy = false, isReady = true, failure = null } = props;
   const [given, setGiven] = useState("");
-  const mayGoOn = isReady && !isBusy && (typed === undefined || given.trim() === typed.word);
   return (
-    <Modal isOpen variant="small" onClose={onClose} aria-labelledby="confirm-title">
-      <ModalHeader
-        title={title}
-        labelId="confirm-title"
-        {...(isDanger && { titleIconVariant: "warning" as const })}
-      />
-      <ModalBody>
-        <form
-          id="confirm-form"
-          onSubmit={(event) => {
-            event.preventDefault();
-            if (mayGoOn) onConfirm();
-          }}
-        >
-          {text !== undefined && <Content component="p">{text}</Content>}
-          {props.children}
-          {typed !== undefined && (
-            <Field id="confirm-typed" label={typed.label}>
-              {(described) => (
-                <TextInput
-                  {...described}
-                  id="confirm-typed"
-                  value={given}
-                  onChange={(_, value) => setGiven(value)}
-                  autoComplete="off"
-                  spellCheck={false}
-                  autoFocus
-                />
-              )}
-            </Field>
+    <FormDialog
+      title={title}
+      action={confirm}
+      {...(isDanger && { isDanger })}
+      isBusy={isBusy}
+      isDisabled={!isReady || (typed !== undefined && given.trim() !== typed.word)}
+      failure={failure}
+      onSubmit={props.onConfirm}
+      onClose={props.onClose}
+    >
+      {text !== undefined && <Content component="p">{text}</Content>}
+      {props.children}
+      {typed !== undefined && (
+        <Field id="confirm-typed" label={typed.label}>
+          {(described) => (
+            <TextInput
+              {...described}
+              id="confirm-typed"
+              value={given}
+              onChange={(_, value) => setGiven(value)}
+              autoComplete="off"
+              spellCheck={false}
+              autoFocus
+            />
           )}
-          <Failure of={props.failure ?? null} title={words.toasts.notDone} />
-        </form>
-      </ModalBody>
-      <ModalFooter>
-        <Button
-          type="submit"
-          form="confirm-form"
-          variant={isDanger ? "danger" : "primary"}
-          isDisabled={!mayGoOn}
-          isLoading={isBusy}
-        >
-          {confirm}
-        </Button>
-        <Button variant="link" onClick={onClose}>
-          {words.parts.cancel}
-        </Button>
-      </ModalFooter>
-    </Modal>
+        </Field>
+      )}
+    </FormDialog>
   );
 }

@@ -1,6 +1,6 @@
-import { Dropdown, DropdownItem, DropdownList, MenuToggle } from "@patternfly/react-core";
+import { Divider, Dropdown, DropdownItem, DropdownList, MenuToggle } from "@patternfly/react-core";
 import { EllipsisVIcon } from "@patternfly/react-icons";
-import { useState } from "react";
+import { Fragment, useState } from "react";
 import { words } from "../messages";
 
 export interface RowAction {
@@ -8,10 +8,21 @@ export interface RowAction {
   readonly onClick: () => void;
   readonly isDanger?: boolean;
   readonly isDisabled?: boolean;
+  /** Whether a line parts it from those above. */
+  readonly isParted?: boolean;
 }
 
-/** What can be done with one row of a list. What its user may not do is false. */
-export function RowMenu({ of, items }: { of: string; items: readonly (RowAction | false)[] }): React.ReactNode {
+interface Props {
+  /** What the actions are for. */
+  of: string;
+  /** What its user may not do is false. */
+  items: readonly (RowAction | false)[];
+  /** Words for the button; three dots without. */
+  label?: string | undefined;
+}
+
+/** What can be done with one row of a list, or with what a page is about. */
+export function RowMenu({ of, items, label }: Props): React.ReactNode {
   const [isOpen, setOpen] = useState(false);
   const offered = items.filter((item) => item !== false);
   if (offered.length === 0) return null;
@@ -24,19 +35,24 @@ export function RowMenu({ of, items }: { of: string; items: readonly (RowAction 
       toggle={(ref) => (
         <MenuToggle
           ref={ref}
-          variant="plain"
-          icon={<EllipsisVIcon />}
+          variant={label === undefined ? "plain" : "secondary"}
           isExpanded={isOpen}
           aria-label={words.parts.actionsOf(of)}
           onClick={() => setOpen(!isOpen)}
-        />
+          {...(label === undefined && { icon: <EllipsisVIcon /> })}
+        >
+          {label}
+        </MenuToggle>
       )}
     >
       <DropdownList>
-        {offered.map(({ title, onClick, isDanger = false, isDisabled = false }) => (
-          <DropdownItem key={title} onClick={onClick} isDanger={isDanger} isDisabled={isDisabled}>
-            {title}
-          </DropdownItem>
+        {offered.map(({ title, onClick, isDanger = false, isDisabled = false, isParted = false }) => (
+          <Fragment key={title}>
+            {isParted && <Divider />}
+            <DropdownItem onClick={onClick} isDanger={isDanger} isDisabled={isDisabled}>
+              {title}
+            </DropdownItem>
+          </Fragment>
         ))}
       </DropdownList>
     </Dropdown>

@@ -22,6 +22,7 @@ export const parts = {
   now: "just now",
   none: "–",
   search: "Search",
+  any: "any",
   clearFilters: "Clear search and filters",
   nothingFits: "Nothing fits",
   nothingFitsText: "Nothing that is listed fits the search and the filters.",

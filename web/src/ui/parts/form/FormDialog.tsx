@@ -9,6 +9,8 @@ interface Props {
   action: string;
   isBusy: boolean;
   isDisabled?: boolean;
+  /** Something may be lost by it. */
+  isDanger?: boolean;
   /** Why it was not done, where that is about no single field. */
   failure: Error | null;
   onSubmit: () => void;
@@ -23,6 +25,7 @@ export function FormDialog({
   action,
   isBusy,
   isDisabled = false,
+  isDanger = false,
   failure,
   onSubmit,
   onClose,
@@ -30,7 +33,12 @@ export function FormDialog({
 }: Props): React.ReactNode {
   return (
     <Modal isOpen variant="small" onClose={onClose} aria-labelledby="dialog-title">
-      <ModalHeader title={title} labelId="dialog-title" description={description} />
+      <ModalHeader
+        title={title}
+        labelId="dialog-title"
+        description={description}
+        {...(isDanger && { titleIconVariant: "warning" as const })}
+      />
       <ModalBody>
         <Form
           id="dialog-form"
@@ -45,7 +53,13 @@ export function FormDialog({
         </Form>
       </ModalBody>
       <ModalFooter>
-        <Button type="submit" form="dialog-form" isLoading={isBusy} isDisabled={isBusy || isDisabled}>
+        <Button
+          type="submit"
+          form="dialog-form"
+          variant={isDanger ? "danger" : "primary"}
+          isLoading={isBusy}
+          isDisabled={isBusy || isDisabled}
+        >
           {action}
         </Button>
         <Button variant="link" onClick={onClose}>

@@ -1,11 +1,9 @@
-import { Divider, Dropdown, DropdownItem, DropdownList, MenuToggle } from "@patternfly/react-core";
-import { EllipsisVIcon } from "@patternfly/react-icons";
-import { useState } from "react";
 import { METHODS } from "../../api/contract";
 import { suffices, useSession } from "../../api/session";
 import { words } from "../../messages";
+import { openConsole } from "../consoles";
+import { RowMenu } from "../RowMenu";
 import { type ActionName, type Guest, possible } from "./actions";
-import { openConsole } from "./consoles";
 
 const said = words.guests.actions;
 export type Asking = "migrate" | "delete" | ActionName;
@@ -20,51 +18,21 @@ interface Props {
 
 /** All that can be done with a guest as it is. */
 export function GuestMenu({ guest, onAsk, label }: Props): React.ReactNode {
-  const [isOpen, setOpen] = useState(false);
   const { role } = useSession();
   const service = guest.kind === "kvm" ? "kvmservices" : "ovzservices";
   const mayChange = suffices(role, METHODS[`${service}.delete_vm`].may) && guest.state !== "unknown";
   const mayLook = suffices(role, METHODS["consoleservices.open_console"].may) && guest.state === "running";
-  const actions = possible(guest, role);
-  if (actions.length === 0 && !mayChange && !mayLook) return null;
-  const item = (what: Asking): React.ReactNode => (
-    <DropdownItem key={what} isDanger={what === "delete"} onClick={() => onAsk(what)}>
-      {said[what]}
-    </DropdownItem>
-  );
   return (
-    <Dropdown
-      isOpen={isOpen}
-      onOpenChange={setOpen}
-      onSelect={() => setOpen(false)}
-      popperProps={{ position: "right" }}
-      toggle={(ref) => (
-        <MenuToggle
-          ref={ref}
-          variant={label === undefined ? "plain" : "secondary"}
-          isExpanded={isOpen}
-          onClick={() => setOpen(!isOpen)}
-          aria-label={words.parts.actionsOf(guest.name)}
-          {...(label === undefined && { icon: <EllipsisVIcon /> })}
-        >
-          {label}
-        </MenuToggle>
-      )}
-    >
-      <DropdownList>
-        {actions.map(item)}
-        {mayLook && guest.kind === "kvm" && (
-          <DropdownItem key="screen" onClick={() => void openConsole(guest, "vnc")}>
-            {said.screen}
-          </DropdownItem>
-        )}
-        {mayLook && (
-          <DropdownItem key="text" onClick={() => void openConsole(guest, "text")}>
-            {said.text}
-          </DropdownItem>
-        )}
-        {mayChange && [<Divider key="line" />, item("migrate"), item("delete")]}
-      </DropdownList>
-    </Dropdown>
+    <RowMenu
+      of={guest.name}
+      label={label}
+      items={[
+        ...possible(guest, role).map((what) => ({ title: said[what], onClick: () => onAsk(what) })),
+        mayLook && guest.kind === "kvm" && { title: said.screen, onClick: () => void openConsole(guest, "vnc") },
+        mayLook && { title: said.text, onClick: () => void openConsole(guest, "text") },
+        mayChange && { title: said.migrate, onClick: () => onAsk("migrate"), isParted: true },
+        mayChange && { title: said.delete, onClick: () => onAsk("delete"), isDanger: true },
+      ]}
+    />
   );
 }

@@ -49,7 +49,7 @@ export function ListToolbar<S extends string, F extends string>({
                 value={at.filters[name]}
                 onChange={(_, value) => at.go({ [name]: value } as never)}
               >
-                <FormSelectOption value="" label={`${label}: ${words.guests.filters.any}`} />
+                <FormSelectOption value="" label={`${label}: ${words.parts.any}`} />
                 {options.map((option) => (
                   <FormSelectOption key={option.value} value={option.value} label={option.label} />
                 ))}

@@ -20,6 +20,7 @@ const INSIDE = {
   kvm: ["hostname", "ip_address", "gateway", "nameserver", "ssh_keys", "user_data"],
   openvz: ["hostname", "ip_address", "nameserver"],
 } as const;
+const NUMBERS: ReadonlySet<string> = new Set([...SIZES.kvm, ...SIZES.openvz]);
 const LONG: ReadonlySet<string> = new Set(["ssh_keys", "user_data"]);
 
 const MB = 1024 * 1024;
@@ -84,7 +85,7 @@ function TemplateForm({
       label={label}
       value={given[id] ?? shown}
       onChange={(text) => setGiven({ ...given, [id]: text })}
-      isNumber={id in { memory: 1, vcpu: 1, vcpulimit: 1, disk: 1 }}
+      isNumber={NUMBERS.has(id)}
       isLong={LONG.has(id)}
       help={help}
       wrong={refused[id]}

@@ -1,9 +1,10 @@
 // What a host has to make guests of: ISO images, templates, disk images. Brought from here, or fetched by address.
 import { Button } from "@patternfly/react-core";
+import type { UseQueryResult } from "@tanstack/react-query";
 import { useState } from "react";
 import { Link } from "react-router";
 import { call } from "../../../api/client";
-import type { FleetHost, Upload } from "../../../api/contract";
+import type { FleetHost } from "../../../api/contract";
 import { useAnswer, useChange, useMay } from "../../../api/queries";
 import { words } from "../../../messages";
 import { Confirm } from "../../../parts/Confirm";
@@ -32,66 +33,18 @@ type Asked = { what: "upload" | "fetch" | "make" } | { what: "remove"; name: str
 
 function Isos({ host: server_hostname }: { host: string }): React.ReactNode {
   const listed = useAnswer("isoservices.describe_images", { server_hostname });
-  const [asked, setAsked] = useState<Asked>();
-  const mayChange = useMay("isoservices.upload_image");
-  const close = (): void => setAsked(undefined);
   return (
-    <>
-      <Failure of={listed.error} retry={() => void listed.refetch()} />
-      <SmallTable
-        title={said.isos}
-        none={said.none}
-        columns={[said.name, said.size, said.users]}
-        rows={listed.data ?? []}
-        keyOf={(it) => it.name}
-        cells={(it) => [it.name, kb(it.size_kb), it.machines.join(", ")]}
-        head={<Bringing may={mayChange} fetch="isoservices.fetch_image" onAsk={setAsked} />}
-        actions={
-          mayChange
-            ? ({ name }) => (
-                <>
-                  <Button
-                    size="sm"
-                    variant="secondary"
-                    component={(props) => (
-                      <Link {...props} to={`/guests/create?what=iso&host=${server_hostname}&source=${name}`} />
-                    )}
-                  >
-                    {words.guests.create}
-                  </Button>{" "}
-                  <Remove onAsk={() => setAsked({ what: "remove", name })} />
-                </>
-              )
-            : undefined
-        }
-      />
-      {asked?.what === "upload" && (
-        <UploadDialog
-          begin={(image_name, size_bytes) =>
-            call("isoservices.upload_image", { server_hostname, image_name, size_bytes })
-          }
-          onClose={close}
-        />
-      )}
-      {asked?.what === "fetch" && (
-        <AskDialog
-          title={said.fetch}
-          method="isoservices.fetch_image"
-          fields={FETCHED}
-          params={({ name = "", url = "", sha256 = "" }) => ({ server_hostname, image_name: name, url, sha256 })}
-          onDone={(_, { name = "" }) => tellThere(name, close)}
-          onClose={close}
-        />
-      )}
-      {asked?.what === "remove" && (
-        <Removal
-          name={asked.name}
-          method="isoservices.delete_image"
-          params={{ server_hostname, image_name: asked.name }}
-          onClose={close}
-        />
-      )}
-    </>
+    <Shelf
+      host={server_hostname}
+      title={said.isos}
+      listed={listed}
+      columns={[said.name, said.size, said.users]}
+      nameOf={({ name }) => name}
+      cells={(it) => [it.name, kb(it.size_kb), it.machines.join(", ")]}
+      makes="iso"
+      methods={ISO}
+      named={(image_name) => ({ server_hostname, image_name })}
+    />
   );
 }
 
@@ -103,35 +56,82 @@ interface TemplatesProps {
 
 function Templates({ host: server_hostname, service, title }: TemplatesProps): React.ReactNode {
   const listed = useAnswer(`${service}.list_templates`, { server_hostname });
+  return (
+    <Shelf
+      host={server_hostname}
+      title={title}
+      listed={listed}
+      columns={[said.name]}
+      nameOf={(name) => name}
+      cells={(name) => [name]}
+      makes={service === "kvmservices" ? "machine" : "container"}
+      methods={{
+        upload: `${service}.upload_template`,
+        fetch: `${service}.fetch_template`,
+        remove: `${service}.delete_template`,
+      }}
+      named={(template_name) => ({ server_hostname, template_name })}
+    />
+  );
+}
+
+interface ShelfMethods {
+  readonly upload: "isoservices.upload_image" | "kvmservices.upload_template" | "ovzservices.upload_template";
+  readonly fetch: "isoservices.fetch_image" | "kvmservices.fetch_template" | "ovzservices.fetch_template";
+  readonly remove: "isoservices.delete_image" | "kvmservices.delete_template" | "ovzservices.delete_template";
+}
+
+const ISO: ShelfMethods = {
+  upload: "isoservices.upload_image",
+  fetch: "isoservices.fetch_image",
+  remove: "isoservices.delete_image",
+};
+
+interface ShelfProps<Row> {
+  host: string;
+  title: string;
+  listed: UseQueryResult<Row[]>;
+  columns: readonly string[];
+  nameOf: (row: Row) => string;
+  cells: (row: Row) => readonly React.ReactNode[];
+  /** What is created of one, as that page has it in its address. */
+  makes: "iso" | "machine" | "container";
+  methods: ShelfMethods;
+  /** One of them, as the methods call it. */
+  named: (name: string) => Record<string, string>;
+}
+
+/** Files that are brought to a host, and of which guests are made. */
+function Shelf<Row>(props: ShelfProps<Row>): React.ReactNode {
+  const { host, title, listed, columns, nameOf, cells, makes, methods, named } = props;
   const [asked, setAsked] = useState<Asked>();
-  const mayChange = useMay(`${service}.upload_template`);
+  const mayChange = useMay(methods.upload);
   const close = (): void => setAsked(undefined);
-  const what = service === "kvmservices" ? "machine" : "container";
   return (
     <>
       <Failure of={listed.error} retry={() => void listed.refetch()} />
       <SmallTable
         title={title}
         none={said.none}
-        columns={[said.name]}
+        columns={columns}
         rows={listed.data ?? []}
-        keyOf={(name) => name}
-        cells={(name) => [name]}
-        head={<Bringing may={mayChange} fetch={`${service}.fetch_template`} onAsk={setAsked} />}
+        keyOf={nameOf}
+        cells={cells}
+        head={<Bringing may={mayChange} fetch={methods.fetch} onAsk={setAsked} />}
         actions={
           mayChange
-            ? (name) => (
+            ? (row) => (
                 <>
                   <Button
                     size="sm"
                     variant="secondary"
-                    component={(props) => (
-                      <Link {...props} to={`/guests/create?what=${what}&host=${server_hostname}&source=${name}`} />
+                    component={(button) => (
+                      <Link {...button} to={`/guests/create?what=${makes}&host=${host}&source=${nameOf(row)}`} />
                     )}
                   >
                     {words.guests.create}
                   </Button>{" "}
-                  <Remove onAsk={() => setAsked({ what: "remove", name })} />
+                  <Remove onAsk={() => setAsked({ what: "remove", name: nameOf(row) })} />
                 </>
               )
             : undefined
@@ -139,34 +139,22 @@ function Templates({ host: server_hostname, service, title }: TemplatesProps): R
       />
       {asked?.what === "upload" && (
         <UploadDialog
-          begin={(template_name, size_bytes) =>
-            call(`${service}.upload_template`, { server_hostname, template_name, size_bytes })
-          }
+          begin={(name, size_bytes) => call(methods.upload, { ...named(name), size_bytes } as never)}
           onClose={close}
         />
       )}
       {asked?.what === "fetch" && (
         <AskDialog
           title={said.fetch}
-          method={`${service}.fetch_template`}
+          method={methods.fetch}
           fields={FETCHED}
-          params={({ name = "", url = "", sha256 = "" }) => ({
-            server_hostname,
-            template_name: name,
-            url,
-            sha256,
-          })}
+          params={({ name = "", url = "", sha256 = "" }) => ({ ...named(name), url, sha256 }) as never}
           onDone={(_, { name = "" }) => tellThere(name, close)}
           onClose={close}
         />
       )}
       {asked?.what === "remove" && (
-        <Removal
-          name={asked.name}
-          method={`${service}.delete_template`}
-          params={{ server_hostname, template_name: asked.name }}
-          onClose={close}
-        />
+        <Removal name={asked.name} method={methods.remove} params={named(asked.name)} onClose={close} />
       )}
     </>
   );
@@ -238,7 +226,7 @@ function tellThere(name: string, close: () => void): void {
 
 interface BringingProps {
   may: boolean;
-  fetch: "isoservices.fetch_image" | "kvmservices.fetch_template" | "ovzservices.fetch_template";
+  fetch: ShelfMethods["fetch"];
   onAsk: (asked: Asked) => void;
 }
 
@@ -268,15 +256,9 @@ function Remove({ onAsk }: { onAsk: () => void }): React.ReactNode {
   );
 }
 
-type Removing =
-  | "isoservices.delete_image"
-  | "kvmservices.delete_template"
-  | "ovzservices.delete_template"
-  | "kvmservices.delete_file_based_image";
-
 interface RemovalProps {
   name: string;
-  method: Removing;
+  method: ShelfMethods["remove"] | "kvmservices.delete_file_based_image";
   params: Record<string, string>;
   onClose: () => void;
 }
@@ -302,5 +284,3 @@ function Removal({ name, method, params, onClose }: RemovalProps): React.ReactNo
     />
   );
 }
-
-export type Begin = (name: string, size: number) => Promise<Upload>;

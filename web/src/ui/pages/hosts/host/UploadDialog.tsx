@@ -12,14 +12,16 @@ import {
 import { useQueryClient } from "@tanstack/react-query";
 import { useEffect, useRef, useState } from "react";
 import { call } from "../../../api/client";
+import type { Upload } from "../../../api/contract";
 import { words } from "../../../messages";
 import { Failure } from "../../../parts/Failure";
 import { TextField } from "../../../parts/form/TextField";
 import { say } from "../../../parts/toasts";
 import { bring } from "../../../parts/upload";
-import type { Begin } from "./Images";
 
 const said = words.host.images;
+/** Asks OMS for the address of an upload. */
+type Begin = (name: string, size: number) => Promise<Upload>;
 
 /** A file of this computer's brought to a host through OMS, with how far it is; closing it breaks it off. */
 export function UploadDialog({ begin, onClose }: { begin: Begin; onClose: () => void }): React.ReactNode {

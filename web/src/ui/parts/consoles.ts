@@ -1,8 +1,8 @@
 // Consoles in a tab of their own. Who asks is left where that tab looks for it, and is in no address.
-import { call, type Params } from "../../api/client";
-import { session } from "../../api/session";
-import { sayWrong } from "../toasts";
-import type { Guest } from "./actions";
+import { call, type Params } from "../api/client";
+import { session } from "../api/session";
+import type { Guest } from "./guest/actions";
+import { sayWrong } from "./toasts";
 
 /** Open a guest's console; where OMS refuses it, say why at the corner. */
 export function openConsole(guest: Guest, kind: "vnc" | "text"): Promise<void> {

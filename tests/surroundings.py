@@ -10,7 +10,7 @@ from pathlib import Path
 
 PERSONAL = re.compile(
     r"LANG|LANGUAGE|LC_.*|TZ|TERM|COLUMNS|LINES|NO_COLOR|FORCE_COLOR|CLICOLOR.*|EDITOR|VISUAL|PAGER|LESS|BASH_ENV|ENV"
-    r"|XDG_.*|SSH_.*|DISPLAY|WAYLAND_DISPLAY|DBUS_.*|LIBVIRT_.*|VIRSH_.*|LXC_.*|PG.*|OMS_(?!GOLDEN$|TEST_SEED$).*"
+    r"|XDG_.*|SSH_.*|DISPLAY|WAYLAND_DISPLAY|DBUS_.*|LIBVIRT_.*|VIRSH_.*|LXC_.*|PG.*|OMS_(?!GOLDEN$|SCREENSHOTS$|TEST_SEED$).*"
 )
 """Variables that people set for themselves, and that programs here would go by."""
 UMASK = 0o022

@@ -4,8 +4,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { brotliCompress } from "node:zlib";
 import react from "@vitejs/plugin-react";
-import type { Plugin } from "vite";
-import { defineConfig } from "vitest/config";
+import { defineConfig, type Plugin } from "vite";
 
 const brotli = promisify(brotliCompress);
 const SERVER = process.env.OMS ?? "https://127.0.0.1:8000";
@@ -47,15 +46,5 @@ export default defineConfig({
     target: "es2022",
     modulePreload: { polyfill: false },
     assetsInlineLimit: 0,
-  },
-  test: {
-    environment: "happy-dom",
-    environmentOptions: { happyDOM: { width: 1400, height: 900 } },
-    setupFiles: ["testing/setup.ts"],
-    css: false,
-    // One after the other and in one place: what takes long is to load PatternFly.
-    isolate: false,
-    fileParallelism: false,
-    testTimeout: 60_000,
   },
 });

@@ -15,7 +15,7 @@ settings.register_profile("oms", deadline=None)  # how long an example takes say
 settings.load_profile("oms")
 LONG = ("tests/hosts/", "tests/security/", "tests/cli/", "tests/bus/nats/", "tests/gui/")
 """Where files take long, with real machines, containers, browsers. They begin first, so that the short ones
-fill what is left. What fails there is tried once more, and named at the end: a loaded machine may stall."""
+fill what is left."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -29,13 +29,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Long files first, otherwise as they were; and which are tried once more."""
+    """Long files first, otherwise as they were. What fails is tried once more, and named at the end: with real
+    processes, disks and clocks a loaded machine may stall for longer than any test should wait."""
     items.sort(
         key=lambda item: next((n for n, front in enumerate(LONG) if item.nodeid.startswith(front)), len(LONG))
     )
     for item in items:
-        if item.nodeid.startswith(LONG):
-            item.add_marker(pytest.mark.flaky(reruns=1))
+        item.add_marker(pytest.mark.flaky(reruns=1))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,7 +1,6 @@
 """From what a caller sent to an operation: what is not legal is refused by name, in words that help."""
 
 import json
-import time
 import typing
 from collections.abc import Callable
 from typing import Annotated, Any, Literal, TypeVar
@@ -23,6 +22,7 @@ from oms.contract.operation import HostOperation, Operation, signature
 from oms.contract.registry import BY_NAME, OPERATIONS
 from oms.contract.task import ListTasks, WaitTask
 from oms.contract.types import Password, Secret
+from tests.little_time import little_time
 
 Kind = type[Operation[Any]]
 T = TypeVar("T")
@@ -360,9 +360,8 @@ def test_any_names_are_an_operation_or_a_named_error(service: Any, method: Any) 
 
 
 def test_large_parameters_are_refused_in_little_time() -> None:
-    began = time.process_time()
-    refused(StartVm, ["S", 0, "h1", ["x"] * 200_000])
-    refused(StartVm, {str(n): n for n in range(100_000)})
-    refused(ListVms, ["S", 0, "h1", *["x"] * 200_000])
-    refused(SignRequests, ["S", 0, ["h1"] * 200_000])
-    assert time.process_time() - began < 1
+    with little_time():
+        refused(StartVm, ["S", 0, "h1", ["x"] * 200_000])
+        refused(StartVm, {str(n): n for n in range(100_000)})
+        refused(ListVms, ["S", 0, "h1", *["x"] * 200_000])
+        refused(SignRequests, ["S", 0, ["h1"] * 200_000])

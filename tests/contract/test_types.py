@@ -1,6 +1,5 @@
 """The named types: what passes for a name, and that a secret is not shown."""
 
-import time
 from typing import Any
 
 import msgspec
@@ -20,6 +19,7 @@ from oms.contract.types import (
     decode_secret,
     encode_secret,
 )
+from tests.little_time import little_time
 
 NAMES = {"Hostname": Hostname, "VmName": VmName, "UserName": UserName, "TagName": TagName, "TaskId": TaskId}
 each = pytest.mark.parametrize("kind", NAMES.values(), ids=NAMES)
@@ -71,10 +71,8 @@ def test_a_name_is_plain_ascii_that_begins_with_a_letter_or_digit(kind: Any, tex
 @each
 def test_a_name_is_checked_in_bounded_time(kind: Any) -> None:
     for text in ("a-" * 500_000, "a." * 500_000, "a" * 253 + "\n", "a-" * 126 + "!"):
-        began = time.process_time()
-        with pytest.raises(msgspec.ValidationError):
+        with little_time(), pytest.raises(msgspec.ValidationError):
             msgspec.convert(text, kind)
-        assert time.process_time() - began < 0.5
 
 
 @pytest.mark.parametrize(

@@ -78,7 +78,7 @@ async def joined(oms: Oms, name: str, has: Guests) -> HostDouble:
 
 
 async def until(true: Callable[[], Awaitable[bool]]) -> None:
-    end = time.monotonic() + 5
+    end = time.monotonic() + 30
     while not await true():
         assert time.monotonic() < end, "did not come true"
 

@@ -355,8 +355,9 @@ async def test_a_token_stands_for_a_session_in_its_place_or_in_the_header(oms: O
         "error"
     ]
     (listed,) = await anna.ask("userservices.list_tokens", 0)
+    while not listed["last_used"]:  # written beside the answers, some moments later
+        (listed,) = await anna.ask("userservices.list_tokens", 0)
     assert (listed["id"], listed["label"], listed["role"]) == (made["id"], "nightly backup", "viewer")
-    assert listed["last_used"]
     used = [line.get("session") for line in oms.audited() if line["method"] == "funcservices.list_signed"]
     assert used == [made["id"]] * 4 + [None]
 

@@ -4,7 +4,6 @@ import contextlib
 import gzip
 import lzma
 import os
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from oms.agent.templates.appliance import BadPackage
 from oms.contract.errors import NoSpace
 from tests.agent.tarballs.trees import SHIFTED, nothing, scanned, seen, system, unpacked
 from tests.agent.templates.packages import header, member, pax
+from tests.little_time import little_time
 
 LINK = member(b"lib", kind=b"2", link=b"usr/lib")
 OUT = member(b"out", kind=b"2", link=b"../../../../tmp")
@@ -176,11 +176,9 @@ def test_what_is_cut_off_or_changed_is_refused(tmp_path: Path, packing: str) -> 
 def test_xz_that_wants_much_memory_is_refused(tmp_path: Path) -> None:
     filters = [{"id": lzma.FILTER_LZMA2, "dict_size": 1024 * 2**20, "preset": 0}]
     packed = lzma.LZMACompressor(lzma.FORMAT_XZ, filters=filters, check=lzma.CHECK_CRC32)
-    begun = time.process_time()
     (tmp_path / "a").write_bytes(packed.compress(bytes(1024)) + packed.flush())
-    with pytest.raises(BadPackage, match="damaged"):
+    with little_time(), pytest.raises(BadPackage, match="damaged"):
         scanned(tmp_path / "a")
-    assert time.process_time() - begun < 20
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"x" * 5000, b"BZh9", member(b"etc/", kind=b"5")])

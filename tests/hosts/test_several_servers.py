@@ -10,9 +10,13 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from oms.bus import enrolment
+from oms.client.sync import Client
 from tests.hosts import uploads
 from tests.hosts.history import Watcher, until
 from tests.hosts.libvirtd import PrivateLibvirtd
+from tests.hosts.listening import head, listening
+from tests.hosts.listening import until as heard
 from tests.hosts.ordeal import Ordeal
 from tests.hosts.several import NODES, SERVERS, Several, several
 from tests.hosts.stack import NO_ANSWER, Caller, CallFailed
@@ -60,6 +64,60 @@ def _state(caller: Caller, machine: str) -> str:
 def _in(caller: Caller) -> bool:
     answer = caller.raw("authservices", "checksessid", caller.sessid)
     return answer["error"] is None
+
+
+def test_a_change_at_one_server_is_heard_of_at_the_others_and_read_on_from_anywhere(ordeal: Ordeal) -> None:
+    """What comes after a number is the same whoever is asked."""
+    oms = oms_of(ordeal)
+    with (
+        ordeal.machine("heard") as name,
+        contextlib.closing(oms.at("s1")) as first,
+        contextlib.closing(oms.at("s2")) as second,
+    ):
+        begin = head(first)
+        with listening(oms.ports["s1"], first, begin) as events:
+            second.tag("add_tag", "loud", "node1")
+            assert second.kvm("start_vm", name) == 0
+            found = heard(events, "tag.given", "job.begun", "job.ended", "guest.changed")
+        middle = found[len(found) // 2]["sequence"]
+        for server in ("s2", "s3"):
+            with listening(oms.ports[server], first, middle) as events:
+                later = [event for event in found if event["sequence"] > middle]
+                assert [next(events) for _ in later] == later
+        assert [event["sequence"] for event in found] == list(range(begin + 1, begin + 1 + len(found)))
+
+
+def test_a_listener_whose_server_dies_reads_on_at_another_and_misses_nothing(ordeal: Ordeal) -> None:
+    oms = oms_of(ordeal)
+    ca = (oms.homes[0] / "tls" / "pinned-ca.crt").read_text()
+    known = enrolment.fingerprint(enrolment.read_certificate(ca))
+    begun = threading.Event()
+    told: list[str] = []
+
+    def listen(client: Client, after: int) -> None:
+        for event in client.events(after=after, kinds=["tag.given"]):
+            told.append(event.data.tag)  # type: ignore[union-attr]
+            begun.set()
+            if told[-1] == "t19":
+                return
+
+    addresses = [f"https://127.0.0.1:{oms.ports[server]}" for server in ("s1", "s3")]
+    with (
+        contextlib.closing(oms.at("s2")) as other,
+        Client(addresses, ca_sha256=known, sessid=other.sessid) as client,
+    ):
+        listener = threading.Thread(target=listen, args=(client, head(other)))
+        listener.start()
+        for number in range(20):
+            other.tag("add_tag", f"t{number}", "node1")
+            if number == 5:
+                assert begun.wait(60)
+                oms.kill("s1")
+        listener.join(60)
+        assert told == [f"t{number}" for number in range(20)]
+        assert client.url == addresses[1]
+    oms.start("s1")
+    oms.wait_for("s1")
 
 
 def test_nothing_is_lost_or_done_twice_when_each_server_is_killed_in_turn(ordeal: Ordeal) -> None:

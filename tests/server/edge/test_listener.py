@@ -1,13 +1,17 @@
 """How answers leave: in one write each, at once, over connections that are cheap to make again."""
 
+import asyncio
 import socket
 import ssl
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from oms.bus import pinning
+from oms.server.edge import protocol
 from tests.security.served import Served
 from tests.security.wire import request, written
 from tests.server.rig import Seed
@@ -108,3 +112,34 @@ def test_a_caller_that_comes_again_need_not_be_shown_the_certificate_again(serve
         assert again.recv(65_536).startswith(b"HTTP/1.1 200 OK")
         assert again.version() == "TLSv1.3"
         assert again.session_reused
+
+
+def test_a_head_that_came_in_time_is_answered_however_long_the_server_was_held_up(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Held up where it hears of what came: it would look at its timers before it hears of anything else."""
+    monkeypatch.setattr(protocol, "HEAD_SECONDS", 1.0)
+    held, go_on = threading.Event(), threading.Event()
+    bell, wire = socket.socketpair()
+
+    def hold_up() -> None:
+        loop.remove_reader(wire)
+        held.set()
+        go_on.wait(60)
+
+    async def listen() -> asyncio.AbstractEventLoop:
+        asyncio.get_running_loop().add_reader(wire, hold_up)
+        return asyncio.get_running_loop()
+
+    loop = served.do(listen())
+    with bell, wire, served.connect() as caller:
+        while not served.server.server_state.connections:  # the timer runs from here on
+            time.sleep(0.01)
+        bell.send(b"!")
+        assert held.wait(60)
+        caller.send(CHECK)
+        time.sleep(1.5)  # by the clock the head is late now
+        go_on.set()
+        reply = caller.reply()
+    assert reply is not None
+    assert reply.status == 200

@@ -24,6 +24,8 @@ LONGEST_LOOSE_BYTES = 28 * 1024
 headers and the request line, and nobody needs as much for what stands between chunks or behind them."""
 HEAD_SECONDS = 10
 BODY_SECONDS = 30
+LAST_LOOK_SECONDS = 0.1
+"""After that: for what came in time and was not read yet, because the loop was held up."""
 BULK = transfer.PATH.encode()
 """Addresses whose bodies take as long as they take: who answers there sees when one stalls."""
 UNREAD_SECONDS = 60
@@ -181,7 +183,12 @@ class LimitedProtocol(HttpToolsProtocol):
     def _expect(self, seconds: float, otherwise: Answered) -> None:
         """The rest of a head or a body, within so many seconds from when it was first waited for."""
         if self._late is None and not self.transport.is_closing():
-            self._late = self.loop.call_later(seconds, self._refuse, otherwise)
+            self._late = self.loop.call_later(seconds, self._look_once_more, otherwise)
+
+    def _look_once_more(self, otherwise: Answered) -> None:
+        """In each round the loop runs its timers before it reads: after a round that was long, the head that came
+        during it is read only now. The next timer is run after that."""
+        self._late = self.loop.call_later(LAST_LOOK_SECONDS, self._refuse, otherwise)
 
     def _expect_nothing(self) -> None:
         if self._late is not None:

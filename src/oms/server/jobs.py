@@ -101,7 +101,7 @@ class Jobs:
         )
         if job_id and (known := await self._store.read(lambda tx: jobs.by_id(tx, job_id))) is not None:
             return known
-        kept = await self._store.write(lambda tx: self._begin(tx, job))
+        kept = await self._store.write(lambda tx: self._begin(tx, job, asked_for=bool(job_id)))
         if kept.state in ENDED:
             return kept
         self._changed(host.id)
@@ -111,8 +111,9 @@ class Jobs:
             self._background(self._deliver(job, op))
         return kept
 
-    def _begin(self, tx: Connection, job: Job) -> Job:
-        if (known := jobs.by_id(tx, job.id)) is not None:
+    def _begin(self, tx: Connection, job: Job, *, asked_for: bool) -> Job:
+        """`asked_for`: its id is the caller's own, and not one that was drawn here."""
+        if asked_for and (known := jobs.by_id(tx, job.id)) is not None:
             return known  # the same call came twice in one moment
         kept = jobs.begin(tx, job)
         if kept.id == job.id and jobs.count_unfinished(tx, job.host_id) > MOST_UNFINISHED:

@@ -5,13 +5,16 @@ from collections.abc import Iterable
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, RowMapping, delete, insert, select, update
+from sqlalchemy import Connection, RowMapping, bindparam, delete, insert, select, update
 
 from oms.server.rules.chain import Mark, Row, Sealed, Verdict, judged, seal
 from oms.server.store.tables import audit, audit_marks, jobs
 
 AT_ONCE = 1000
 HEAD, BEGIN = "head", "begin"
+_INSERT = insert(audit)
+_MARK = select(audit_marks.c.seq, audit_marks.c.sha256).where(audit_marks.c.name == bindparam("mark"))
+_MOVE = update(audit_marks).where(audit_marks.c.name == bindparam("mark"))
 
 
 class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -47,14 +50,13 @@ def append(tx: Connection, entry: Entry) -> None:
     last = mark(tx, HEAD)
     row = Row(seq=last.seq + 1, **{name: _text(value) for name, value in msgspec.structs.asdict(entry).items()})
     sha256 = seal(last.sha256, row)
-    tx.execute(insert(audit).values(**msgspec.structs.asdict(row), previous=last.sha256, sha256=sha256))
+    tx.execute(_INSERT, {**msgspec.structs.asdict(row), "previous": last.sha256, "sha256": sha256})
     _move(tx, HEAD, Mark(row.seq, sha256))
 
 
 def mark(tx: Connection, name: str) -> Mark:
     """The last row that was written (`head`), or that was pruned (`begin`)."""
-    question = select(audit_marks.c.seq, audit_marks.c.sha256).where(audit_marks.c.name == name)
-    row = tx.execute(question).one_or_none()
+    row = tx.execute(_MARK, {"mark": name}).one_or_none()
     return Mark(row.seq, row.sha256) if row else Mark()
 
 
@@ -120,8 +122,7 @@ def unwritten(tx: Connection, since: float, server: str) -> list[tuple[str, str,
 
 
 def _move(tx: Connection, name: str, to: Mark) -> None:
-    values = {"seq": to.seq, "sha256": to.sha256}
-    tx.execute(update(audit_marks).where(audit_marks.c.name == name).values(**values))
+    tx.execute(_MOVE, {"mark": name, "seq": to.seq, "sha256": to.sha256})
 
 
 def _text(value: Any) -> Any:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import msgspec
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
 from oms.contract.event.kinds import kind_of
 from oms.contract.event.shape import Event, EventGuest
@@ -21,6 +21,9 @@ HEAD, BEGIN = "head", "begin"
 LONGEST_ID, LONGEST_NAME = 300, 253
 _TOLD = "oms.events"
 _encode = msgspec.json.Encoder().encode
+_INSERT = insert(events)
+_MARK = select(event_marks.c.seq).where(event_marks.c.name == bindparam("mark"))
+_MOVE = update(event_marks).where(event_marks.c.name == bindparam("mark"))
 
 
 def tell(
@@ -71,7 +74,7 @@ def write(tx: Connection) -> None:
         return
     head, at = _mark(tx, HEAD), now()
     rows = [_row(number, at, event) for number, event in enumerate(pending, head + 1)]
-    tx.execute(insert(events), [msgspec.structs.asdict(row) for row in rows])
+    tx.execute(_INSERT, [msgspec.structs.asdict(row) for row in rows])
     _move(tx, HEAD, rows[-1].seq)
     pending.kept += rows
     pending.clear()
@@ -118,9 +121,9 @@ def _row(number: int, at: float, pending: Event) -> Kept:
 
 
 def _mark(tx: Connection, name: str) -> int:
-    seq: int = tx.execute(select(event_marks.c.seq).where(event_marks.c.name == name)).scalar_one()
+    seq: int = tx.execute(_MARK, {"mark": name}).scalar_one()
     return seq
 
 
 def _move(tx: Connection, name: str, seq: int) -> None:
-    tx.execute(update(event_marks).where(event_marks.c.name == name).values(seq=seq))
+    tx.execute(_MOVE, {"mark": name, "seq": seq})

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
 from oms.contract.errors import WireError, unpack
 from oms.contract.event.fleet import JobBegun, JobEnded, JobOutcome, JobProgress, JobProgressed, JobWork
@@ -18,6 +18,17 @@ from oms.server.store.tables import jobs
 
 UNFINISHED = ("queued", "sent", "running")
 ENDED = ("done", "failed", "cancelled")
+
+# What every job runs is made once: SQLAlchemy takes longer to put such a statement together than to run it.
+_SAME = select(jobs).where(
+    jobs.c.host_id == bindparam("host"), jobs.c.same == bindparam("same"), jobs.c.state.in_(UNFINISHED)
+)
+_BEGIN = insert(jobs)
+_BY_ID = select(jobs).where(jobs.c.id == bindparam("which"))
+_CHANGE = update(jobs).where(jobs.c.id == bindparam("which"), jobs.c.state.in_(UNFINISHED)).returning(jobs)
+_COUNT = (
+    select(func.count()).select_from(jobs).where(jobs.c.host_id == bindparam("host"), jobs.c.state.in_(UNFINISHED))
+)
 
 
 class Job(msgspec.Struct, frozen=True):
@@ -55,19 +66,17 @@ class Job(msgspec.Struct, frozen=True):
 
 def begin(tx: Connection, job: Job) -> Job:
     """Write a job down; where the same call is on its way already, that job is the answer."""
-    running = tx.execute(
-        select(jobs).where(jobs.c.host_id == job.host_id, jobs.c.same == job.same, jobs.c.state.in_(UNFINISHED))
-    ).first()
+    running = tx.execute(_SAME, {"host": job.host_id, "same": job.same}).first()
     if running:
         return Job(**running._mapping)
-    tx.execute(insert(jobs).values(**msgspec.structs.asdict(job)))
+    tx.execute(_BEGIN, msgspec.structs.asdict(job))
     _tell(tx, job, JobBegun, JobWork(job.method, job.target))
     return job
 
 
 def by_id(tx: Connection, job_id: str) -> Job | None:
     """The job of that id, or None."""
-    row = tx.execute(select(jobs).where(jobs.c.id == job_id)).one_or_none()
+    row = tx.execute(_BY_ID, {"which": job_id}).one_or_none()
     return Job(**row._mapping) if row else None
 
 
@@ -89,8 +98,7 @@ def unfinished(tx: Connection, host_id: str | None = None, server: str | None = 
 
 def count_unfinished(tx: Connection, host_id: str) -> int:
     """How many jobs of a host have not ended."""
-    which = (jobs.c.host_id == host_id) & jobs.c.state.in_(UNFINISHED)
-    return tx.execute(select(func.count()).select_from(jobs).where(which)).scalar_one()
+    return tx.execute(_COUNT, {"host": host_id}).scalar_one()
 
 
 def count_open(tx: Connection) -> dict[str, int]:
@@ -126,8 +134,7 @@ def change(tx: Connection, job_id: str, **values: Any) -> Job | None:
     """Change a job that has not ended; the job as it is then, or None where it is unknown. An end is for ever."""
     if values.get("state") in ENDED:
         values = {"op": "", "finished": now(), **values}
-    which = (jobs.c.id == job_id) & jobs.c.state.in_(UNFINISHED)
-    changed = tx.execute(update(jobs).where(which).values(**values).returning(jobs)).one_or_none()
+    changed = tx.execute(_CHANGE, {"which": job_id, **values}).one_or_none()
     if changed is None:
         return by_id(tx, job_id)
     job = Job(**changed._mapping)

@@ -14,6 +14,8 @@ from oms.agent.guests import Change
 from oms.contract.errors import OmsError
 
 log = structlog.get_logger("oms.agent.guests")
+SETTLE_SECONDS = 0.05
+"""From a change of ours to the look: whoever waits for its job is answered first."""
 
 
 class Watching:
@@ -60,6 +62,7 @@ class Watching:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._every_seconds if self._listeners else None):
                     await self._now.wait()
+                    await asyncio.sleep(SETTLE_SECONDS)
             self._now.clear()
             after = await self._seen(before)
             for change in differences(before, after):

@@ -19,6 +19,8 @@ from oms.server.rules.sights import ALL_ANEW, MOST_TOLD, Became, happened
 from oms.server.store import Store, events, hosts, jobs
 
 log = structlog.get_logger("oms.events")
+FIRST_SECONDS = 0.05
+"""A guest is another because a job did something: how that ended, which somebody waits for, is written first."""
 SOON_SECONDS = 0.25
 LATER_SECONDS = 1.0
 AGAIN_SECONDS = 5.0
@@ -92,13 +94,14 @@ class Gathering:
         """For ever."""
         while True:
             await self._something.wait()
+            await asyncio.sleep(FIRST_SECONDS)
             self._something.clear()
             try:
                 await self._tell()
             except OmsError as failure:
                 log.warning("events not written", failure=failure.message)
                 await asyncio.sleep(AGAIN_SECONDS)
-            await asyncio.sleep(SOON_SECONDS)
+            await asyncio.sleep(SOON_SECONDS - FIRST_SECONDS)
 
     async def _tell(self) -> None:
         """Write what there is; what can wait waits for its time. What could not be written is told the next time,

@@ -38,8 +38,9 @@ WELCOME_ENDED = 256
 WELCOME_BYTES = 1024 * 1024
 PRUNE_AFTER_SECONDS = 600.0
 """From being greeted: by then the server has asked for all that it wants to know."""
-TIDY_SECONDS = 1.0
-"""From a job's end; tidying syncs the disk as often as a job does, so it is done for many at once."""
+TIDY_SECONDS, TIDY_AT_LATEST_SECONDS = 1.0, 10.0
+"""Without another job's end, and from the first one's: tidying syncs the disk as often as a job does, and one that
+comes meanwhile waits, so it is done for many at once, and when it is quiet."""
 _ID = re.compile(r"[0-9a-f]{32}")
 
 Lane = Callable[[HostOperation[Any]], str]
@@ -73,6 +74,7 @@ class Jobs:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._stopping = asyncio.Event()
         self._tidying = False
+        self._quiet_at = 0.0
         self._prune_at = float("inf")
 
     async def accept(self, request: Request, op: HostOperation[Any]) -> JobState:
@@ -222,14 +224,13 @@ class Jobs:
     def _ended(self, job: Unfinished) -> None:
         del self._open[job.id]
         self._events.job(job.told(), urgent=True)
+        self._quiet_at = asyncio.get_running_loop().time() + TIDY_SECONDS
         if not self._tidying:
             self._tidying = True
             self._spawn(self._tidy())
 
     async def _tidy(self) -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(TIDY_SECONDS):
-                await self._stopping.wait()
+        await self._quiet()
         self._tidying = False  # whatever ends from now on is tidied the next time
         now = self._clocks.latest()
         try:
@@ -238,6 +239,15 @@ class Jobs:
             await self._journal.scrub()
         except JournalError as error:
             log.warning("the journal was not tidied", why=str(error))
+
+    async def _quiet(self) -> None:
+        """Until no job has ended for a while, or it has been long enough, or the agent ends."""
+        loop = asyncio.get_running_loop()
+        latest = loop.time() + TIDY_AT_LATEST_SECONDS
+        while not self._stopping.is_set() and loop.time() < (until := min(self._quiet_at, latest)):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(until):
+                    await self._stopping.wait()
 
     def _spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """A task that is not broken off when the connection is over on which somebody asked for it."""

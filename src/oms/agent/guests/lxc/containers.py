@@ -132,7 +132,7 @@ class LxcContainers:
             if seen.runs and not await self._is_off(ctid, END_SECONDS):
                 raise FuncManError(f"Container {ctid} is just ending, and does not come to it", container=ctid)
             try:
-                await programs.start(self.home, ctid, lambda: self._has_begun(ctid))
+                await programs.start(self.home, ctid, lambda: self._has_begun(ctid), ours=seen.config.ours)
             except FuncManError as error:
                 await self._see_off(ctid, error)
         self._watching.look()

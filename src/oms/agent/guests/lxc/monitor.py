@@ -44,21 +44,22 @@ class Monitors:
         return found
 
     def one(self, name: str) -> tuple[bool, Process | None]:
-        """Whether a container runs, and its first process where it can be told."""
-        if socket_name(self._path, name) not in _listening():
+        """Whether a container runs, and its first process where it can be told. Asks its monitor alone: the list
+        of sockets is long where many containers run."""
+        pid = _ask_pid(socket_name(self._path, name))
+        if pid is None:
             return False, None
-        process = self._first(name)
+        process = _process(pid) if pid else self._remembered(name)
         if process is not None:
             self._known[name] = process
         return True, process
 
     def _first(self, name: str) -> Process | None:
+        return self._remembered(name) or _process(_ask_pid(socket_name(self._path, name)) or 0)
+
+    def _remembered(self, name: str) -> Process | None:
         known = self._known.get(name)
-        if known is not None and started(known.pid) == known.started:
-            return known
-        pid = _ask_pid(socket_name(self._path, name))
-        at = started(pid) if pid > 0 else 0
-        return Process(pid, at) if at else None
+        return known if known is not None and started(known.pid) == known.started else None
 
 
 def socket_name(path: Path, name: str) -> str:
@@ -87,13 +88,23 @@ def _listening() -> frozenset[str]:
     return frozenset(line.rpartition("@")[2] for line in lines if "@" in line)
 
 
-def _ask_pid(name: str) -> int:
-    """0 where it does not say."""
+def _process(pid: int) -> Process | None:
+    at = started(pid) if pid > 0 else 0
+    return Process(pid, at) if at else None
+
+
+def _ask_pid(name: str) -> int | None:
+    """0 where the monitor does not say; None where there is none."""
     credentials = struct.pack("3i", os.getpid(), os.getuid(), os.getgid())
     with socket.socket(socket.AF_UNIX) as line:
         line.settimeout(ANSWER_SECONDS)
         try:
             line.connect(b"\0" + os.fsencode(name))
+        except ConnectionRefusedError:
+            return None
+        except OSError:
+            return 0
+        try:
             line.sendmsg(
                 [REQUEST.pack(GET_INIT_PID, 0, 0)],
                 [(socket.SOL_SOCKET, socket.SCM_CREDENTIALS, credentials)],

@@ -9,6 +9,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from oms.agent.guests.lxc.sources import TABLE
+
 PROGRAMS = ("lxc-start", "lxc-stop", "lxc-ls", "newuidmap", "ip", "nsenter")
 
 
@@ -44,13 +46,32 @@ def alone() -> Iterator[None]:
 @contextmanager
 def lxc_path() -> Iterator[Path]:
     """An empty one, through which the users of containers pass. Not pytest's directories, which are closed."""
-    with alone(), tempfile.TemporaryDirectory(prefix="oms-lxc-") as name:
+    with alone(), rules_cleared(), tempfile.TemporaryDirectory(prefix="oms-lxc-") as name:
         path = Path(name)
         path.chmod(0o711)
         try:
             yield path
         finally:
             end_all(path)
+
+
+@contextmanager
+def rules_cleared() -> Iterator[None]:
+    """The rule about containers' addresses that an agent leaves behind is taken away, unless it was there."""
+    table = ("table", *TABLE.split())
+    was_there = _nft("list", *table)
+    try:
+        yield
+    finally:
+        if not was_there:
+            _nft("delete", *table)
+
+
+def _nft(*words: str) -> bool:
+    try:
+        return subprocess.run(["nft", *words], check=False, capture_output=True, timeout=30).returncode == 0
+    except FileNotFoundError:
+        return False
 
 
 def end_all(path: Path, front: Sequence[str] = ()) -> None:

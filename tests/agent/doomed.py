@@ -80,7 +80,7 @@ async def accept(jobs: Jobs, job: str, thing: str) -> None:
         return say(job, "is", state.state)
     op = Work(thing)
     try:
-        state = await jobs.accept(Request(job, msgspec.Raw(encode(op)), time.time() + 10, "s", 1), op)
+        state = await jobs.accept(Request(job, msgspec.Raw(encode(op)), time.time() + 600, "s", 1), op)
     except OmsError as error:
         return say(job, "refused", type(error).__name__, error.message)
     return say(job, "accepted")

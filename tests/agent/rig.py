@@ -244,7 +244,7 @@ class Agent:
         hello = Hello(self.world.server_time() - late, "server-a", epoch)
         return await self.server.ask(HOST, hello)
 
-    async def send(self, op: HostOperation[Any], job: str | None = None, seconds: float = 15) -> JobState:
+    async def send(self, op: HostOperation[Any], job: str | None = None, seconds: float = 60) -> JobState:
         """Hand a job over with a deadline so many seconds from now."""
         deadline = self.world.server_time() + seconds
         return await self.server.send_job(HOST, op, job or secrets.token_hex(16), deadline)
@@ -253,7 +253,7 @@ class Agent:
         (state,) = await self.server.ask(HOST, AskJobs((job,)))
         return state
 
-    async def ended(self, job: str, within: float = 30) -> JobState:
+    async def ended(self, job: str, within: float = 60) -> JobState:
         """The job's last word, once it has one."""
         async with asyncio.timeout(within):
             while True:
@@ -286,7 +286,7 @@ def surroundings(job: Job) -> Host:
     return Host(Storage.below(Path("/nowhere")), None, job, Leases())
 
 
-async def until(condition: Callable[[], object], within: float = 30) -> None:
+async def until(condition: Callable[[], object], within: float = 60) -> None:
     """Return when it is so."""
     async with asyncio.timeout(within):
         while not condition():  # noqa: ASYNC110 - what is waited for tells nobody

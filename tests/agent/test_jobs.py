@@ -171,7 +171,7 @@ async def test_a_job_that_waits_beyond_its_deadline_is_not_begun(path: Path) -> 
     async with agent(path) as it:
         it.workshop.gate("a")
         await it.send(Work("a"))
-        job = (await it.send(Work("a", "late"), seconds=0.2)).id
+        job = (await it.send(Work("a", "late"), seconds=2)).id
         state = await it.ended(job)
         assert state.state == "failed"
         assert isinstance(error(state), JobExpired)

@@ -107,7 +107,7 @@ class Doomed:
 
     async def ready(self) -> None:
         """It has begun; the ends of jobs that it took up again are passed over."""
-        while line := await self.line(30):
+        while line := await self.line():
             if line == ["ready"]:
                 return
         raise EOFError("the agent did not begin")

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Self
 
 from tests.cli.command import OMS, environment
-from tests.hosts.stack import Caller, free_port
+from tests.free_port import free_port
+from tests.hosts.stack import Caller
 
 SECONDS = 60.0
 

@@ -17,7 +17,8 @@ from oms.bus.nats.supervisor import find_binary
 from oms.server import busnode
 from oms.server.ca.client import SignerClient
 from oms.server.store import Store
-from tests.hosts.stack import NAME, NO_ANSWER, PASSWORD, Caller, Stack, free_port
+from tests.free_port import free_port
+from tests.hosts.stack import NAME, NO_ANSWER, PASSWORD, Caller, Stack
 from tests.server import postgresql
 
 SERVERS = ("s1", "s2", "s3")

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import psutil
 
+from tests.free_port import free_port
 from tests.hosts.enclosure import only_child
 from tests.hosts.libvirtd import PrivateLibvirtd
-from tests.hosts.stack import free_port
 
 START_S = 10.0
 

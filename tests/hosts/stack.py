@@ -7,7 +7,6 @@ import json
 import os
 import select
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -17,19 +16,13 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from oms.bus import enrolment, pinning
+from tests.free_port import free_port
 
 PASSWORD = "a test's password"
 NAME = "node1"
 START_S = 120.0
 NO_ANSWER = (OSError, http.client.HTTPException, json.JSONDecodeError)
 """What a caller meets whose connection broke before an answer came."""
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class CallFailed(Exception):

@@ -13,10 +13,11 @@ from pathlib import Path
 import libvirt
 import pytest
 
+from tests.free_port import free_port
 from tests.hosts.enclosure import ENVIRONMENT, Enclosure
 from tests.hosts.kvm_machines import small_xml
 from tests.hosts.libvirtd import QEMU_CONF
-from tests.hosts.stack import NAME, NO_ANSWER, PASSWORD, Caller, CallFailed, free_port
+from tests.hosts.stack import NAME, NO_ANSWER, PASSWORD, Caller, CallFailed
 
 pytestmark = pytest.mark.hosts
 OWN = ["agent", "nats-server", "server", "signer", "up"]

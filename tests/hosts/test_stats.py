@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
+from tests.free_port import free_port
 from tests.hosts.libvirtd import PrivateLibvirtd
-from tests.hosts.stack import NAME, Caller, CallFailed, Stack, free_port
+from tests.hosts.stack import NAME, Caller, CallFailed, Stack
 from tests.hosts.zabbix_agent import why_not, zabbix_agent
 
 pytestmark = pytest.mark.hosts

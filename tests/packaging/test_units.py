@@ -17,7 +17,8 @@ from pathlib import Path
 import pytest
 
 from tests.cli.served import alive, until
-from tests.hosts.stack import Caller, free_port
+from tests.free_port import free_port
+from tests.hosts.stack import Caller
 from tests.packaging.installation import SYSTEMD, UNITS, Installation, service, why_not
 
 each = pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)

@@ -40,7 +40,7 @@ class Listening(Stream):
 
     async def until(self, name: str) -> Heard:
         """The first event of that name, or of that kind."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while True:
                 for event in self.heard:
                     if name in (event.name, event.data.get("kind")):

@@ -299,7 +299,7 @@ async def signing(keys: Path, socket: Path) -> AsyncIterator[None]:
                 await task
 
 
-async def eventually(true: Callable[[], object], within: float = 30.0) -> None:
+async def eventually(true: Callable[[], object], within: float = 60.0) -> None:
     """Wait until `true()`; fails after `within` seconds."""
     end = time.monotonic() + within
     while not true():

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Self
 
 from tests.bus.nats.pki import Pki
+from tests.free_port import free_port
 
 SECONDS = 20.0
 BASE = "dc=example,dc=org"
@@ -17,13 +18,6 @@ USERS = ("anna", "bert", "carl", "dora")
 GROUPS = {"oms-admins": ("anna",), "oms-viewers": ("anna", "bert", "dora"), "others": ("carl",)}
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 class Slapd:
     """`with Slapd(folder) as slapd:` it answers at `url` (StartTLS) and `tls_url`."""
 
@@ -31,7 +25,7 @@ class Slapd:
         self._folder = folder
         self.pki = Pki(folder)
         self.ca = folder / "bus-ca.crt"
-        self.url, self.tls_url = (f"{kind}://127.0.0.1:{_free_port()}" for kind in ("ldap", "ldaps"))
+        self.url, self.tls_url = (f"{kind}://127.0.0.1:{free_port()}" for kind in ("ldap", "ldaps"))
         self.reader_password = folder / "reader"
         self.reader_password.write_text(READER_PASSWORD + "\n")
 

@@ -14,7 +14,7 @@ from oms.agent.host.process import MIB, Limits, OutputTooLong, ProgramMissing, P
 
 async def test_what_a_program_said_and_how_it_ended() -> None:
     done = await run(
-        [sys.executable, "-c", "import sys; print('out'); print('err', file=sys.stderr); sys.exit(3)"], timeout=20
+        [sys.executable, "-c", "import sys; print('out'); print('err', file=sys.stderr); sys.exit(3)"], timeout=120
     )
     assert (done.exit, done.stdout, done.stderr) == (3, b"out\n", b"err\n")
     assert done.words == "err"
@@ -22,7 +22,7 @@ async def test_what_a_program_said_and_how_it_ended() -> None:
 
 async def test_arguments_arrive_as_they_are() -> None:
     hostile = "$(touch /tmp/x); `id` \n 'a' \"b\" *"
-    done = await run([sys.executable, "-c", "import sys; sys.stdout.write(sys.argv[1])", hostile], timeout=20)
+    done = await run([sys.executable, "-c", "import sys; sys.stdout.write(sys.argv[1])", hostile], timeout=120)
     assert done.stdout.decode() == hostile
 
 
@@ -30,7 +30,7 @@ async def test_there_is_no_input_and_nothing_of_our_own_environment(monkeypatch:
     monkeypatch.setenv("OMS_SECRET", "told")
     done = await run(
         [sys.executable, "-c", "import os, sys; print(sys.stdin.read(), dict(os.environ), os.getcwd())"],
-        timeout=20,
+        timeout=120,
     )
     assert b"OMS_SECRET" not in done.stdout
     assert b"C.UTF-8" in done.stdout
@@ -44,15 +44,9 @@ async def test_a_program_that_is_not_there_is_said_to_be_missing() -> None:
 
 async def test_a_late_program_is_killed_with_its_children_and_its_words_so_far_are_kept(tmp_path: Path) -> None:
     pid_file = tmp_path / "pid"
-    script = (
-        "import subprocess, sys, time\n"
-        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\n"
-        f"open({str(pid_file)!r}, 'w').write(str(child.pid))\n"
-        "print('so far', flush=True)\n"
-        "time.sleep(60)\n"
-    )
+    script = f"sleep 60 & echo $! > {pid_file}; echo so far; sleep 60"  # a shell is there in no time
     with pytest.raises(ProgramTimeout) as late:
-        await run([sys.executable, "-c", script], timeout=2)
+        await run(["/bin/sh", "-c", script], timeout=3)
     assert late.value.so_far == b"so far\n"
     await gone(int(pid_file.read_text()))
 
@@ -64,14 +58,14 @@ async def test_children_that_outlive_their_parent_are_ended(tmp_path: Path) -> N
         " stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)\n"
         "print(child.pid)\n"
     )
-    done = await run([sys.executable, "-c", script], timeout=20)
+    done = await run([sys.executable, "-c", script], timeout=120)
     await gone(int(done.stdout))
 
 
 async def test_endless_output_is_cut_off() -> None:
     begun = time.monotonic()
     with pytest.raises(OutputTooLong, match="more than 100000 bytes"):
-        await run(["yes"], timeout=20, limit=100_000)
+        await run(["yes"], timeout=120, limit=100_000)
     assert time.monotonic() - begun < 10
 
 
@@ -87,21 +81,23 @@ async def test_a_cancelled_run_kills_its_program(tmp_path: Path) -> None:
     await gone(int(pid_file.read_text()))
 
 
-async def test_output_is_handed_on_as_it_comes() -> None:
-    came: list[tuple[float, bytes]] = []
-    script = "import time; print(1, flush=True); time.sleep(0.5); print(2, flush=True)"
-    done = await run(
-        [sys.executable, "-c", script], timeout=20, on_output=lambda text: came.append((time.monotonic(), text))
-    )
-    assert (done.stdout, [text for _, text in came]) == (b"", [b"1\n", b"2\n"])
-    assert came[1][0] - came[0][0] > 0.2
+async def test_output_is_handed_on_as_it_comes(tmp_path: Path) -> None:
+    came: list[bytes] = []
+
+    def heard(text: bytes) -> None:
+        came.append(text)
+        (tmp_path / "heard").touch()
+
+    script = f"echo 1; while [ ! -e {tmp_path}/heard ]; do sleep 0.01; done; echo 2"
+    done = await run(["/bin/sh", "-c", script], timeout=60, on_output=heard)
+    assert (done.stdout, came) == (b"", [b"1\n", b"2\n"])
 
 
 async def test_a_program_under_limits_gets_no_more_memory_or_time() -> None:
     small = Limits(cpu_seconds=1, memory_bytes=200 * MIB)
-    done = await run([sys.executable, "-c", "bytearray(400 * 2**20)"], timeout=20, limits=small)
+    done = await run([sys.executable, "-c", "bytearray(400 * 2**20)"], timeout=120, limits=small)
     assert (done.exit, "MemoryError" in done.words) == (1, True)
-    done = await run([sys.executable, "-c", "while True: pass"], timeout=20, limits=small)
+    done = await run([sys.executable, "-c", "while True: pass"], timeout=120, limits=small)
     assert done.exit in (-signal.SIGXCPU, -signal.SIGKILL)
 
 
@@ -111,7 +107,7 @@ async def test_a_missing_program_is_missing_under_limits_too() -> None:
 
 
 async def gone(pid: int) -> None:
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         try:
             state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]

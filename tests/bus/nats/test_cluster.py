@@ -14,7 +14,8 @@ from oms.bus.nats.server import NatsServerWire
 from oms.bus.nats.supervisor import Supervisor
 from tests.bus.nats.pki import Identity
 from tests.bus.nats.raw import Raw
-from tests.bus.nats.rig import H1, H2, Rig, eventually, free_port
+from tests.bus.nats.rig import H1, H2, Rig, eventually
+from tests.free_port import free_port
 
 
 class Pair(Rig):

@@ -12,10 +12,10 @@ import pytest
 from oms.bus.nats.callout import Admission
 from oms.bus.nats.client import connect, discard
 from oms.bus.wire import HostAway, NoAnswer, Refused, WireDown
-from tests.bus.nats.rig import AGENT_QUICK, AGENT_SLOW, H1, H2, SERVER_QUICK, Rig, eventually
+from tests.bus.nats.rig import AGENT_HASTY, AGENT_QUICK, AGENT_SLOW, H1, H2, SERVER_HASTY, Rig, eventually
 
 
-async def test_nats_server_killed_and_both_ends_are_back_in_two_seconds(rig: Rig) -> None:
+async def test_nats_server_killed_and_both_ends_are_back(rig: Rig) -> None:
     oms = await rig.oms()
     await rig.agent(H1)
     two = await rig.agent(H2)
@@ -24,15 +24,14 @@ async def test_nats_server_killed_and_both_ends_are_back_in_two_seconds(rig: Rig
     rig.signal_nats(signal.SIGKILL)
     await eventually(lambda: not two.connected)
     with pytest.raises(WireDown):
-        await oms.request(H1, "go", b"", 5)
+        await oms.request(H1, "go", b"", 60)
     with pytest.raises(WireDown):
         await two.publish("hello", b"")
 
     def back() -> bool:
         return {(H1, True), (H2, True)} <= {told[:2] for told in rig.presence}
 
-    took = await eventually(back)
-    assert took < 2
+    await eventually(back)
     assert await oms.request(H1, "go", b"", 30) == b"go "
     assert await oms.request(H2, "go", b"", 30) == b"go "
     assert oms.connected_hosts() == {H1, H2}
@@ -51,20 +50,23 @@ async def test_a_host_that_does_not_come_back_with_a_new_nats_server_is_away(rig
     await two.close()
     await eventually(lambda: oms.connected_hosts() == {H1})
     with pytest.raises(HostAway):
-        await oms.request(H2, "go", b"", 2)
+        await oms.request(H2, "go", b"", 60)
 
 
 async def test_an_answer_that_is_ready_while_the_bus_is_away_arrives(rig: Rig) -> None:
+    got, away = asyncio.Event(), asyncio.Event()
+
     async def slow(_verb: str, _payload: bytes) -> bytes:
-        await asyncio.sleep(0.15)
+        got.set()
+        await away.wait()
         return b"done"
 
     oms = await rig.oms()
     agent = await rig.agent(H1, slow)
-    asking = asyncio.create_task(oms.request(H1, "go", b"", 10))
-    await asyncio.sleep(0.05)
+    agent.on_state(lambda connected: None if connected else away.set())
+    asking = asyncio.create_task(oms.request(H1, "go", b"", 60))
+    await got.wait()
     rig.signal_nats(signal.SIGKILL)
-    await eventually(lambda: not agent.connected)
     assert await asking == b"done"
 
 
@@ -73,7 +75,7 @@ async def test_a_busy_host_that_sends_its_last_answers_again_is_no_flood(rig: Ri
     oms = await rig.oms()
     agent = await rig.agent(H1, timing=replace(AGENT_QUICK, round_trip_every=60))
     for _ in range(50):
-        await asyncio.gather(*(oms.request(H1, "go", bytes(2000), 5) for _ in range(60)))
+        await asyncio.gather(*(oms.request(H1, "go", bytes(2000), 60) for _ in range(60)))
     rig.signal_nats(signal.SIGKILL)
     await eventually(lambda: not agent.connected)
     await eventually(lambda: agent.connected)
@@ -83,17 +85,16 @@ async def test_a_busy_host_that_sends_its_last_answers_again_is_no_flood(rig: Ri
 
 
 async def test_a_hung_nats_server_is_noticed_and_left_and_found_again(rig: Rig) -> None:
-    oms = await rig.oms()
-    agent = await rig.agent(H1)
+    oms = await rig.oms(timing=SERVER_HASTY)
+    agent = await rig.agent(H1, timing=AGENT_HASTY)
     await eventually(lambda: oms.connected_hosts() == {H1})
     rig.signal_nats(signal.SIGSTOP)
     states: list[bool] = []
     agent.on_state(states.append)
-    begin = time.monotonic()
     await eventually(lambda: False in states)
-    assert time.monotonic() - begin < 10  # 0.3 s to the next round trip, 0.5 s of patience
+    await eventually(lambda: oms._bus.client is None)
     with pytest.raises(WireDown):
-        await oms.request(H1, "go", b"", 5)
+        await oms.request(H1, "go", b"", 60)
     rig.signal_nats(signal.SIGCONT)
     await eventually(lambda: agent.connected)
     await eventually(lambda: oms.connected_hosts() == {H1})
@@ -110,9 +111,9 @@ async def test_an_answer_given_while_nats_server_hangs_arrives(rig: Rig) -> None
         await asyncio.sleep(0.2)
         return b"done"
 
-    oms = await rig.oms()
-    agent = await rig.agent(H1, slow)
-    asking = asyncio.create_task(oms.request(H1, "go", b"", 20))
+    oms = await rig.oms(timing=SERVER_HASTY)
+    agent = await rig.agent(H1, slow, timing=AGENT_HASTY)
+    asking = asyncio.create_task(oms.request(H1, "go", b"", 60))
     await got.wait()
     rig.signal_nats(signal.SIGSTOP)
     await eventually(lambda: not agent.connected)
@@ -121,7 +122,7 @@ async def test_an_answer_given_while_nats_server_hangs_arrives(rig: Rig) -> None
 
 
 async def test_a_hung_nats_server_can_be_replaced(rig: Rig) -> None:
-    oms = await rig.oms(on_hung=rig.supervisor.replace, hung_after_s=0.5)
+    oms = await rig.oms(on_hung=rig.supervisor.replace, hung_after_s=0.5, timing=SERVER_HASTY)
     await rig.agent(H1)
     await eventually(lambda: oms.connected_hosts() == {H1})
     hung = rig.supervisor.pid
@@ -139,7 +140,7 @@ async def test_no_connection_is_silence_only_when_nobody_answers(rig: Rig) -> No
     async def on_hung() -> None:
         hung.append(time.monotonic())
 
-    await rig.oms(on_hung=on_hung, hung_after_s=0.1)
+    await rig.oms(on_hung=on_hung, hung_after_s=0.1, timing=replace(SERVER_HASTY, connect_timeout=20))
     await rig.supervisor.stop(keep=False)
     await asyncio.sleep(1.5)
     assert hung == []
@@ -180,7 +181,7 @@ async def test_an_unanswered_callout_ends_nothing_for_good(rig: Rig) -> None:
         return await rig.lookup(fingerprint)
 
     oms = await rig.oms(lookup=lookup)
-    agent = await rig.agent(H1, wait=False, timing=SERVER_QUICK)
+    agent = await rig.agent(H1, wait=False, timing=SERVER_HASTY)
     await asyncio.sleep(2.5)
     assert not agent.connected
     stuck.set()
@@ -190,11 +191,10 @@ async def test_an_unanswered_callout_ends_nothing_for_good(rig: Rig) -> None:
 
 async def test_a_host_that_was_there_before_oms_does_not_wait_in_vain(rig: Rig) -> None:
     """Nobody heard nats-server's question about it: it would be kept waiting until nats-server gives up."""
-    agent = await rig.agent(H1, wait=False, timing=replace(AGENT_QUICK, connect_timeout=10))
+    agent = await rig.agent(H1, wait=False, timing=replace(AGENT_QUICK, connect_timeout=600))
     await asyncio.sleep(0.3)
     await rig.oms()
-    took = await eventually(lambda: agent.connected)
-    assert took < 1
+    await eventually(lambda: agent.connected)
 
 
 async def test_a_subscription_is_there_when_the_barrier_says_so(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -204,7 +204,7 @@ async def test_a_subscription_is_there_when_the_barrier_says_so(rig: Rig, monkey
     monkeypatch.setattr(client._stream, "write", watched(client._stream.write, written))
     monkeypatch.setattr(client._stream, "writelines", watched(client._stream.writelines, written))
     await client.listen("oms.event.>", lambda *_told: None)
-    await client.barrier(2)
+    await client.barrier(60)
     words = [line.split(b" ")[0] for line in b"".join(written).splitlines()]
     assert words.index(b"SUB") < len(words) - 1 - words[::-1].index(b"PING")
     await discard(client)
@@ -267,7 +267,7 @@ async def test_oms_leaves_and_comes_back_and_the_hosts_notice_nothing(rig: Rig) 
     agent.on_state(states.append)
     await first.close()
     second = await rig.oms()
-    assert await second.request(H1, "go", b"", 2) == b"go "
+    assert await second.request(H1, "go", b"", 60) == b"go "
     assert states == [True]
 
 
@@ -298,6 +298,5 @@ async def test_renew_connects_at_once_with_the_new_certificate(rig: Rig) -> None
     await eventually(lambda: bool(refused))
     rig.signed[identity.fingerprint] = Admission(H1, identity.expires)
     agent.renew()
-    took = await eventually(lambda: agent.connected)
-    assert took < 1
+    await eventually(lambda: agent.connected)
     await eventually(lambda: oms.connected_hosts() == {H1})

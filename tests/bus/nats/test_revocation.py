@@ -10,7 +10,7 @@ from oms.bus.nats.callout import Admission
 from oms.bus.nats.client import connect
 from oms.bus.wire import HostAway, NoAnswer, Refused
 from tests.bus.nats.raw import Raw, sub
-from tests.bus.nats.rig import AGENT_SLOW, H1, H2, Rig, eventually
+from tests.bus.nats.rig import AGENT_SLOW, H1, H2, SERVER_HASTY, Rig, eventually
 
 
 async def test_a_revoked_host_is_cut_off_and_stays_out(rig: Rig) -> None:
@@ -23,7 +23,7 @@ async def test_a_revoked_host_is_cut_off_and_stays_out(rig: Rig) -> None:
     assert await oms.cut_off(H1)
     assert oms.connected_hosts() == {H2}
     with pytest.raises(HostAway):
-        await oms.request(H1, "go", b"", 1)
+        await oms.request(H1, "go", b"", 60)
     await eventually(lambda: bool(refused))
     assert not agent.connected
     assert other.connected
@@ -63,14 +63,17 @@ async def test_a_host_that_is_signed_again_comes_back(rig: Rig) -> None:
 
 
 async def test_requests_of_a_host_that_is_cut_off_end(rig: Rig) -> None:
+    asked = asyncio.Event()
+
     async def never(_verb: str, _payload: bytes) -> bytes:
+        asked.set()
         await asyncio.Event().wait()
         return b""
 
     oms = await rig.oms()
     await rig.agent(H1, never)
     asking = asyncio.create_task(oms.request(H1, "go", b"", 60))
-    await asyncio.sleep(0.1)
+    await asked.wait()
     rig.revoke(H1)
     assert await oms.cut_off(H1)
     with pytest.raises(NoAnswer, match="cut off"):
@@ -94,14 +97,12 @@ async def test_cut_off_is_confirmed_for_a_host_that_is_not_there(rig: Rig) -> No
 
 
 async def test_cut_off_is_not_confirmed_without_a_bus(rig: Rig) -> None:
-    oms = await rig.oms()
+    oms = await rig.oms(timing=SERVER_HASTY)
     await rig.agent(H1, timing=AGENT_SLOW)
     await eventually(lambda: oms.connected_hosts() == {H1})
     rig.revoke(H1)
     rig.signal_nats(signal.SIGSTOP)
-    begin = time.monotonic()
     assert not await oms.cut_off(H1)
-    assert time.monotonic() - begin < 30
     rig.signal_nats(signal.SIGCONT)
     await eventually(lambda: oms.connected_hosts() == frozenset())  # the database is asked again
 
@@ -167,7 +168,7 @@ async def test_kick_is_ignored_without_a_reply(rig: Rig) -> None:
     client = oms._sys.client
     assert client is not None
     await client.publish(kick, b'{"cid":%d}' % known.cid)
-    await client.barrier(2)
+    await client.barrier(60)
     await asyncio.sleep(0.1)
     assert agent.connected
     await client.request(kick, b'{"cid":%d}' % known.cid, timeout=20)

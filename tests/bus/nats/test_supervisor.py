@@ -22,7 +22,8 @@ from oms.bus.nats.supervisor import (
     revision_of,
 )
 from tests.bus.nats.pki import Pki
-from tests.bus.nats.rig import eventually, free_port
+from tests.bus.nats.rig import eventually
+from tests.free_port import free_port
 
 Make = Callable[..., Supervisor]
 

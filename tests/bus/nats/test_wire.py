@@ -24,7 +24,7 @@ async def test_a_request_reaches_its_host_and_no_other(rig: Rig) -> None:
     await eventually(lambda: oms.connected_hosts() == {H1})
     assert await oms.request(H1, "kvmservices.list_vms", b"x", 30) == b"kvmservices.list_vms x"
     with pytest.raises(HostAway):
-        await oms.request(H2, "kvmservices.list_vms", b"x", 2)
+        await oms.request(H2, "kvmservices.list_vms", b"x", 60)
 
 
 async def test_a_request_from_within_the_news_of_a_host_arrives(rig: Rig) -> None:
@@ -33,7 +33,7 @@ async def test_a_request_from_within_the_news_of_a_host_arrives(rig: Rig) -> Non
 
     def ask(host: str, connected: bool, _reason: str) -> None:
         if connected:
-            asked.append(asyncio.create_task(oms.request(host, "hello", b"", 2)))
+            asked.append(asyncio.create_task(oms.request(host, "hello", b"", 60)))
 
     oms.on_presence(ask)
     for number in range(8):
@@ -43,32 +43,32 @@ async def test_a_request_from_within_the_news_of_a_host_arrives(rig: Rig) -> Non
 
 
 async def test_64_requests_at_once(rig: Rig) -> None:
-    async def slow(_verb: str, payload: bytes) -> bytes:
-        await asyncio.sleep(0.1)
+    all_there = asyncio.Barrier(64)
+
+    async def side_by_side(_verb: str, payload: bytes) -> bytes:
+        await all_there.wait()
         return payload
 
     oms = await rig.oms()
-    await rig.agent(H1, slow)
-    loop = asyncio.get_running_loop()
-    begin = loop.time()
-    answers = await asyncio.gather(*(oms.request(H1, "go", b"%d" % n, 5) for n in range(64)))
+    await rig.agent(H1, side_by_side)
+    answers = await asyncio.gather(*(oms.request(H1, "go", b"%d" % n, 60) for n in range(64)))
     assert answers == [b"%d" % n for n in range(64)]
-    assert loop.time() - begin < 2  # side by side: one after the other would be 6.4 s
 
 
 async def test_a_host_with_too_much_in_hand_says_so(rig: Rig) -> None:
-    gate = asyncio.Event()
+    gate, both_there = asyncio.Event(), asyncio.Barrier(3)
 
     async def wait(_verb: str, _payload: bytes) -> bytes:
+        await both_there.wait()
         await gate.wait()
         return b"done"
 
     oms = await rig.oms()
     await rig.agent(H1, wait, max_in_hand=2)
-    asking = [asyncio.create_task(oms.request(H1, "wait", b"", 5)) for _ in range(2)]
-    await asyncio.sleep(0.1)
+    asking = [asyncio.create_task(oms.request(H1, "wait", b"", 60)) for _ in range(2)]
+    await both_there.wait()
     with pytest.raises(HostBusy):
-        await oms.request(H1, "wait", b"", 5)
+        await oms.request(H1, "wait", b"", 60)
     gate.set()
     assert await asyncio.gather(*asking) == [b"done", b"done"]
 
@@ -83,11 +83,11 @@ async def test_sizes_up_to_4_mb_pass_and_larger_ones_are_named(rig: Rig) -> None
         assert len(await oms.request(H1, "give", b"%d" % size, 30)) == size
     for size in (MAX_PAYLOAD_BYTES + 1, 25 * MAX_PAYLOAD_BYTES):
         with pytest.raises(AnswerTooLarge):
-            await oms.request(H1, "give", b"%d" % size, 5)
+            await oms.request(H1, "give", b"%d" % size, 60)
     whole = bytes(MAX_PAYLOAD_BYTES)
     assert await oms.request(H1, "take", whole, 30) == b"%d" % MAX_PAYLOAD_BYTES
     with pytest.raises(RequestTooLarge):
-        await oms.request(H1, "take", whole + b"x", 5)
+        await oms.request(H1, "take", whole + b"x", 60)
     assert await oms.request(H1, "take", bytes(30), 30) == b"30"
 
 
@@ -98,7 +98,7 @@ async def test_twelve_answers_of_4_mb_at_once(rig: Rig) -> None:
     oms = await rig.oms(timing=SERVER_TIMING)  # so much at once is no silence
     await rig.agent(H1, give)
     answers = await asyncio.gather(
-        *(oms.request(H1, "give", b"", 20) for _ in range(12))
+        *(oms.request(H1, "give", b"", 60) for _ in range(12))
     )  # the bus holds 64 MB for a slow reader
     assert [len(answer) for answer in answers] == [MAX_PAYLOAD_BYTES] * 12
 
@@ -165,12 +165,11 @@ async def test_presence_is_told_when_an_agent_comes_and_goes(rig: Rig) -> None:
     agent = await rig.agent(H1)
     await eventually(lambda: rig.presence == [(H1, True, "connect")])
     await agent.close()
-    took = await eventually(lambda: len(rig.presence) == 2)
+    await eventually(lambda: len(rig.presence) == 2)
     assert rig.presence[1][:2] == (H1, False)
-    assert took < 1
     assert oms.connected_hosts() == frozenset()
     with pytest.raises(HostAway):
-        await oms.request(H1, "go", b"", 1)
+        await oms.request(H1, "go", b"", 60)
 
 
 async def test_a_new_oms_finds_the_hosts_that_are_there(rig: Rig) -> None:
@@ -181,7 +180,7 @@ async def test_a_new_oms_finds_the_hosts_that_are_there(rig: Rig) -> None:
     await first.close()
     second = await rig.oms()
     await eventually(lambda: second.connected_hosts() == {H1, H2})
-    assert await second.request(H2, "go", b"", 1) == b"go "
+    assert await second.request(H2, "go", b"", 60) == b"go "
 
 
 async def test_a_second_connection_of_a_host_replaces_the_first(rig: Rig) -> None:
@@ -206,19 +205,22 @@ async def test_a_second_connection_of_a_host_replaces_the_first(rig: Rig) -> Non
     await old.close()
     await eventually(lambda: oms.connected_hosts() == {H1})
     ran.clear()
-    answer = await oms.request(H1, "go", b"", 2)
+    answer = await oms.request(H1, "go", b"", 60)
     assert ran == [answer.decode()]
 
 
 async def test_requests_end_when_the_agent_is_started_anew(rig: Rig) -> None:
+    asked = asyncio.Event()
+
     async def never(_verb: str, _payload: bytes) -> bytes:
+        asked.set()
         await asyncio.Event().wait()
         return b""
 
     oms = await rig.oms()
     agent = await rig.agent(H1, never)
     asking = asyncio.create_task(oms.request(H1, "go", b"", 60))
-    await asyncio.sleep(0.1)
+    await asked.wait()
     await agent.close()
     await rig.agent(H1)
     with pytest.raises(NoAnswer, match="started anew"):
@@ -226,14 +228,17 @@ async def test_requests_end_when_the_agent_is_started_anew(rig: Rig) -> None:
 
 
 async def test_requests_end_when_the_host_stays_away(rig: Rig) -> None:
+    asked = asyncio.Event()
+
     async def never(_verb: str, _payload: bytes) -> bytes:
+        asked.set()
         await asyncio.Event().wait()
         return b""
 
     oms = await rig.oms(answer_grace_s=0.3)
     agent = await rig.agent(H1, never)
     asking = asyncio.create_task(oms.request(H1, "go", b"", 60))
-    await asyncio.sleep(0.1)
+    await asked.wait()
     await agent.close()
     with pytest.raises(NoAnswer, match="went away"):
         await asyncio.wait_for(asking, 30)
@@ -242,13 +247,13 @@ async def test_requests_end_when_the_host_stays_away(rig: Rig) -> None:
 async def test_nothing_is_sent_without_a_connection(rig: Rig) -> None:
     oms = await rig.oms()
     agent = await rig.agent(H1)
-    asking = asyncio.create_task(oms.request(H2, "go", b"", 5))
+    asking = asyncio.create_task(oms.request(H2, "go", b"", 60))
     with pytest.raises(HostAway):
         await asking
     await agent.close()
     await oms.close()
     with pytest.raises(WireDown):
-        await oms.request(H1, "go", b"", 5)
+        await oms.request(H1, "go", b"", 60)
     with pytest.raises(WireDown):
         await agent.publish("hello", b"")
 
@@ -276,6 +281,6 @@ async def test_handlers_that_break_end_nothing(rig: Rig) -> None:
     await agent.publish("hello", b"")
     await eventually(lambda: rig.events == [(H1, "hello", b"")])
     agent.renew()
-    await eventually(lambda: len(rig.presence) == 3)
+    await eventually(lambda: len(rig.presence) >= 3)
     assert await oms.request(H1, "go", b"", 30) == b"go "
     assert [told[:2] for told in rig.presence] == [(H1, True), (H1, False), (H1, True)]

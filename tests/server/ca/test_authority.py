@@ -192,7 +192,7 @@ def handshake(world: World, server: str, client: str, *, server_trusts: str, cli
     try:
         with (
             listener,
-            socket.create_connection(listener.getsockname(), timeout=10) as plain,
+            socket.create_connection(listener.getsockname(), timeout=60) as plain,
             context.wrap_socket(plain, server_hostname="localhost") as stream,
         ):
             stream.recv(1)

@@ -94,7 +94,7 @@ class Signer:
     def stop(self) -> int:
         """Its exit code after SIGTERM."""
         os.kill(self.pid, signal.SIGTERM)
-        end = time.monotonic() + 10
+        end = time.monotonic() + 60
         while time.monotonic() < end:
             done, status = os.waitpid(self.pid, os.WNOHANG)
             if done:

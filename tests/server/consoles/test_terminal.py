@@ -63,7 +63,7 @@ async def test_who_only_looks_and_does_not_read_is_not_waited_for(monkeypatch: p
         asyncio.create_task(terminal.show(page.socket, lambda: None, view_only=page is theirs))
         for page in (mine, theirs)
     ]
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await looking[1]
         await mine.heard.wait()
     assert b"".join(mine.came) == b"abc"

@@ -32,7 +32,7 @@ class Wire:
     """A connection whose encrypted bytes are looked at as they come."""
 
     def __init__(self, port: int) -> None:
-        self._plain = socket.create_connection(("127.0.0.1", port), timeout=10)
+        self._plain = socket.create_connection(("127.0.0.1", port), timeout=60)
         self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
         context = pinning.unverified()
         context.maximum_version = ssl.TLSVersion.TLSv1_2  # in which nothing but answers is application data
@@ -106,7 +106,7 @@ def test_a_caller_that_comes_again_need_not_be_shown_the_certificate_again(serve
     with served.connect(context=context) as caller:
         assert caller.send(CHECK).reply() is not None
         session = caller.tls.session
-    plain = socket.create_connection(("127.0.0.1", served.port), timeout=10)
+    plain = socket.create_connection(("127.0.0.1", served.port), timeout=60)
     with context.wrap_socket(plain, server_hostname="localhost", session=session) as again:
         again.sendall(CHECK)
         assert again.recv(65_536).startswith(b"HTTP/1.1 200 OK")

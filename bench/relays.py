@@ -16,6 +16,7 @@ from bench import bulk
 from bench.bulk import PlainWay, Way
 from bench.figures import Goal, Pairs, pairs, say
 from bench.setting import Setting
+from tests.free_port import free_port
 from tests.hosts.browser_socket import ask_ticket
 from tests.hosts.guests import domain_xml
 from tests.hosts.impostor import screen_socket

@@ -11,9 +11,10 @@ import libvirt
 
 from bench import floor
 from bench.floor import Floor
+from tests.free_port import free_port
 from tests.hosts.guests import domain_xml
 from tests.hosts.libvirtd import PrivateLibvirtd
-from tests.hosts.stack import NAME, Caller, Stack, free_port
+from tests.hosts.stack import NAME, Caller, Stack
 
 MACHINES = 200
 CLIENTS = 16

@@ -22,7 +22,6 @@ from tests.hosts.guests import domain_xml
 from tests.hosts.impostor import screen_socket
 from tests.hosts.raw_socket import RawSocket
 from tests.hosts.sshd import PrivateSshd
-from tests.hosts.stack import free_port
 
 WEBSOCKIFY = "websockify==0.13.0"
 BYTES = 50_000_000

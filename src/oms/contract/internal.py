@@ -116,7 +116,7 @@ class Hello(HostOperation[Welcome], frozen=True):
 GuestState = Literal["running", "paused", "shutdown", "crashed"]
 
 
-class GuestLine(msgspec.Struct, frozen=True):
+class GuestLine(msgspec.Struct, frozen=True, gc=False):
     """A guest in a word: `id` is a machine's UUID or a container's id; `memory_mb` is what it may have, 0 where
     nothing limits it. `revision` is another number each time that the hypervisor tells of another definition."""
 

@@ -6,7 +6,7 @@ does not lose it, in the database. The truth is on the hosts: nothing is decided
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 from oms.bus.call import UNREADABLE, Caller, encode
 from oms.contract.errors import NotSupported, OmsError
 from oms.contract.internal import AskGuests, GuestLine, GuestNews, Hypervisor, Roster
+from oms.server.rules.fleet import BY_NAME, Row, rows_of
 from oms.server.store import Store, hosts
 
 log = structlog.get_logger("oms.inventory")
@@ -58,6 +59,9 @@ class Inventory:
     def __init__(self, store: Store, caller: Caller) -> None:
         self._store, self._caller = store, caller
         self._hosts: dict[str, _Known] = {}
+        self._rows: list[Row] = []
+        self._stale: set[str] = set()
+        """Hosts whose guests have changed since `_rows` were put together."""
         self._asking: dict[str, asyncio.Task[None]] = {}
         self._keeping: set[asyncio.Task[None]] = set()
         self._kept: dict[str, Lines] = {}
@@ -72,12 +76,23 @@ class Inventory:
         for host_id, text in (await self._store.read(hosts.guests_kept)).items():
             try:
                 self._hosts.setdefault(host_id, _Known(_by_key(_kept.decode(text)), told=False))
+                self._stale.add(host_id)
             except UNREADABLE:
                 log.warning("kept guests not understood", id=host_id)
 
     def all(self) -> Iterator[tuple[str, Lines]]:
         """Each host's guests by its id, at one moment for each host; may be read in any thread."""
         return ((host_id, known.lines) for host_id, known in dict(self._hosts).items())
+
+    def rows(self) -> Sequence[Row]:
+        """Every guest in the order of BY_NAME. To be asked for in the event loop; the answer is never changed."""
+        if self._stale:
+            rows = [row for row in self._rows if row.host_id not in self._stale]
+            for host_id in self._stale & self._hosts.keys():
+                rows += rows_of(host_id, self._hosts[host_id].lines.values())
+            rows.sort(key=BY_NAME)  # almost sorted already, which takes little time
+            self._rows, self._stale = rows, set()
+        return self._rows
 
     def on_change(self, callback: Callable[[Difference], None]) -> None:
         """Call back in the event loop at each difference. What a host told an earlier run of the server, or before
@@ -147,6 +162,7 @@ class Inventory:
     def _replace(self, host_id: str, now: _Known) -> None:
         before = self._hosts.get(host_id, _NOTHING)
         self._hosts[host_id] = now
+        self._stale.add(host_id)
         if not before.told:
             for first in self._first_heard if now.told else ():
                 first(host_id)

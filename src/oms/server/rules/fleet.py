@@ -1,6 +1,7 @@
 """What a list of the fleet shows, and in which order. Pure: from what is known at one moment."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from operator import itemgetter
 from typing import Any, Final, NamedTuple, TypeVar
 
 from oms.contract.fleet import Attention, FleetHost, GuestState, ListGuests
@@ -25,11 +26,10 @@ HOST_ORDER: Final[Mapping[str, Callable[[FleetHost], Any]]] = {
 
 
 class Row(NamedTuple):
-    """A guest: its host, its state as far as it is known, and what its host said."""
+    """A guest as its host tells of it. `text`: its name and id in small letters, to be sorted and searched by."""
 
+    text: str
     host_id: str
-    host: str
-    state: GuestState
     line: GuestLine
 
     @property
@@ -38,14 +38,33 @@ class Row(NamedTuple):
         return self.line.id.lower() if self.line.kind == "kvm" else f"{self.host_id}/{self.line.id}"
 
 
-GUEST_ORDER: Final[Mapping[str, Callable[[Row], Any]]] = {
-    "name": lambda row: row.line.name.lower(),
-    "id": lambda row: (len(row.line.id), row.line.id),  # numbers in their order
-    "host": lambda row: row.host,
-    "kind": lambda row: row.line.kind,
-    "state": lambda row: row.state,
-    "vcpus": lambda row: row.line.vcpus,
-    "memory": lambda row: row.line.memory_mb,
+BY_NAME: Final = itemgetter(0, 1)
+"""The order of rows: by name, without regard to capitals, and always the same where names are."""
+
+
+def rows_of(host_id: str, lines: Iterable[GuestLine]) -> list[Row]:
+    """A host's guests, in no order."""
+    return [Row(f"{line.name}\n{line.id}".lower(), host_id, line) for line in lines]
+
+
+class Hosts(NamedTuple):
+    """What guests are told with: the names of the signed hosts by id, and which are connected."""
+
+    names: Mapping[str, str]
+    connected: Set[str]
+
+    def state(self, row: Row) -> GuestState:
+        """A guest's state, as far as it is known."""
+        return row.line.state if row.host_id in self.connected else "unknown"
+
+
+GUEST_ORDER: Final[Mapping[str, Callable[[Row, Hosts], Any]]] = {
+    "id": lambda row, _: (len(row.line.id), row.line.id),  # numbers in their order
+    "host": lambda row, hosts: hosts.names[row.host_id],
+    "kind": lambda row, _: row.line.kind,
+    "state": lambda row, hosts: hosts.state(row),
+    "vcpus": lambda row, _: row.line.vcpus,
+    "memory": lambda row, _: row.line.memory_mb,
 }
 
 
@@ -64,19 +83,37 @@ def page(rows: Sequence[T], offset: int, most: int) -> Sequence[T]:
 
 def has_words(words: Sequence[str], *texts: str) -> bool:
     """Whether each word, in small letters, is in one of the texts."""
+    if not words:
+        return True
     where = "\n".join(texts).lower()
     return all(word in where for word in words)
 
 
-def chosen(op: ListGuests, rows: Iterable[Row]) -> Iterable[Row]:
-    """Those that the caller asked for, tags not counted."""
-    words = op.search.lower().split()
-    for row in rows:
-        _, host, state, line = row
-        if (op.host and host != op.host) or (op.kind and line.kind != op.kind) or (op.state and state != op.state):
-            continue
-        if not words or has_words(words, line.name, line.id, host):
-            yield row
+def chosen(op: ListGuests, rows: Iterable[Row], hosts: Hosts) -> list[Row]:
+    """Those that the caller asked for, tags not counted, in the order that they came in.
+
+    There may be tens of thousands of them: what is not asked costs nothing.
+    """
+    names = hosts.names
+    found = [row for row in rows if row.host_id in names]
+    if op.host:
+        found = [row for row in found if names[row.host_id] == op.host]
+    if op.kind:
+        found = [row for row in found if row.line.kind == op.kind]
+    if op.state:
+        found = [row for row in found if hosts.state(row) == op.state]
+    for word in op.search.lower().split():
+        in_name = {host_id for host_id, name in names.items() if word in name.lower()}
+        found = [row for row in found if word in row.text or row.host_id in in_name]
+    return found
+
+
+def sorted_as(op: ListGuests, rows: list[Row], hosts: Hosts) -> Sequence[Row]:
+    """Rows that are in the order of their names, as the caller wants them; where that is the same, by name from A
+    on."""
+    if (key := GUEST_ORDER.get(op.sort)) is None:
+        return rows[::-1] if op.descending else rows
+    return sorted(rows, key=lambda row: key(row, hosts), reverse=op.descending)
 
 
 def attention(*, connected: bool, not_after: float, figures: Figures | None, now: float) -> list[Attention]:

@@ -1,7 +1,8 @@
 """FleetService: what OMS knows of all hosts and guests, put together for whoever looks."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from operator import attrgetter
 
 import msgspec
 from sqlalchemy import Connection
@@ -23,6 +24,7 @@ from oms.contract.fleet import (
 from oms.contract.func import Tag
 from oms.contract.internal import Figures, GuestLine, HostFacts
 from oms.server.desk import Desk, House, Table
+from oms.server.inventory import Lines
 from oms.server.rules import fleet as rules
 from oms.server.services.func import certificate_end, facts_of
 from oms.server.store import guests, hosts, jobs, now
@@ -32,6 +34,7 @@ from oms.server.store.moments import moment
 handlers = Table()
 MOST_NAMED = 100
 DAY_SECONDS = 86_400
+KIND_AND_STATE = attrgetter("kind", "state")
 _facts = msgspec.json.Decoder(HostFacts)
 
 
@@ -57,15 +60,16 @@ async def list_hosts(op: api.ListHosts, desk: Desk) -> HostPage:
 @handlers.handles(api.ListGuests)
 async def list_guests(op: api.ListGuests, desk: Desk) -> GuestPage:
     """From what the hosts told; their tags from the database. In a thread: there may be tens of thousands."""
+    rows, connected = desk.house.inventory.rows(), desk.house.caller.wire.connected_hosts()
 
     def read(tx: Connection) -> GuestPage:
-        found = list(rules.chosen(op, _guests(desk.house, hosts.names(tx))))
+        signed = rules.Hosts(hosts.names(tx), connected)
+        found = rules.chosen(op, rows, signed)
         if op.tag:
             bearing = {guest.id for guest in guests.bearing(tx, op.tag)}
             found = [row for row in found if row.tagged_as in bearing]
-        key, by_name = rules.GUEST_ORDER[op.sort], rules.GUEST_ORDER["name"]
-        found = rules.ordered(found, key, by_name, descending=op.descending)
-        return GuestPage(_shown(tx, rules.page(found, op.offset, op.most)), len(found))
+        found_so = rules.sorted_as(op, found, signed)
+        return GuestPage(_shown(tx, rules.page(found_so, op.offset, op.most), signed), len(found))
 
     return await desk.house.store.read(read)
 
@@ -85,6 +89,7 @@ async def describe_requests(op: api.DescribeRequests, desk: Desk) -> list[Waitin
 @handlers.handles(api.Summarize)
 async def summarize(op: api.Summarize, desk: Desk) -> Summary:
     """Counted anew at each call."""
+    reached = desk.house.caller.wire.connected_hosts()
 
     def read(tx: Connection) -> Summary:
         every = list(_hosts(tx, desk.house))
@@ -92,7 +97,7 @@ async def summarize(op: api.Summarize, desk: Desk) -> Summary:
         needing = [NeedsAttention(host.name, host.attention) for host in every if host.attention]
         return Summary(
             HostCounts(len(every), len(connected), hosts.count_requests(tx)),
-            _counted(desk.house, {host.id: host.name for host in every}),
+            _counted(desk.house.inventory.all(), rules.Hosts({host.id: host.name for host in every}, reached)),
             _capacity(connected),
             sum(jobs.count_open(tx).values()),
             jobs.count_failed(tx, now() - DAY_SECONDS),
@@ -164,31 +169,21 @@ def _in_state(host: FleetHost, wanted: str) -> bool:
     return bool(host.attention) if wanted == "attention" else wanted in ("", host.state)
 
 
-def _guests(house: House, names: dict[str, str]) -> Iterator[rules.Row]:
-    connected = house.caller.wire.connected_hosts()
-    for host_id, lines in house.inventory.all():
-        if (host := names.get(host_id)) is None:
-            continue
-        away = host_id not in connected
-        for line in lines.values():
-            yield rules.Row(host_id, host, "unknown" if away else line.state, line)
-
-
-def _shown(tx: Connection, rows: Sequence[rules.Row]) -> list[FleetGuest]:
+def _shown(tx: Connection, rows: Sequence[rules.Row], signed: rules.Hosts) -> list[FleetGuest]:
     keys = [row.tagged_as for row in rows]
     tags = guests.tagged(tx, keys, "")
     return [
         FleetGuest(
-            line.kind,
-            line.id,
-            line.name,
-            host,
-            state,
-            line.vcpus,
-            line.memory_mb,
+            row.line.kind,
+            row.line.id,
+            row.line.name,
+            signed.names[row.host_id],
+            signed.state(row),
+            row.line.vcpus,
+            row.line.memory_mb,
             tags[key].tags if key in tags else [],
         )
-        for key, (_, host, state, line) in zip(keys, rows, strict=True)
+        for key, row in zip(keys, rows, strict=True)
     ]
 
 
@@ -210,12 +205,15 @@ def _waiting(request: hosts.Request, *, rival: bool) -> WaitingHost:
     )
 
 
-def _counted(house: House, names: dict[str, str]) -> GuestCounts:
+def _counted(told: Iterable[tuple[str, Lines]], signed: rules.Hosts) -> GuestCounts:
     kinds: Counter[str] = Counter()
     states: Counter[GuestState] = Counter()
-    for _, _, state, line in _guests(house, names):
-        kinds[line.kind] += 1
-        states[state] += 1
+    for host_id, lines in told:
+        if host_id not in signed.names:
+            continue
+        for (kind, state), many in Counter(map(KIND_AND_STATE, lines.values())).items():
+            kinds[kind] += many
+            states[state if host_id in signed.connected else "unknown"] += many
     return GuestCounts(kinds["kvm"], kinds["openvz"], dict(states))
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import os
 import pwd
 import signal
@@ -106,6 +107,9 @@ async def _start(config: ServerConfig, parts: contextlib.AsyncExitStack) -> None
     ports.use(await parts.enter_async_context(listener.listening(edge, ident.web, sock, edge.leave)))
     parts.callback(_pages(config, ports))
     parts.callback(edge.ending)
+    # What is here now stays: the collector need not look at all of it again for every few calls.
+    gc.collect()
+    gc.freeze()
     bus = ",".join(config.buses) or config.bus_listen
     log.info("serving", address=config.listen, bus=bus, ca_sha256=ident.ca_sha256)
 

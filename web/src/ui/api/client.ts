@@ -15,6 +15,8 @@ export interface Options {
   /** How old a recorded answer may be, in seconds; 0, the default, asks the host. */
   cache?: number;
   signal?: AbortSignal | undefined;
+  /** Whether no person asked, but an event or a clock: then it is no use of the session. */
+  isByItself?: boolean;
   /** Whose call it is, where that is not who is logged in. */
   sessid?: string;
 }
@@ -50,7 +52,7 @@ export async function callWhole<M extends Method>(
         ? { SESSID: sessid }
         : { SESSID: sessid, cache_timeout: options.cache ?? 0 };
   try {
-    const { type: _, result, as_of: asOf } = await post(method, { ...front, ...params }, options.signal);
+    const { type: _, result, as_of: asOf } = await post(method, { ...front, ...params }, options);
     if (by !== "host") return { answer: result as Answer<M>, asOf, missing: [] };
     const said = result as { result: Answer<M>; missing?: Whole<M>["missing"] };
     return { answer: said.result, asOf, missing: said.missing ?? [] };
@@ -73,14 +75,18 @@ interface Said {
 
 let calls = 0;
 
-async function post(method: Method, params: object, dropped: AbortSignal | undefined): Promise<Typed> {
+async function post(
+  method: Method,
+  params: object,
+  { signal: dropped, isByItself = false }: Options,
+): Promise<Typed> {
   calls += 1;
   const late = AbortSignal.timeout(METHODS[method].timeout * 1000 + ON_ITS_WAY_MS);
   let said: Said;
   try {
     const response = await fetch("/", {
       method: "POST",
-      headers: { "Content-Type": "application/json" },
+      headers: { "Content-Type": "application/json", ...(isByItself && { "OMS-Unattended": "1" }) },
       body: JSON.stringify({ jsonrpc: "2.0", id: calls, method, params }),
       credentials: "omit",
       cache: "no-store",

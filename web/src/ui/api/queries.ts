@@ -1,5 +1,6 @@
 // Answers and changes in pages: asked once for all who show the same, kept, and asked again when an event says so.
 import {
+  hashKey,
   keepPreviousData,
   QueryClient,
   type QueryKey,
@@ -9,11 +10,17 @@ import {
   useQuery,
   useQueryClient,
 } from "@tanstack/react-query";
+import { useEffect } from "react";
+import { awake } from "../events/awake";
+import { useHere } from "../parts/here";
 import { sayWrong } from "../parts/toasts";
 import { type Answer, call, type Params } from "./client";
 import { METHODS, type Method } from "./contract";
 import { OmsError, OutOfReach } from "./errors";
 import { suffices, useSession } from "./session";
+
+/** For what is asked again by an event or a clock: OMS is told so, and no session is kept from its end by it. */
+export const BY_ITSELF = { cancelRefetch: true, meta: {} };
 
 /** Every answer is kept under its method and parameters. */
 export type Key<M extends Method = Method> = readonly [method: M, params: Params<M>];
@@ -54,19 +61,44 @@ export function useAnswer<M extends Method>(
   params: Params<M>,
   { enabled = true, every, keepBefore = false, cache = 0 }: AskOptions = {},
 ): UseQueryResult<Answer<M>> {
+  const queryKey = keyOf(method, params) as QueryKey;
+  useEvery(queryKey, enabled ? every : undefined);
   return useQuery<Answer<M>>({
-    queryKey: keyOf(method, params) as QueryKey,
-    queryFn: ({ signal }) => call(method, params, { signal, cache }),
+    queryKey,
+    queryFn: ({ signal, client }) => {
+      const isByItself = client.getQueryState(queryKey)?.fetchMeta === BY_ITSELF.meta;
+      return call(method, params, { signal, cache, isByItself });
+    },
     enabled,
-    ...(every === undefined ? {} : { refetchInterval: every }),
     ...(keepBefore ? { placeholderData: keepPreviousData as never } : {}),
   });
+}
+
+/** Asks again so often, in milliseconds, as long as somebody is there to look. */
+function useEvery(queryKey: QueryKey, every: number | undefined): void {
+  const client = useQueryClient();
+  const hash = hashKey(queryKey);
+  useEffect(() => {
+    if (every === undefined) return;
+    const timer = setInterval(() => {
+      if (!awake.get()) return;
+      const filters = {
+        type: "active",
+        predicate: (query: { queryHash: string }) => query.queryHash === hash,
+      } as const;
+      void client.refetchQueries(filters, { ...BY_ITSELF, cancelRefetch: false });
+    }, every);
+    return () => clearInterval(timer);
+  }, [client, hash, every]);
 }
 
 export interface ChangeOptions<M extends Method> {
   /** What is done when it has been made. */
   done?: (answer: Answer<M>, params: Params<M>) => void;
-  /** Whether who uses this shows failures where they belong, as in a form; otherwise they are said at the corner. */
+  /**
+   * Whether who uses this shows failures where they belong, as in a form, as long as that is there; otherwise they are
+   * said at the corner.
+   */
   quiet?: boolean;
 }
 
@@ -76,11 +108,12 @@ export function useChange<M extends Method>(
   { done, quiet = false }: ChangeOptions<M> = {},
 ): UseMutationResult<Answer<M>, Error, Params<M>> {
   const client = useQueryClient();
+  const here = useHere();
   return useMutation<Answer<M>, Error, Params<M>>({
     mutationFn: (params) => call(method, params),
     onSuccess: (answer, params) => done?.(answer, params),
     onError: (failure) => {
-      if (!quiet || (failure instanceof OmsError && failure.job)) sayWrong(failure);
+      if (!quiet || !here.current || (failure instanceof OmsError && failure.job)) sayWrong(failure);
     },
     onSettled: () => client.invalidateQueries({ refetchType: "active" }),
   });

@@ -1,8 +1,9 @@
 // Events and pages brought together: what an event makes old is asked for again, many events in one go.
-import { type QueryClient, useQueryClient } from "@tanstack/react-query";
+import { type QueryClient, type QueryKey, useQueryClient } from "@tanstack/react-query";
 import { useEffect } from "react";
 import { call } from "../api/client";
 import type { Method } from "../api/contract";
+import { BY_ITSELF } from "../api/queries";
 import { useSession } from "../api/session";
 import { type Store, store, useStore } from "../parts/store";
 import { awake, watch } from "./awake";
@@ -32,7 +33,7 @@ export function Feed(): null {
       },
       gap: () => told("all"),
       // The answer tells whether the session is over; then that is dealt with as ever.
-      refused: () => void call("userservices.whoami", {}).catch(() => undefined),
+      refused: () => void call("userservices.whoami", {}, { isByItself: true }).catch(() => undefined),
     });
     return () => {
       stop();
@@ -71,10 +72,11 @@ function collector(client: QueryClient): { told: (event: Event | "all") => void;
     }
     const [events, whole] = [waiting, all];
     [waiting, all, timer] = [[], false, undefined];
-    void client.invalidateQueries({
-      predicate: ({ queryKey: [method, params] }) =>
+    const old = {
+      predicate: ({ queryKey: [method, params] }: { queryKey: QueryKey }) =>
         whole || events.some((event) => touches(event, method as Method, params as Record<string, unknown>)),
-    });
+    };
+    void client.invalidateQueries(old, BY_ITSELF);
   };
   const back = awake.subscribe(() => {
     if (awake.get() && (all || waiting.length > 0)) timer ??= setTimeout(flush, TOGETHER_MS);

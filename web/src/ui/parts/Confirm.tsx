@@ -12,7 +12,10 @@ interface Props {
   typed?: { word: string; label: string };
   isBusy?: boolean;
   isReady?: boolean;
+  /** What is shown while it is done. */
+  meanwhile?: React.ReactNode;
   failure?: Error | null;
+  failed?: string | undefined;
   onConfirm: () => void;
   onClose: () => void;
   children?: React.ReactNode;
@@ -30,6 +33,8 @@ export function Confirm(props: Props): React.ReactNode {
       isBusy={isBusy}
       isDisabled={!isReady || (typed !== undefined && given.trim() !== typed.word)}
       failure={failure}
+      failed={props.failed}
+      meanwhile={props.meanwhile}
       onSubmit={props.onConfirm}
       onClose={props.onClose}
     >

@@ -11,6 +11,8 @@ type Answers = { [M in Method]?: Answer<M> | ((params: Params<M>) => Answer<M>) 
 export interface Asked {
   method: Method;
   params: Record<string, unknown>;
+  /** Whether OMS was told that no person asked. */
+  isByItself?: true;
 }
 
 /** From now on `fetch` is answered by the table. An answer that is an OmsError, or throws one, is that error. */
@@ -19,7 +21,8 @@ export function oms(answers: Answers): Asked[] {
   vi.stubGlobal("fetch", async (path: string, init: RequestInit = {}) => {
     if (path !== "/") return new Response("", { status: 404 });
     const { id, method, params } = JSON.parse(String(init.body)) as Asked & { id: number };
-    asked.push({ method, params });
+    const isByItself = new Headers(init.headers).get("OMS-Unattended") === "1";
+    asked.push({ method, params, ...(isByItself && { isByItself }) });
     return Response.json({ jsonrpc: "2.0", id, ...outcome(answers, method, params) });
   });
   return asked;

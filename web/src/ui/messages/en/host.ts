@@ -60,6 +60,8 @@ export const host = {
     addBridge: "Add a bridge",
     addMember: "Add an interface",
     removeMember: (member: string) => `Take ${member} off`,
+    removeMemberTitle: (member: string, bridge: string) => `Take ${member} off the bridge ${bridge}?`,
+    removeMemberAction: "Take it off",
     deleteBridge: "Delete",
     deleteBridgeTitle: (name: string) => `Delete the bridge ${name}?`,
     deleteBridgeText: "Its interfaces and addresses go back to what they were without it, as far as they can.",
@@ -69,7 +71,10 @@ export const host = {
     choose: "Choose an interface",
     confirming: (seconds: number) =>
       `The host makes the change and waits until it reaches OMS again. If it does not within ${seconds} s, it takes the change back.`,
-    done: "The change is made, and the host was reached with it",
+    waits: "The host makes the change, and reaches OMS with it or takes it back",
+    over: "The time is up: the host takes the change back",
+    done: "Confirmed: the change is made, and the host has reached OMS with it",
+    takenBack: "Taken back",
   },
   images: {
     isos: "ISO images",

@@ -134,7 +134,7 @@ function Capacity({ capacity }: Pick<Summary, "capacity">): React.ReactNode {
             <div key={name}>
               <dt>{name}</dt>
               <dd>
-                <Meter percent={percent} label={name} text={text} isWide />
+                <Meter percent={percent} label={name} text={text} form="wide" />
               </dd>
             </div>
           ))}

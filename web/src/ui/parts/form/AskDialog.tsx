@@ -30,12 +30,16 @@ interface Props<M extends Method> {
   fields: readonly DialogField[];
   /** The parameters, of what was filled in. */
   params: (given: Given) => Params<M>;
+  /** What is shown while it is done. */
+  meanwhile?: React.ReactNode;
+  /** What a failure is called. */
+  failed?: (failure: Error | null) => string | undefined;
   onDone: (answer: Answer<M>, given: Given) => void;
   onClose: () => void;
 }
 
 export function AskDialog<M extends Method>(props: Props<M>): React.ReactNode {
-  const { title, text, method, fields, params, onDone, onClose } = props;
+  const { title, text, method, fields, params, meanwhile, failed, onDone, onClose } = props;
   const [given, setGiven] = useState<Given>(() =>
     Object.fromEntries(fields.map(({ name, value }) => [name, value ?? ""])),
   );
@@ -49,6 +53,8 @@ export function AskDialog<M extends Method>(props: Props<M>): React.ReactNode {
       isBusy={change.isPending}
       isDisabled={!fields.every(({ name, isOptional }) => isOptional || given[name]?.trim())}
       failure={isPlaced ? null : change.error}
+      failed={failed?.(change.error)}
+      meanwhile={meanwhile}
       onSubmit={() => change.mutate(params(given))}
       onClose={onClose}
     >

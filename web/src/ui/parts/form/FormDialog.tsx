@@ -11,8 +11,11 @@ interface Props {
   isDisabled?: boolean;
   /** Something may be lost by it. */
   isDanger?: boolean;
-  /** Why it was not done, where that is about no single field. */
+  /** What is shown below the form while it is done. */
+  meanwhile?: React.ReactNode;
+  /** Why it was not done, where that is about no single field; and that in a few words. */
   failure: Error | null;
+  failed?: string | undefined;
   onSubmit: () => void;
   onClose: () => void;
   children: React.ReactNode;
@@ -26,7 +29,9 @@ export function FormDialog({
   isBusy,
   isDisabled = false,
   isDanger = false,
+  meanwhile,
   failure,
+  failed = words.toasts.notDone,
   onSubmit,
   onClose,
   children,
@@ -49,7 +54,8 @@ export function FormDialog({
           }}
         >
           {children}
-          <Failure of={failure} title={words.toasts.notDone} />
+          {isBusy && meanwhile}
+          <Failure of={failure} title={failed} />
         </Form>
       </ModalBody>
       <ModalFooter>
@@ -63,7 +69,7 @@ export function FormDialog({
           {action}
         </Button>
         <Button variant="link" onClick={onClose}>
-          {words.parts.cancel}
+          {isBusy ? words.parts.close : words.parts.cancel}
         </Button>
       </ModalFooter>
     </Modal>

@@ -8,6 +8,7 @@ import { useAnswer } from "../../api/queries";
 import { words } from "../../messages";
 import { Confirm } from "../Confirm";
 import { Field } from "../form/Field";
+import { useHere } from "../here";
 import { say, sayWrong } from "../toasts";
 import { ACTIONS, type ActionName, act, type Guest, named } from "./actions";
 import type { Asking } from "./GuestMenu";
@@ -156,16 +157,17 @@ function useDone(
   close: () => void,
 ): { mutate: () => void; isPending: boolean; error: Error | null } {
   const client = useQueryClient();
+  const here = useHere();
   return useMutation<unknown, Error, void>({
     mutationFn: work,
     onSuccess: () => {
       say("success", done);
-      close();
+      if (here.current) close();
     },
     onError: (failure) => {
-      if (!(failure instanceof OmsError && failure.job)) return;
-      sayWrong(failure);
-      close();
+      const goesOn = failure instanceof OmsError && failure.job !== "";
+      if (goesOn || !here.current) sayWrong(failure);
+      if (goesOn && here.current) close();
     },
     onSettled: () => client.invalidateQueries({ refetchType: "active" }),
   });

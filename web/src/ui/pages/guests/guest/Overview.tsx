@@ -4,8 +4,8 @@ import { useAnswer } from "../../../api/queries";
 import { words } from "../../../messages";
 import { type Detail, Details } from "../../../parts/Details";
 import { Failure } from "../../../parts/Failure";
-import { Gauge } from "../../../parts/Gauge";
 import { Loading } from "../../../parts/Loading";
+import { MeterCard } from "../../../parts/Meter";
 import { SmallTable } from "../../../parts/SmallTable";
 import { kb, mb } from "../../../parts/units";
 
@@ -39,13 +39,13 @@ function Use({ guest }: { guest: FleetGuest }): React.ReactNode {
     <>
       <Failure of={listed.error} />
       <Gallery hasGutter minWidths={{ default: "12rem" }}>
-        <Gauge title={said.cpu} percent={stats?.cpu?.percentage} text={said.ofItsCpus} />
-        <Gauge
+        <MeterCard title={said.cpu} percent={stats?.cpu?.percentage} text={said.ofItsCpus} />
+        <MeterCard
           title={said.memory}
           percent={stats?.memory?.percentage}
           text={stats?.memory && said.used(kb(Number(stats.memory.used)), kb(Number(stats.memory.total)))}
         />
-        <Gauge
+        <MeterCard
           title={said.disk}
           percent={stats?.df?.percentage}
           text={stats?.df && said.used(kb(Number(stats.df.used)), kb(Number(stats.df.total)))}

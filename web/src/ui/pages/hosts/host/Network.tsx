@@ -2,9 +2,11 @@
 import { Button, Content, Label, LabelGroup } from "@patternfly/react-core";
 import { useState } from "react";
 import type { FleetHost, Route } from "../../../api/contract";
+import { OmsError } from "../../../api/errors";
 import { useAnswer, useChange, useMay } from "../../../api/queries";
 import { words } from "../../../messages";
 import { Confirm } from "../../../parts/Confirm";
+import { Countdown } from "../../../parts/Countdown";
 import { Failure } from "../../../parts/Failure";
 import { AskDialog } from "../../../parts/form/AskDialog";
 import { SmallTable } from "../../../parts/SmallTable";
@@ -16,6 +18,7 @@ const CONFIRM_SECONDS = 60;
 type Asked =
   | { what: "addBridge" }
   | { what: "addMember"; bridge: string }
+  | { what: "removeMember"; bridge: string; member: string }
   | { what: "deleteBridge"; bridge: string }
   | { what: "addRoute" }
   | { what: "deleteRoute"; route: Route };
@@ -27,9 +30,6 @@ export function Network({ host }: { host: FleetHost }): React.ReactNode {
   const routes = useAnswer("netinterfaceservices.show_routing_table", { server_name });
   const mayChange = useMay("netinterfaceservices.add_bridge");
   const [asked, setAsked] = useState<Asked>();
-  const removeMember = useChange("netinterfaceservices.delete_bridge_member", {
-    done: () => say("success", said.done),
-  });
   const names = (interfaces.data ?? []).filter((it) => !it.guest).map(({ name }) => name);
   const failure = interfaces.error ?? bridges.error ?? routes.error;
   return (
@@ -59,8 +59,7 @@ export function Network({ host }: { host: FleetHost }): React.ReactNode {
                 isCompact
                 {...(mayChange && {
                   closeBtnAriaLabel: said.removeMember(member),
-                  onClose: () =>
-                    removeMember.mutate({ server_name, bridge_name: it.bridge, bridge_member: member }),
+                  onClose: () => setAsked({ what: "removeMember", bridge: it.bridge, member }),
                 })}
               >
                 {member}
@@ -136,7 +135,7 @@ function Asking({ asked, host: server_name, interfaces, onClose }: AskingProps):
     say("success", said.done);
     onClose();
   };
-  const shared = { text: said.confirming(CONFIRM_SECONDS), onDone: done, onClose };
+  const shared = { text: said.confirming(CONFIRM_SECONDS), meanwhile: <Waiting />, failed, onDone: done, onClose };
   switch (asked.what) {
     case "addBridge":
       return (
@@ -195,35 +194,72 @@ function Asking({ asked, host: server_name, interfaces, onClose }: AskingProps):
   }
 }
 
+function Waiting(): React.ReactNode {
+  return <Countdown seconds={CONFIRM_SECONDS} title={said.waits} over={said.over} />;
+}
+
+/** A change that was made and undone is told apart from one that was refused. */
+function failed(failure: Error | null): string | undefined {
+  return failure instanceof OmsError && failure.reason === "taken_back" ? said.takenBack : undefined;
+}
+
 interface RemovingProps {
-  asked: Extract<Asked, { what: "deleteBridge" | "deleteRoute" }>;
+  asked: Extract<Asked, { what: "removeMember" | "deleteBridge" | "deleteRoute" }>;
   host: string;
   onDone: () => void;
   onClose: () => void;
 }
 
 function Removing({ asked, host: server_name, onDone, onClose }: RemovingProps): React.ReactNode {
-  const bridge = useChange("netinterfaceservices.delete_bridge", { quiet: true, done: onDone });
-  const route = useChange("netinterfaceservices.delete_static_route", { quiet: true, done: onDone });
-  const isBridge = asked.what === "deleteBridge";
-  const change = isBridge ? bridge : route;
+  const options = { quiet: true, done: onDone };
+  const bridge = useChange("netinterfaceservices.delete_bridge", options);
+  const member = useChange("netinterfaceservices.delete_bridge_member", options);
+  const route = useChange("netinterfaceservices.delete_static_route", options);
+  const { title, text, confirm, change, run } = removal();
   return (
     <Confirm
-      title={isBridge ? said.deleteBridgeTitle(asked.bridge) : said.deleteRouteTitle(asked.route.destination)}
-      text={isBridge ? said.deleteBridgeText : said.confirming(CONFIRM_SECONDS)}
-      confirm={isBridge ? said.deleteBridge : said.deleteRoute}
+      title={title}
+      text={text}
+      confirm={confirm}
       isDanger
       isBusy={change.isPending}
+      meanwhile={<Waiting />}
       failure={change.error}
-      onConfirm={() => {
-        if (asked.what === "deleteBridge") {
-          bridge.mutate({ server_name, bridge_name: asked.bridge });
-        } else {
-          const { destination, netmask, router: gateway, interface: device } = asked.route;
-          route.mutate({ server_name, destination, netmask, gateway, interface: device });
-        }
-      }}
+      failed={failed(change.error)}
+      onConfirm={run}
       onClose={onClose}
     />
   );
+
+  function removal() {
+    const text = said.confirming(CONFIRM_SECONDS);
+    switch (asked.what) {
+      case "removeMember":
+        return {
+          title: said.removeMemberTitle(asked.member, asked.bridge),
+          text,
+          confirm: said.removeMemberAction,
+          change: member,
+          run: () => member.mutate({ server_name, bridge_name: asked.bridge, bridge_member: asked.member }),
+        };
+      case "deleteBridge":
+        return {
+          title: said.deleteBridgeTitle(asked.bridge),
+          text: `${said.deleteBridgeText} ${text}`,
+          confirm: said.deleteBridge,
+          change: bridge,
+          run: () => bridge.mutate({ server_name, bridge_name: asked.bridge }),
+        };
+      case "deleteRoute": {
+        const { destination, netmask, router: gateway, interface: device } = asked.route;
+        return {
+          title: said.deleteRouteTitle(destination),
+          text,
+          confirm: said.deleteRoute,
+          change: route,
+          run: () => route.mutate({ server_name, destination, netmask, gateway, interface: device }),
+        };
+      }
+    }
+  }
 }

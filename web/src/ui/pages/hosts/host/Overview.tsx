@@ -3,7 +3,7 @@ import type { FleetHost } from "../../../api/contract";
 import { useAnswer } from "../../../api/queries";
 import { words } from "../../../messages";
 import { Failure } from "../../../parts/Failure";
-import { Gauge } from "../../../parts/Gauge";
+import { MeterCard } from "../../../parts/Meter";
 import { SmallTable } from "../../../parts/SmallTable";
 import { kb } from "../../../parts/units";
 import { About } from "./About";
@@ -38,14 +38,14 @@ function Use({ host }: { host: FleetHost }): React.ReactNode {
     <>
       <Failure of={asked.error} />
       <Gallery hasGutter minWidths={{ default: "12rem" }}>
-        <Gauge
+        <MeterCard
           title={said.gauges.cpu}
           percent={cpu?.percentage}
           text={host.load === null ? undefined : said.loadOf(host.load.toFixed(2), host.cpus)}
         />
-        <Gauge title={said.gauges.memory} percent={memory?.percentage} text={used(memory)} />
-        <Gauge title={said.gauges.disk} percent={df?.percentage} text={used(df)} />
-        <Gauge title={said.gauges.swap} percent={swap?.percentage} text={used(swap)} />
+        <MeterCard title={said.gauges.memory} percent={memory?.percentage} text={used(memory)} />
+        <MeterCard title={said.gauges.disk} percent={df?.percentage} text={used(df)} />
+        <MeterCard title={said.gauges.swap} percent={swap?.percentage} text={used(swap)} />
       </Gallery>
       {df && df.details.length > 0 && (
         <SmallTable

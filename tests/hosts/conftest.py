@@ -4,12 +4,16 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, cast
 
 import libvirt
 import pytest
+from playwright.sync_api import BrowserContext, expect
 
+from tests.cli.served import Up
+from tests.gui.gui import Gui
 from tests.hosts import guest_agent
+from tests.hosts.browser import browser
 from tests.hosts.guest_agent import with_agent
 from tests.hosts.guest_image import GuestImage
 from tests.hosts.guest_image import guest_image as built_image
@@ -18,6 +22,8 @@ from tests.hosts.kvm_machines import emptied
 from tests.hosts.libvirtd import PrivateLibvirtd, why_not
 from tests.hosts.ordeal import Ordeal, left_behind, prepared
 from tests.hosts.stack import Caller, Stack
+
+expect.set_options(timeout=60_000)  # a busy machine may take its time
 
 
 class MakeDomain(Protocol):
@@ -146,6 +152,23 @@ def caller(oms: Stack) -> Iterator[Caller]:
     """A client of that OMS, logged in as its administrator."""
     with closing(oms.caller()) as made:
         yield made
+
+
+@pytest.fixture(scope="module")  # its event loop stands in the way of other tests
+def chromium() -> Iterator[BrowserContext]:
+    """A browser of the module's own."""
+    with browser(width=1280, height=800) as context:
+        yield context
+
+
+@pytest.fixture
+def gui(oms: Stack, chromium: BrowserContext) -> Iterator[Gui]:
+    """A tab of the GUI of the module's OMS. Whatever the browser complains of fails the test."""
+    tab = Gui(cast("Up", oms), chromium.new_page())
+    tab.page.set_default_timeout(60_000)
+    yield tab
+    tab.page.close()
+    assert tab.complaints == []
 
 
 @pytest.fixture(scope="session")

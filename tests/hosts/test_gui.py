@@ -4,20 +4,18 @@ import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import cast
 
 import libvirt
 import pytest
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import expect
 
 from oms.agent.guests.containers import ContainerSettings
 from tests.agent.templates.packages import small_template
-from tests.cli.served import Up
 from tests.gui.gui import Gui
 from tests.hosts import rootfs
-from tests.hosts.browser import browser
 from tests.hosts.containers import made
 from tests.hosts.guests import domain_xml
+from tests.hosts.gui_pages import look, state
 from tests.hosts.kvm_machines import emptied
 from tests.hosts.libvirtd import PrivateLibvirtd
 from tests.hosts.lxc_path import lxc_path, why_not
@@ -27,8 +25,6 @@ from tests.hosts.waiting import until
 
 CTID = "201"
 pytestmark = pytest.mark.hosts
-LOOKED_AT = os.environ.get("OMS_SCREENSHOTS", "")
-"""A directory for pictures of every page, for whoever wants to look at them."""
 
 
 @pytest.fixture(scope="module")
@@ -55,43 +51,11 @@ def oms(
         yield stack
 
 
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[BrowserContext]:
-    with browser(width=1280, height=800) as context:
-        yield context
-
-
-@pytest.fixture
-def gui(oms: Stack, chromium: BrowserContext) -> Iterator[Gui]:
-    tab = Gui(cast("Up", oms), chromium.new_page())
-    yield tab
-    tab.page.close()
-    assert tab.complaints == []
-
-
 @pytest.fixture
 def machine(libvirtd: PrivateLibvirtd, oms: Stack) -> Iterator[libvirt.virDomain]:
     with emptied(libvirtd.uri) as virt:
         console = oms.directory / "console"
         yield virt.defineXML(domain_xml("web-1", memory_mb=128, vcpu=1, console=console, disk=None, image=None))
-
-
-def look(page: Page, name: str) -> None:
-    """Keep pictures of the page in both themes, and narrow."""
-    if not LOOKED_AT:
-        return
-    for theme in ("dark", "light"):
-        page.emulate_media(color_scheme=theme)
-        page.wait_for_timeout(500)  # colours fade
-        page.screenshot(path=f"{LOOKED_AT}/{name}-{theme}.png")
-    page.set_viewport_size({"width": 400, "height": 800})
-    page.wait_for_timeout(500)
-    page.screenshot(path=f"{LOOKED_AT}/{name}-narrow.png")
-    page.set_viewport_size({"width": 1280, "height": 800})
-
-
-def state(page: Page, name: str, said: str) -> None:
-    expect(page.get_by_role("row", name=name).get_by_text(said, exact=True)).to_be_visible(timeout=20_000)
 
 
 def test_a_machine_is_found_started_changed_and_deleted(gui: Gui, machine: libvirt.virDomain) -> None:

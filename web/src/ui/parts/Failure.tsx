@@ -15,6 +15,7 @@ export function Failure({
   return (
     <Alert
       isInline
+      isLiveRegion
       variant="danger"
       title={title ?? words.parts.failed}
       actionLinks={

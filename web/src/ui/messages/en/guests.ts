@@ -84,6 +84,8 @@ export const guests = {
     done: "done",
     failed: "not done",
     goesOn: "still under way: its job tells how it ends",
+    stopTitle: (count: number) => `Stop ${count === 1 ? "one guest" : `${count} guests`} at once?`,
+    stopText: "It is as if their plugs were pulled: what they have not written to their disks yet is lost.",
     summary: (done: number, of: number) => `${done} of ${of} done`,
   },
   tabs: { overview: "Overview", settings: "Settings", snapshots: "Snapshots" },

@@ -57,6 +57,7 @@ export const host = {
     interface: "Interface",
     address: "Address",
     gateway: "Gateway",
+    emptyIsNone: "Empty: none.",
     addBridge: "Add a bridge",
     addMember: "Add an interface",
     removeMember: (member: string) => `Take ${member} off`,

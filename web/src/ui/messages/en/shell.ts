@@ -10,13 +10,6 @@ export const shell = {
     overview: "Overview",
     hosts: "Hosts",
     guests: "Guests",
-    search: {
-      label: "Search hosts and guests",
-      nothing: (sought: string) => `Nothing is called “${sought}”.`,
-      hosts: (count: number) => `Hosts (${count})`,
-      guests: (count: number) => `Guests (${count})`,
-      all: "Show all …",
-    },
     jobs: "Jobs",
     people: "People",
     audit: "Audit log",

@@ -121,16 +121,33 @@ async function outcome(run: Promise<unknown>): Promise<Outcome> {
   }
 }
 
-/** Asks for a tag, for as many guests as are chosen. */
-export function TagAsking({
-  guests,
-  onWork,
-  onClose,
-}: {
-  guests: readonly Guest[];
+/** Asks before many are stopped at once, as is asked for one. */
+export function StopAsking({ work, onWork, onClose }: Asking & { work: Work }): React.ReactNode {
+  return (
+    <Confirm
+      title={said.bulk.stopTitle(work.guests.length)}
+      text={said.bulk.stopText}
+      confirm={said.actions.stop}
+      isDanger
+      onConfirm={() => onWork(work)}
+      onClose={onClose}
+    >
+      <ul className="oms-break">
+        {work.guests.map((guest) => (
+          <li key={keyOf(guest)}>{guest.name}</li>
+        ))}
+      </ul>
+    </Confirm>
+  );
+}
+
+interface Asking {
   onWork: (work: Work) => void;
   onClose: () => void;
-}): React.ReactNode {
+}
+
+/** Asks for a tag, for as many guests as are chosen. */
+export function TagAsking({ guests, onWork, onClose }: Asking & { guests: readonly Guest[] }): React.ReactNode {
   const [tag, setTag] = useState("");
   return (
     <Confirm

@@ -17,7 +17,7 @@ import { type Column, ListTable } from "../../parts/list/ListTable";
 import { type Filter, ListToolbar, Pages } from "../../parts/list/ListToolbar";
 import { PageHead } from "../../parts/PageHead";
 import { mb } from "../../parts/units";
-import { Outcomes, TagAsking, type Work } from "./bulk";
+import { Outcomes, StopAsking, TagAsking, type Work } from "./bulk";
 
 const said = words.guests;
 const SORTS = ["name", "host", "kind", "state", "vcpus", "memory"] as const;
@@ -75,6 +75,7 @@ export function Component(): React.ReactNode {
   const [chosen, setChosen] = useState<ReadonlySet<string>>(new Set());
   const picked = (rows ?? []).filter((guest) => chosen.has(keyOf(guest)));
   const [work, setWork] = useState<Work>();
+  const [stopped, setStopped] = useState<Work>();
   const [isTagging, setTagging] = useState(false);
   const [asked, setAsked] = useState<{ guest: FleetGuest; what: Asking }>();
   const actNow = useAct();
@@ -95,7 +96,9 @@ export function Component(): React.ReactNode {
       />
       <PageSection>
         <ListToolbar at={at} filters={filters} total={listed.data?.total}>
-          {mayChange && <BulkButtons guests={picked} onWork={setWork} onTag={() => setTagging(true)} />}
+          {mayChange && (
+            <BulkButtons guests={picked} onWork={setWork} onStop={setStopped} onTag={() => setTagging(true)} />
+          )}
         </ListToolbar>
         <Failure of={listed.error} retry={() => void listed.refetch()} />
         {(rows !== undefined || listed.isPending) && (
@@ -114,6 +117,16 @@ export function Component(): React.ReactNode {
         <Pages at={at} total={listed.data?.total} />
       </PageSection>
       {work && <Outcomes work={work} onClose={() => setWork(undefined)} />}
+      {stopped && (
+        <StopAsking
+          work={stopped}
+          onClose={() => setStopped(undefined)}
+          onWork={(next) => {
+            setStopped(undefined);
+            setWork(next);
+          }}
+        />
+      )}
       {isTagging && (
         <TagAsking
           guests={picked}
@@ -164,11 +177,13 @@ function useFilters(): readonly Filter<(typeof FILTERS)[number]>[] {
 interface BulkProps {
   guests: readonly FleetGuest[];
   onWork: (work: Work) => void;
+  /** Something may be lost by it. */
+  onStop: (work: Work) => void;
   onTag: () => void;
 }
 
 /** What can be done with all that are chosen: each is done with those for which it makes sense. */
-function BulkButtons({ guests, onWork, onTag }: BulkProps): React.ReactNode {
+function BulkButtons({ guests, onWork, onStop, onTag }: BulkProps): React.ReactNode {
   const { role } = useSession();
   if (guests.length === 0) return null;
   return (
@@ -182,7 +197,7 @@ function BulkButtons({ guests, onWork, onTag }: BulkProps): React.ReactNode {
             variant="secondary"
             isDanger={name === "stop"}
             isDisabled={able.length === 0}
-            onClick={() => onWork({ guests: able, run: (guest) => act(name, guest) })}
+            onClick={() => (name === "stop" ? onStop : onWork)({ guests: able, run: (guest) => act(name, guest) })}
           >
             {said.actions[name]}
           </Button>

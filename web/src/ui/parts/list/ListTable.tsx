@@ -1,5 +1,6 @@
 import {
   Button,
+  Checkbox,
   EmptyState,
   EmptyStateActions,
   EmptyStateBody,
@@ -9,6 +10,9 @@ import {
 import { Table, Tbody, Td, Th, Thead, type ThProps, Tr } from "@patternfly/react-table";
 import { words } from "../../messages";
 import type { ListAddress } from "./address";
+
+/** PatternFly's cell of a checkbox; the checkbox itself is ours, since it is to be called after its row. */
+const CHECK = "pf-v6-c-table__check";
 
 export interface Column<Row, S extends string> {
   readonly title: string;
@@ -44,13 +48,14 @@ export function ListTable<Row, S extends string, F extends string>(props: Props<
       <Thead>
         <Tr>
           {onChoose && (
-            <Th
-              select={{
-                isSelected: isAll,
-                onSelect: (_, isOn) => onChoose(new Set(isOn ? (rows ?? []).map(keyOf) : [])),
-              }}
-              aria-label={words.parts.selectPage}
-            />
+            <Th className={CHECK}>
+              <Checkbox
+                id="choose-all"
+                aria-label={words.parts.selectPage}
+                isChecked={isAll}
+                onChange={(_, isOn) => onChoose(new Set(isOn ? (rows ?? []).map(keyOf) : []))}
+              />
+            </Th>
           )}
           {columns.map((column, place) => (
             <Th
@@ -76,14 +81,14 @@ export function ListTable<Row, S extends string, F extends string>(props: Props<
           : rows.map((row, place) => (
               <Tr key={keyOf(row)} isRowSelected={chosen?.has(keyOf(row)) ?? false}>
                 {onChoose && chosen && (
-                  <Td
-                    select={{
-                      rowIndex: place,
-                      isSelected: chosen.has(keyOf(row)),
-                      onSelect: (_, isOn) => onChoose(changed(chosen, keyOf(row), isOn)),
-                    }}
-                    aria-label={words.parts.select(nameOf(row))}
-                  />
+                  <Td className={CHECK}>
+                    <Checkbox
+                      id={`choose-${place}`}
+                      aria-label={words.parts.select(nameOf(row))}
+                      isChecked={chosen.has(keyOf(row))}
+                      onChange={(_, isOn) => onChoose(changed(chosen, keyOf(row), isOn))}
+                    />
+                  </Td>
                 )}
                 {columns.map((column) => (
                   <Td key={column.title} dataLabel={column.title}>

@@ -1,4 +1,4 @@
-import { Button, Content, EmptyState, Label, TextInput } from "@patternfly/react-core";
+import { Button, Content, EmptyState, Label } from "@patternfly/react-core";
 import { Table, Tbody, Td, Th, Thead, Tr } from "@patternfly/react-table";
 import { useState } from "react";
 import type { FleetGuest, SnapshotDescription } from "../../../api/contract";
@@ -6,7 +6,7 @@ import { useAnswer, useChange, useMay } from "../../../api/queries";
 import { words } from "../../../messages";
 import { Confirm } from "../../../parts/Confirm";
 import { Failure } from "../../../parts/Failure";
-import { Field } from "../../../parts/form/Field";
+import { AskDialog } from "../../../parts/form/AskDialog";
 import { Loading } from "../../../parts/Loading";
 import { say } from "../../../parts/toasts";
 
@@ -98,51 +98,26 @@ function List({ snapshots, onAsk }: ListProps): React.ReactNode {
 }
 
 function Creation({ guest, onClose }: { guest: FleetGuest; onClose: () => void }): React.ReactNode {
-  const [name, setName] = useState("");
-  const [description, setDescription] = useState("");
-  const take = useChange("kvmservices.create_snapshot", {
-    quiet: true,
-    done: () => {
-      say("success", said.taken(name));
-      onClose();
-    },
-  });
   return (
-    <Confirm
+    <AskDialog
       title={said.create}
-      confirm={said.create}
-      isReady={name !== ""}
-      isBusy={take.isPending}
-      failure={take.error}
-      onConfirm={() =>
-        take.mutate({ server_hostname: guest.host, kvm_vm_name: guest.id, snapshot_name: name, description })
-      }
+      method="kvmservices.create_snapshot"
+      fields={[
+        { name: "snapshot_name", label: said.name, help: said.nameHelp },
+        { name: "description", label: said.description, isOptional: true },
+      ]}
+      params={({ snapshot_name = "", description = "" }) => ({
+        server_hostname: guest.host,
+        kvm_vm_name: guest.id,
+        snapshot_name: snapshot_name.trim(),
+        description,
+      })}
+      onDone={(_, { snapshot_name = "" }) => {
+        say("success", said.taken(snapshot_name.trim()));
+        onClose();
+      }}
       onClose={onClose}
-    >
-      <Field id="snapshot-name" label={said.name} help={said.nameHelp} isRequired>
-        {(described) => (
-          <TextInput
-            {...described}
-            id="snapshot-name"
-            value={name}
-            onChange={(_, text) => setName(text)}
-            autoComplete="off"
-            autoFocus
-          />
-        )}
-      </Field>
-      <Field id="snapshot-description" label={said.description}>
-        {(described) => (
-          <TextInput
-            {...described}
-            id="snapshot-description"
-            value={description}
-            onChange={(_, text) => setDescription(text)}
-            autoComplete="off"
-          />
-        )}
-      </Field>
-    </Confirm>
+    />
   );
 }
 

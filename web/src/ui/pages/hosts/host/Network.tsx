@@ -14,6 +14,8 @@ import { say } from "../../../parts/toasts";
 
 const said = words.host.network;
 const CONFIRM_SECONDS = 60;
+/** How OMS is told that there is none. */
+const NO_ADDRESS = "0.0.0.0";
 
 type Asked =
   | { what: "addBridge" }
@@ -145,16 +147,16 @@ function Asking({ asked, host: server_name, interfaces, onClose }: AskingProps):
           method="netinterfaceservices.add_bridge"
           fields={[
             { name: "bridge_name", label: said.name },
-            { name: "ip_address", label: said.address },
+            { name: "ip_address", label: said.address, help: said.emptyIsNone, isOptional: true },
             { name: "netmask", label: said.netmask, value: "255.255.255.0" },
-            { name: "gateway", label: said.gateway, isOptional: true },
+            { name: "gateway", label: said.gateway, help: said.emptyIsNone, isOptional: true },
           ]}
           params={({ bridge_name = "", ip_address = "", netmask = "", gateway = "" }) => ({
             server_name,
             bridge_name,
-            ip_address,
+            ip_address: ip_address.trim() || NO_ADDRESS,
             netmask,
-            gateway,
+            gateway: gateway.trim() || NO_ADDRESS,
           })}
         />
       );
@@ -177,14 +179,14 @@ function Asking({ asked, host: server_name, interfaces, onClose }: AskingProps):
           fields={[
             { name: "destination", label: said.destination },
             { name: "netmask", label: said.netmask, value: "255.255.255.0" },
-            { name: "gateway", label: said.router },
+            { name: "gateway", label: said.router, help: said.emptyIsNone, isOptional: true },
             { name: "interface", label: said.interface, options: interfaces },
           ]}
           params={({ destination = "", netmask = "", gateway = "", interface: device = "" }) => ({
             server_name,
             destination,
             netmask,
-            gateway,
+            gateway: gateway.trim() || NO_ADDRESS,
             interface: device,
           })}
         />

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import itertools
 import threading
 import time
@@ -165,6 +166,17 @@ async def test_what_was_overwritten_is_in_no_file_of_sqlites_any_more(tmp_path: 
     assert secret[:26].encode() in b"".join(file.read_bytes() for file in tmp_path.glob("oms.db*"))
     await store.scrub()
     assert secret[:26].encode() not in b"".join(file.read_bytes() for file in tmp_path.glob("oms.db*"))
+    store.close()
+
+
+async def test_sqlites_log_does_not_grow_with_every_commit(tmp_path: Path) -> None:
+    store = Store(f"sqlite:///{tmp_path / 'oms.db'}")
+    store.migrate()
+    text = "x" * 20_000
+    for number in range(300):
+        await store.write(functools.partial(meta.put, key=str(number % 7), value=f"{number} {text}"))
+    assert (tmp_path / "oms.db-wal").stat().st_size < 300 * len(text) / 2
+    assert await store.read(lambda tx: meta.get(tx, "5")) == f"299 {text}"
     store.close()
 
 

@@ -29,6 +29,8 @@ from oms.server.store.writer import Writer
 
 T = TypeVar("T")
 log = structlog.get_logger("oms.store")
+LOG_COMMITS, LOG_COMMITS_AT_MOST = 50, 400
+"""So many commits stand in SQLite's log beside its file: when nothing waits, and when something always does."""
 
 _KINDS: dict[str, type[ApplicationError]] = {
     "SELECT": DatabaseSelectError,
@@ -46,7 +48,11 @@ class Store:
         self._engine = engines.made(url)
         self._writing, self._reading = engines.writing(self._engine), engines.reading(self._engine)
         self._told: Callable[[Sequence[Kept]], None] = lambda _events: None
-        self._writer = Writer(self._written, self.transaction, functools.partial(_named, reached=True))
+        self._writer = Writer(
+            self._written, self.transaction, functools.partial(_named, reached=True), self._write_back
+        )
+        self._since = 0
+        """Commits since SQLite's log was written back."""
         self._readers = ThreadPoolExecutor(2, thread_name_prefix="store-read")
 
     def on_told(self, callback: Callable[[Sequence[Kept]], None]) -> None:
@@ -118,6 +124,17 @@ class Store:
             return engines.run(engine, reach)
         except SQLAlchemyError as failure:
             raise _named(failure, reached=reached) from failure
+
+    def _write_back(self, busy: bool) -> None:
+        """After commits whose askers were told: nobody waits for it, unless it has been put off for long."""
+        self._since += 1
+        if self._since < (LOG_COMMITS_AT_MOST if busy else LOG_COMMITS):
+            return
+        self._since = 0
+        try:
+            engines.written_back(self._engine)
+        except SQLAlchemyError as failure:
+            log.warning("the database's log was not written back", why=type(failure).__name__)
 
     async def scrub(self) -> None:
         """Take what was overwritten out of the files as well: a job's operation may have held a password. While a

@@ -181,12 +181,21 @@ def _other(url: sa.URL) -> Engine:
 
 def _prepare_sqlite(connection: Any, _record: ConnectionPoolEntry) -> None:
     """FULL, not NORMAL: what was answered as done must survive the power going off. What is deleted is
-    overwritten."""
+    overwritten. SQLite's log is written back by `written_back`, not by the commit that happens to fill it."""
     connection.isolation_level = None  # transactions are begun by us, or the driver begins them too late
     for pragma in (
         "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={BUSY_MS}", "secure_delete=ON",
+        "wal_autocheckpoint=0",
     ):  # fmt: skip
         connection.execute(f"PRAGMA {pragma}")
+
+
+def written_back(engine: Engine) -> None:
+    """Write SQLite's log into its file, as far as no reader needs it, so that it begins anew and does not grow."""
+    if is_postgresql(engine):
+        return  # PostgreSQL does that by itself
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
 
 def _begin_sqlite(connection: Connection) -> None:

@@ -39,10 +39,12 @@ class Writer:
         together: Callable[[Change[Any]], Any],
         alone: Callable[[Change[Any]], Any],
         named: Callable[[SQLAlchemyError], Exception],
+        after: Callable[[bool], None],
     ) -> None:
         """Both run one function in a transaction: `together` raises the database's errors, `alone` those that
-        `named` makes of them for whoever asked."""
-        self._in_one, self._alone, self._named = together, alone, named
+        `named` makes of them for whoever asked. `after` is called when that has been told, with whether more
+        waits; it does not raise."""
+        self._in_one, self._alone, self._named, self._after = together, alone, named, after
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store-write")
         self._waiting: deque[_Ticket] = deque()
 
@@ -70,13 +72,17 @@ class Writer:
             ticket = self._waiting.popleft()
             if ticket.answer.set_running_or_notify_cancel():
                 batch.append(ticket)
-        if len(batch) > 1 and self._together(batch):
-            return
-        for ticket in batch:
-            try:
-                ticket.answer.set_result(self._alone(ticket.change))
-            except Exception as error:  # noqa: BLE001 - it is the asker's
-                ticket.answer.set_exception(error)
+        if not (len(batch) > 1 and self._together(batch)):
+            for ticket in batch:
+                self._by_itself(ticket)
+        if batch:
+            self._after(bool(self._waiting))
+
+    def _by_itself(self, ticket: _Ticket) -> None:
+        try:
+            ticket.answer.set_result(self._alone(ticket.change))
+        except Exception as error:  # noqa: BLE001 - it is the asker's
+            ticket.answer.set_exception(error)
 
     def _together(self, batch: list[_Ticket]) -> bool:
         """Whether how it ended was told; if not, nothing was written."""

@@ -100,7 +100,7 @@ def listening6() -> Iterator[socket.socket]:
     there."""
     before = FORWARDING6.read_text()
     FORWARDING6.write_text("1")
-    ip("addr", "add", f"{HOST6}/128", "dev", "lo")
+    ip("addr", "add", f"{HOST6}/128", "dev", "lo", "nodad")  # or it could not be had for a moment
     try:
         with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as line:
             line.bind((HOST6, 9999))

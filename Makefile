@@ -1,6 +1,6 @@
 # Every task, one line each. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format lock bench docs site golden clean
+.PHONY: help run test lint format lock bench docs site golden packages clean
 MAKEFLAGS += --no-print-directory
 BIN := .venv/bin
 # Words for the program behind the task: make run ARGS="--listen 0.0.0.0", make test ARGS="-k bridges"
@@ -33,11 +33,12 @@ bench: ## measure; what is measured and on which machine stands beside each numb
 	@scripts/bootstrap test
 	@exec $(BIN)/python -m bench $(ARGS)
 
-docs: ## write the generated pages: the API's reference and its OpenRPC document
+docs: ## write the generated pages: the API's reference, its OpenRPC document, the list of commands
 	@scripts/bootstrap run
 	@mkdir -p docs/api docs/reference
 	@$(BIN)/oms contract openrpc --write docs/api/openrpc.json
-	@$(BIN)/oms contract reference --write docs/reference/api.md
+	@$(BIN)/oms contract reference docs/reference/examples.json --write docs/reference/api.md
+	@$(BIN)/oms contract commands --write docs/reference/commands.md
 
 site: ## make pages of the documentation, in build/site
 	@scripts/bootstrap test
@@ -46,6 +47,10 @@ site: ## make pages of the documentation, in build/site
 golden: ## write the golden files of tests anew: read the difference
 	@scripts/bootstrap test
 	@OMS_GOLDEN=rewrite $(BIN)/pytest -q -k golden
+
+packages: ## build the wheel and, on Debian, the packages of server and agent, in dist
+	@scripts/bootstrap test
+	@exec $(BIN)/python scripts/packages $(ARGS)
 
 clean: ## remove what the tasks made, the data of `make run` excepted
 	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist web/node_modules web/.node src/oms/server/edge/web web/src/ui/api/contract.ts

@@ -1,18 +1,30 @@
 """The documents that are checked in are those of this code, and the page holds together."""
 
+import json
 import re
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
-from oms.cli.contract import app, openrpc_text
+from oms.cli.contract import app, commands_text, openrpc_text
 from oms.contract import openrpc, pages
+from oms.contract.decode import decode
 from oms.contract.errors import OmsError
 from oms.contract.registry import OPERATIONS, SERVICES
+from tests.contract.schemas import faults
 
 ROOT = Path(__file__).parents[2]
-PAGE = pages.reference()
+EXAMPLES = json.loads((ROOT / "docs/reference/examples.json").read_text(encoding="utf-8"))
+PAGE = pages.reference(EXAMPLES)
+NO_ANSWER_SHOWN = {
+    "consoleservices.close_console", "consoleservices.delete_recording", "consoleservices.open_console",
+    "consoleservices.read_recording", "consoleservices.share_console", "consoleservices.take_over_console",
+    "funcservices.sign_key", "isoservices.copy_image", "isoservices.fetch_image", "kvmservices.attach_nic",
+    "kvmservices.copy_template", "kvmservices.detach_nic", "kvmservices.fetch_file_based_image",
+    "kvmservices.fetch_template", "kvmservices.reboot_vm", "ovzservices.fetch_template", "ovzservices.migrate_vm",
+}  # fmt: skip
+"""Methods whose example no test makes yet. May only shrink."""
 BEHIND = "{} is behind the declarations: run `make docs` and commit what it wrote"
 
 
@@ -29,7 +41,24 @@ def test_the_openrpc_document_is_current() -> None:
 def test_make_docs_writes_just_these() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     assert "oms contract openrpc --write docs/api/openrpc.json\n" in makefile
-    assert "oms contract reference --write docs/reference/api.md\n" in makefile
+    examples = "docs/reference/examples.json"
+    assert f"oms contract reference {examples} --write docs/reference/api.md\n" in makefile
+    assert "oms contract commands --write docs/reference/commands.md\n" in makefile
+
+
+def test_the_list_of_commands_is_current() -> None:
+    path = ROOT / "docs/reference/commands.md"
+    assert path.read_text(encoding="utf-8") == commands_text(), BEHIND.format(path)
+
+
+def test_the_answers_shown_are_of_calls_that_there_are_and_as_is_published() -> None:
+    assert set(EXAMPLES) == {kind.facts.wire for kind in OPERATIONS} - NO_ANSWER_SHOWN
+    document = json.loads(json.dumps(openrpc.document()))
+    for kind in OPERATIONS:
+        if example := EXAMPLES.get(kind.facts.wire):
+            decode(kind, pages.example(kind, example["params"]))
+            schema = openrpc.method(kind)["result"]["schema"]
+            assert list(faults(example["result"], schema, document)) == [], kind.facts.wire
 
 
 @pytest.mark.parametrize("kind", OPERATIONS, ids=lambda kind: kind.facts.wire)
@@ -74,9 +103,16 @@ def test_the_examples_have_no_real_secret_and_no_address_of_ours() -> None:
     assert all(re.fullmatch(r"https://[a-z]+\.example(:8000)?", address) for address in addresses)
 
 
-@pytest.mark.parametrize(("command", "text"), [("openrpc", openrpc_text()), ("reference", PAGE)])
-def test_the_command_writes_a_file_or_the_screen(command: str, text: str, tmp_path: Path) -> None:
+CASES = [
+    (["openrpc"], openrpc_text()),
+    (["reference", str(ROOT / "docs/reference/examples.json")], PAGE),
+    (["commands"], commands_text()),
+]
+
+
+@pytest.mark.parametrize(("command", "text"), CASES, ids=["openrpc", "reference", "commands"])
+def test_the_command_writes_a_file_or_the_screen(command: list[str], text: str, tmp_path: Path) -> None:
     path = tmp_path / "document"
-    assert CliRunner().invoke(app, [command, "--write", str(path)]).exit_code == 0
+    assert CliRunner().invoke(app, [*command, "--write", str(path)]).exit_code == 0
     assert path.read_text(encoding="utf-8") == text
-    assert CliRunner().invoke(app, [command]).stdout == text
+    assert CliRunner().invoke(app, command).stdout == text

@@ -12,7 +12,7 @@ from playwright.sync_api import BrowserContext, expect
 
 from tests.cli.served import Up
 from tests.gui.gui import Gui
-from tests.hosts import guest_agent
+from tests.hosts import examples, guest_agent
 from tests.hosts.browser import browser
 from tests.hosts.guest_agent import with_agent
 from tests.hosts.guest_image import GuestImage
@@ -54,6 +54,34 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if {"libvirtd", "second_libvirtd", "make_libvirtd", "ordeal"} & set(getattr(item, "fixturenames", ())):
             item.add_marker("hosts")
+
+
+_skipped: set[str] = set()
+"""Files of which a test was skipped."""
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Note what did not run."""
+    if report.skipped:
+        _skipped.add(Path(report.location[0]).name)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def examples_are_made_here(request: pytest.FixtureRequest) -> Iterator[None]:
+    """The reference's examples that name this file are calls which its tests make, where all of them ran well."""
+    file, failed = request.path.name, request.session.testsfailed
+    with examples.witness() as witness:
+        yield
+    words = request.config.args
+    if (
+        request.session.testsfailed > failed
+        or request.config.option.keyword
+        or any("::" in word for word in words)
+    ):
+        return
+    if examples.REWRITE:
+        witness.rewrite(file)
+    assert list(witness.faults(file, examples.load())) == []
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 
 from oms.bus import enrolment, pinning
 from tests.free_port import free_port
+from tests.hosts import examples
 
 PASSWORD = "a test's password"
 NAME = "node1"
@@ -57,6 +58,8 @@ class Caller:
         except BaseException:
             self.close()
             raise
+        if answer["error"] is None:
+            examples.saw(service, method, params, answer["result"])
         return answer
 
     def call(self, service: str, method: str, *params: Any) -> Any:

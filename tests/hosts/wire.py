@@ -18,6 +18,7 @@ from oms.contract import openrpc
 from oms.contract.operation import HostOperation, Operation, Param
 from oms.contract.registry import BY_WIRE
 from tests.contract.schemas import faults
+from tests.hosts import examples
 from tests.hosts.stack import NAME, CallFailed
 
 Answer = dict[str, Any]
@@ -188,7 +189,9 @@ class Tour:
         front = {"SESSID": self.sessid, "cache_timeout": 0, kind.facts.host_field: NAME}
         shown = [front[param.name] for param in _front(kind)]
         self.asked.add(name)
-        return unwrapped(kind, self.ask(self.port, name, [*shown, *params]))
+        result = self.ask(self.port, name, [*shown, *params])
+        examples.saw(kind.facts.service.name, kind.facts.name, [*shown, *params], result)
+        return unwrapped(kind, result)
 
     def refused(self, name: str, *params: Any) -> CallFailed:
         """The error of a call that must fail."""

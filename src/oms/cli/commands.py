@@ -115,6 +115,18 @@ def command(kind: type[Operation[Any]]) -> Any:
     return typer.main.get_command(made)
 
 
+def usage(kind: type[Operation[Any]]) -> list[str]:
+    """The words that must be given behind the command's own, as its help names them."""
+    made = command(kind)
+    words = made.collect_usage_pieces(typer.Context(made))
+    return [word.strip("{}").replace("...]...", "...]") for word in words if word != "[OPTIONS]"]
+
+
+def short(kind: type[Operation[Any]]) -> str:
+    """What it does, in a line."""
+    return _said(kind.facts.summary)
+
+
 def _help(kind: type[Operation[Any]]) -> str:
     facts = kind.facts
     end = ROLES[facts.permission]

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from oms.contract import openrpc, pages, typescript
+from oms.contract.registry import SERVICES
 
 app = typer.Typer(help="Write the API as a document.", no_args_is_help=True)
 
@@ -28,9 +29,37 @@ def write_openrpc(write: Target = None) -> None:
 
 
 @app.command("reference")
-def write_reference(write: Target = None) -> None:
+def write_reference(
+    examples: Annotated[
+        Path, typer.Argument(help="Calls and their answers, as in docs/reference/examples.json.", exists=True)
+    ],
+    write: Target = None,
+) -> None:
     """The API's reference as a Markdown page."""
-    _put(pages.reference(), write)
+    _put(pages.reference(json.loads(examples.read_text(encoding="utf-8"))), write)
+
+
+@app.command("commands")
+def write_commands(write: Target = None) -> None:
+    """The commands that call the API, as a Markdown page."""
+    _put(commands_text(), write)
+
+
+def commands_text() -> str:
+    """A table for each group: the words of a command, the role that it takes, and what it does."""
+    from oms.cli import commands
+
+    lines = ["# The commands", "", "Written by `make docs` from the declarations in `src/oms/contract`.", ""]
+    for group, service in commands.by_group().items():
+        summary = service.summary.replace("\n", " ")
+        lines += [f"## {group}", "", summary, "", "| command | role | what it does |", "|---|---|---|"]
+        for kind in dict.fromkeys(SERVICES[service].values()):
+            words = " ".join(("oms", group, commands.command_name(kind.facts.name), *commands.usage(kind)))
+            method = kind.facts.wire
+            link = f"[{commands.short(kind)}](api.md#{method.replace('.', '').lower()})"
+            lines.append(f"| `{words}` | {kind.facts.permission.name.lower()} | {link} |")
+        lines.append("")
+    return "\n".join(lines)
 
 
 @app.command("typescript")

@@ -2,7 +2,7 @@
 
 import json
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -10,10 +10,11 @@ from oms import __version__
 from oms.contract import openrpc
 from oms.contract.errors import GENERAL, JSON_RPC_CODES, OmsError
 from oms.contract.openrpc import Schema
-from oms.contract.operation import HostOperation, Operation, Permission, Service, signature
+from oms.contract.operation import CACHE_TIMEOUT, SESSID, HostOperation, Operation, Permission, Service, signature
 from oms.contract.registry import OPERATIONS, SERVICES
 
 ADDRESS = "https://oms.example:8000"
+Examples = Mapping[str, Mapping[str, Any]]
 
 _OPENING = f"""\
 # The API of OpenNode Management Server {__version__}
@@ -31,7 +32,9 @@ Every call goes to `/` of the server, over TLS. It can be written in three ways,
   by position or by name, batches, notifications. `rpc.discover` answers this API as an OpenRPC document.
 
 The examples below name a server `oms.example` whose certificate curl knows (`--cacert` otherwise) and write
-`SESSID` where the session id belongs that [`authservices.authenticate`](#authservicesauthenticate) answered.
+`SESSID` where the session id belongs that [`authservices.authenticate`](#authservicesauthenticate) answered. One
+with an answer below it was made by the tests against a real OMS on real hypervisors, and stands here as it was; of
+what is long the beginning is shown, and times, ids and keys stand for others.
 
 `cache_timeout` is the greatest age, in whole seconds, of a recorded answer that the caller accepts; with 0 the
 host is asked. Only reads are recorded, and a change of a host made through OMS drops what was recorded of it.
@@ -60,28 +63,28 @@ _ROLES = {
 }
 
 
-def reference() -> str:
-    """The whole page, ending in a line feed."""
+def reference(examples: Examples) -> str:
+    """The whole page, ending in a line feed. `examples`: of each method a call that was made, and its answer."""
     parts = [_OPENING, _overview()]
     for service, methods in SERVICES.items():
         parts.append(_heading(service))
-        parts.extend(_method(kind) for kind in dict.fromkeys(methods.values()))
+        parts.extend(_method(kind, examples.get(kind.facts.wire)) for kind in dict.fromkeys(methods.values()))
     return "\n".join([*parts, _errors(), _types()])
 
 
-def example(kind: type[Operation[Any]]) -> list[Any]:
-    """Parameters of a call, by position: an example of each required one, and one of the rest."""
+def example(kind: type[Operation[Any]], own: list[Any] | None = None) -> list[Any]:
+    """Parameters of a call, by position: what stands in front, and those of the method itself; where nobody says
+    those, an example of each required one, and one of the rest."""
+    if own is not None:
+        front = {SESSID.name: "SESSID", CACHE_TIMEOUT.name: 0}
+        return [*(front[param.name] for param in kind.front), *own]
     values: list[Any] = []
     for param, shown in zip(kind.facts.params, openrpc.method(kind)["params"], strict=True):
         if param.required:
-            values.append(_example(shown["schema"]))
+            values.append(shown["schema"]["examples"][0])
         elif param.varargs:
-            values.append(_example(shown["schema"]["items"]))
+            values.append(shown["schema"]["items"]["examples"][0])
     return values
-
-
-def _example(schema: Schema) -> Any:
-    return schema["examples"][0]
 
 
 def _overview() -> str:
@@ -97,7 +100,7 @@ def _heading(service: Service) -> str:
     return f"## {service.heading}\n\nOn the wire: {names}. {service.summary}\n"
 
 
-def _method(kind: type[Operation[Any]]) -> str:
+def _method(kind: type[Operation[Any]], made: Mapping[str, Any] | None) -> str:
     facts = kind.facts
     described = openrpc.method(kind)
     own = [f"[{name}](#errors)" for name in dict.fromkeys(error.wire_name for error in facts.raises)]
@@ -113,7 +116,7 @@ def _method(kind: type[Operation[Any]]) -> str:
         f"- {_manner(kind)}",
     ]
     text = "\n\n".join(parts).replace("\n\n- ", "\n- ").replace("\n- Answer", "\n\n- Answer")
-    return f"{text}\n\n{_calls(kind)}"
+    return f"{text}\n\n{_calls(kind, made)}"
 
 
 def _manner(kind: type[Operation[Any]]) -> str:
@@ -153,13 +156,17 @@ def _answer(kind: type[Operation[Any]], envelope: Schema) -> str:
     return f"{text}{where}, as {types}"
 
 
-def _calls(kind: type[Operation[Any]]) -> str:
+def _calls(kind: type[Operation[Any]], made: Mapping[str, Any] | None) -> str:
     facts = kind.facts
-    params = example(kind)
+    params = example(kind, made["params"] if made else None)
     body = json.dumps({"service": facts.service.name, "method": facts.name, "id": 1, "params": params})
     compact = json.dumps(params, separators=(",", ":"))
     query = f"id=1&service={facts.service.name}&method={facts.name}&params={quote(compact, safe=_BARE)}"
-    return f"```sh\ncurl {ADDRESS}/ --json {shlex.quote(body)}\n```\n\n```\nGET {ADDRESS}/?{query}\n```\n"
+    calls = f"```sh\ncurl {ADDRESS}/ --json {shlex.quote(body)}\n```\n\n```\nGET {ADDRESS}/?{query}\n```\n"
+    if made is None:
+        return calls
+    answer = json.dumps({"error": None, "id": 1, "result": made["result"]}, ensure_ascii=False)
+    return f"{calls}\n```json\n{answer}\n```\n"
 
 
 def words(schema: Schema) -> str:

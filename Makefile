@@ -49,8 +49,8 @@ golden: ## write the golden files of tests anew: read the difference
 	@OMS_GOLDEN=rewrite $(BIN)/pytest -q -k golden
 
 packages: ## build the wheel and, on Debian, the packages of server and agent, in dist
-	@scripts/bootstrap test
-	@exec $(BIN)/python scripts/packages $(ARGS)
+	@scripts/bootstrap run
+	@exec $(BIN)/uv run -q --no-config --system-certs --no-project --with-requirements requirements/build.lock python scripts/packages $(ARGS)
 
 clean: ## remove what the tasks made, the data of `make run` excepted
 	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist web/node_modules web/.node src/oms/server/edge/web web/src/ui/api/contract.ts

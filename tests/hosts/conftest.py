@@ -70,8 +70,8 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 def examples_are_made_here(request: pytest.FixtureRequest) -> Iterator[None]:
     """The reference's examples that name this file are calls which its tests make, where all of them ran well."""
     file, failed = request.path.name, request.session.testsfailed
-    with examples.witness() as witness:
-        yield
+    examples.WITNESS.file = file
+    yield
     words = request.config.args
     if (
         request.session.testsfailed > failed
@@ -80,8 +80,8 @@ def examples_are_made_here(request: pytest.FixtureRequest) -> Iterator[None]:
     ):
         return
     if examples.REWRITE:
-        witness.rewrite(file)
-    assert list(witness.faults(file, examples.load())) == []
+        examples.WITNESS.rewrite(file)
+    assert list(examples.WITNESS.faults(file, examples.load())) == []
 
 
 @pytest.fixture(scope="session")

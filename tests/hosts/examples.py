@@ -8,7 +8,6 @@ import json
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +35,7 @@ _OTHER_EACH_TIME: tuple[tuple[str, str], ...] = (
     (r"/(tmp|var/tmp|dev/shm)/[^\s\"':]*/", "/srv/"),
     (r"omstest-\d+-loop\d+", "group"),
     (re.escape(os.uname().release), "6.1.0-32-amd64"),
+    (r"\b198\.18\.\d+\.\d+\b", "198.51.100.1"),
     (r"127\.0\.0\.1:\d{4,5}\b", "127.0.0.1:8000"),
 )
 
@@ -86,9 +86,9 @@ def alike(one: Any, other: Any) -> bool:
 
 
 def same_call(one: list[Any], other: list[Any]) -> bool:
-    """Whether the parameters are the same; settings that a host proposed have its own numbers in them."""
+    """Whether the parameters are the same, but for numbers, as ports, and settings, which a host may propose."""
     return len(one) == len(other) and all(
-        alike(part, known) if isinstance(part, dict) else part == known
+        alike(part, known) if isinstance(part, (dict, int)) else part == known
         for part, known in zip(one, other, strict=True)
     )
 
@@ -101,10 +101,12 @@ def _says_little(call: tuple[str, list[Any], Any]) -> bool:
 
 
 class Witness:
-    """What was called since it began to look, and what was answered."""
+    """What the files of tests have called, and what was answered."""
 
     def __init__(self) -> None:
-        self.calls: list[tuple[str, list[Any], Any]] = []
+        self.calls: dict[str, list[tuple[str, list[Any], Any]]] = {}
+        self.file = ""
+        """Whose tests run now."""
 
     def saw(self, service: str, method: str, params: Any, result: Any) -> None:
         """A call that was answered with a result, parameters and all."""
@@ -114,7 +116,7 @@ class Witness:
         except OmsError:
             return  # what is no call of the API is no example of it
         own = list(params)[len(kind.front) :]
-        self.calls.append((kind.facts.wire, settled(own), settled(result)))
+        self.calls.setdefault(self.file, []).append((kind.facts.wire, settled(own), settled(result)))
 
     def faults(self, file: str, known: dict[str, Example]) -> Iterator[str]:
         """What is not so of the examples that are said to be made in a file of tests."""
@@ -122,7 +124,9 @@ class Witness:
             if example["file"] != file:
                 continue
             wanted = example["params"]
-            answers = [result for wire, own, result in self.calls if wire == name and same_call(own, wanted)]
+            answers = [
+                result for wire, own, result in self.calls.get(file, ()) if wire == name and same_call(own, wanted)
+            ]
             if not answers:
                 yield f"{name}: no test calls it with {wanted}"
             elif not any(alike(answer, example["result"]) for answer in answers):
@@ -131,26 +135,11 @@ class Witness:
     def rewrite(self, file: str) -> None:
         """Make examples of what was seen, and write them down."""
         known = {name: example for name, example in load().items() if example["file"] != file}
-        for name, own, result in sorted(self.calls, key=_says_little):
+        for name, own, result in sorted(self.calls.get(file, ()), key=_says_little):
             known.setdefault(name, {"file": file, "params": own, "result": shown(result)})
         text = json.dumps(dict(sorted(known.items())), indent=1, ensure_ascii=False)
         FILE.write_text(text + "\n", encoding="utf-8")
 
 
-_looking: list[Witness] = []
-
-
-@contextmanager
-def witness() -> Iterator[Witness]:
-    """One that sees the calls made meanwhile."""
-    _looking.append(made := Witness())
-    try:
-        yield made
-    finally:
-        _looking.remove(made)
-
-
-def saw(service: str, method: str, params: Any, result: Any) -> None:
-    """Tell whoever looks of a call."""
-    for one in _looking:
-        one.saw(service, method, params, result)
+WITNESS = Witness()
+"""It sees all that this process calls: a file's tests may be set up anew for one of them that is tried again."""

@@ -59,7 +59,7 @@ class Caller:
             self.close()
             raise
         if answer["error"] is None:
-            examples.saw(service, method, params, answer["result"])
+            examples.WITNESS.saw(service, method, params, answer["result"])
         return answer
 
     def call(self, service: str, method: str, *params: Any) -> Any:

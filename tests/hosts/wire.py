@@ -190,7 +190,7 @@ class Tour:
         shown = [front[param.name] for param in _front(kind)]
         self.asked.add(name)
         result = self.ask(self.port, name, [*shown, *params])
-        examples.saw(kind.facts.service.name, kind.facts.name, [*shown, *params], result)
+        examples.WITNESS.saw(kind.facts.service.name, kind.facts.name, [*shown, *params], result)
         return unwrapped(kind, result)
 
     def refused(self, name: str, *params: Any) -> CallFailed:

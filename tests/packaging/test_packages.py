@@ -88,6 +88,9 @@ def test_the_packages_install_run_and_go_and_leave_what_oms_kept(built: Path, co
     assert "--ca-sha256" in run(*corner, "/usr/bin/oms", "agent", "--help")
     assert run(*corner, "stat", "-c", "%U:%G %a", "/etc/oms/oms.toml") == "root:oms 640\n"
     assert run(*corner, "readlink", "-f", "/usr/bin/oms") == "/usr/lib/oms/bin/oms\n"
+    completed = "COMP_WORDS='oms kv' COMP_CWORD=1 _OMS_COMPLETE=complete_bash oms"
+    assert run(*corner, "sh", "-c", completed) == "kvm\n"
+    assert "_OMS_COMPLETE" in run(*corner, "cat", "/usr/share/bash-completion/completions/oms")
     units = ["/usr/lib/systemd/system/oms-" + name + ".service" for name in ("server", "signer", "agent")]
     run(*corner, "systemd-analyze", "verify", "--man=no", *units)
     run(*corner, "sh", "-c", "mkdir -p /var/lib/oms && echo kept >/var/lib/oms/oms.db")

@@ -49,7 +49,7 @@ def test_a_page_can_be_typed_from_its_top_to_its_end(
     ):  # fmt: skip
         script = script.replace(words, meant)
     # Whoever types these is asked for a password: it is not shown here, and is no word of the command.
-    script = re.sub(r"(oms users (?:add-user|reset-password) [^\n#]*)", rf"\1 <<< '{NEW}'", script)
+    script = re.sub(r"(oms users (?:add-user|reset-password) [^\n#]*)", rf"\1 <<< '{NEW}' ", script)
     (tmp_path / "oms").write_text(f'#!/bin/sh\nexec {sys.executable} -m oms "$@"\n')
     (tmp_path / "oms").chmod(0o755)
     logs_in = "oms login" in script

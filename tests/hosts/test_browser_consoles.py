@@ -2,13 +2,15 @@
 
 import contextlib
 import random
+import re
 import socket
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 
 import libvirt
 import pytest
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import BrowserContext, Page, WebSocketRoute, expect
 
 from tests.hosts.browser import browser
 from tests.hosts.guests import domain_xml
@@ -147,6 +149,106 @@ def test_both_go_through_the_one_port_too(
     shell = caller.call("sshservices", "set_up_ssh_connection", caller.sessid, 0, NAME)
     page.goto(f"https://127.0.0.1:{oms.port}/console/terminal.html?SESSID={caller.sessid}&port={shell}")
     expect(page.locator(".xterm-rows")).to_contain_text("#", timeout=15_000)
+
+
+def test_a_connection_that_keeps_breaking_is_made_anew_less_and_less_often_and_then_when_asked(
+    oms: Stack, caller: Caller, page: Page
+) -> None:
+    """Each is open for a moment, so that none of them failed by itself."""
+    tries: list[WebSocketRoute] = []
+    breaks = True
+
+    def come(line: WebSocketRoute) -> None:
+        if breaks:
+            tries.append(line)
+            line.close(code=3000, reason="broken")
+        else:
+            line.connect_to_server()
+
+    page.clock.install()
+    page.route_web_socket("**/*ticket=*", come)
+    shell = caller.call("consoleservices", "open_console", caller.sessid, 0, NAME, "ssh")
+    page.goto(f"https://127.0.0.1:{oms.port}{shell['page']}&SESSID={caller.sessid}")
+    notice, again = page.locator("#notice"), page.get_by_role("button", name="Try again")
+    minutes = 0.0
+    counted = []
+    while not again.is_visible():
+        page.clock.run_for(2500)
+        minutes += 2.5 / 60
+        counted.append(len(tries))
+        expect(notice).not_to_contain_text("Connecting …", timeout=30_000)
+    assert 1.5 < minutes < 5
+    assert len(tries) == 10
+    assert counted[len(counted) // 4] > 5  # most of them soon
+    expect(page.locator("body")).to_have_attribute("data-state", "closed")
+    page.clock.run_for(600_000)
+    assert len(tries) == 10  # nobody asked
+    breaks = False
+    again.click()
+    expect(page.locator(".xterm-rows")).to_contain_text("#", timeout=30_000)
+    expect(page.locator("body")).to_have_attribute("data-state", "open")
+    expect(notice).to_be_hidden()
+    caller.call("consoleservices", "close_console", caller.sessid, 0, shell["id"])
+
+
+def test_who_is_logged_out_is_shown_the_way_to_log_in(oms: Stack, page: Page) -> None:
+    page.goto(f"https://127.0.0.1:{oms.port}/console/terminal.html?console={'0' * 32}&SESSID=nobody")
+    expect(page.locator("#notice")).to_contain_text("Your session has ended", timeout=30_000)
+    page.get_by_role("button", name="Log in").click()
+    page.wait_for_url("**/ui/**", timeout=30_000)
+
+
+def test_a_text_and_a_chord_are_typed_key_by_key(
+    oms: Stack, caller: Caller, page: Page, machine: libvirt.virDomain
+) -> None:
+    sent = bytearray()
+    page.on("websocket", lambda line: line.on("framesent", lambda frame: sent.extend(bytes(frame))))
+    port = set_up(caller)
+    page.goto(f"https://127.0.0.1:{oms.pages_port}/vnc.html?SESSID={caller.sessid}&port={port}")
+    until(lambda: page.evaluate(LIT) > 100)
+    page.set_viewport_size({"width": 1000, "height": 700})
+    page.mouse.move(960, 5)  # where the handle of the toolbar is
+    page.get_by_role("button", name="Type text").click()
+    page.get_by_role("dialog").get_by_role("textbox").fill("aB\n")
+    page.get_by_role("button", name="Type it").click()
+    keys = [(1, "a"), (0, "a"), (1, SHIFT), (1, "B"), (0, "B"), (0, SHIFT), (1, RETURN), (0, RETURN)]
+    until(lambda: pressed(*keys) in bytes(sent))
+    page.get_by_label("Keys …").select_option("Alt-F4")
+    until(lambda: bytes(sent).endswith(KEY_OF_QEMU.pack(255, 0, 0, ALT, ALT_CODE)))
+    expect(page.locator("#view canvas")).to_be_focused()
+
+
+ALT, ALT_CODE, SHIFT, RETURN = 0xFFE9, 0x38, 0xFFE1, 0xFF0D
+KEY, KEY_OF_QEMU = struct.Struct(">BBxxI"), struct.Struct(">BBHII")
+"""Messages of RFB: a key by its meaning, a key by its place as well."""
+
+
+def pressed(*keys: tuple[int, str | int]) -> bytes:
+    """As a browser says it: down or up, and which."""
+    return b"".join(KEY.pack(4, down, ord(key) if isinstance(key, str) else key) for down, key in keys)
+
+
+def test_letters_of_a_terminal_are_made_larger_and_what_is_selected_is_copied_when_asked(
+    oms: Stack, caller: Caller, page: Page
+) -> None:
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    shell = caller.call("consoleservices", "open_console", caller.sessid, 0, NAME, "ssh")
+    page.goto(f"https://127.0.0.1:{oms.port}{shell['page']}&SESSID={caller.sessid}")
+    rows = page.locator(".xterm-rows")
+    expect(rows).to_contain_text("#", timeout=30_000)
+    columns = "stty size | cut -d' ' -f2"
+    page.keyboard.type(f"clear; echo wide-$({columns})-\n")
+    expect(rows).to_contain_text(re.compile(r"wide-\d+-"), timeout=30_000)
+    wide = int(re.findall(r"wide-(\d+)-", rows.inner_text())[0])
+    for _ in range(6):
+        page.get_by_role("button", name="A+").evaluate("button => button.click()")
+    page.keyboard.type(f"clear; echo wider-$({columns})-\n")
+    expect(rows).to_contain_text(re.compile(r"wider-\d+-"), timeout=30_000)
+    assert int(re.findall(r"wider-(\d+)-", rows.inner_text())[0]) < wide * 0.9
+    page.locator(".xterm-screen").dblclick(position={"x": 20, "y": 8})
+    page.keyboard.press("Control+Shift+KeyC")
+    until(lambda: "wider" in page.evaluate("navigator.clipboard.readText()"))
+    caller.call("consoleservices", "close_console", caller.sessid, 0, shell["id"])
 
 
 HOSTILE_NAME = b'"><script>document.title="owned"</script>'

@@ -17,13 +17,16 @@ export interface Asked {
 /** Why there is no console, in words for a person. */
 export class Refused extends Error {}
 
+/** Nobody is logged in any more. */
+export class LoggedOut extends Refused {}
+
 /** What closes a WebSocket for good: removed, taken over, not reached. The server's own numbers. */
 export const GONE = 4001;
 export const TAKEN_OVER = 4002;
 export const NOT_REACHED = 4003;
 
 /** Whether the page came from the main address, where everything is below /console. */
-const BELOW = location.pathname.startsWith("/console/") ? "/console" : "";
+export const BELOW = location.pathname.startsWith("/console/") ? "/console" : "";
 
 /** What the page was opened for. The address keeps nothing secret; this tab does, for when it is loaded anew. */
 export function asked(): Asked {
@@ -58,6 +61,9 @@ export async function ticket(to: Asked): Promise<Ticket> {
     headers: { Authorization: `Bearer ${to.sessid}` },
     body: JSON.stringify(to.wanted),
   });
+  if (answer.status === 401) {
+    throw new LoggedOut("Your session has ended. Log in, and open the console anew.");
+  }
   if (!answer.ok) {
     throw new Refused(await answer.text());
   }

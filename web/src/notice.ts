@@ -1,16 +1,24 @@
 // What the page has to say, over the console.
 
 const element = document.getElementById("notice") as HTMLElement;
+const text = document.createElement("span");
+const button = document.createElement("button");
+let run: () => void = () => undefined;
+
+element.append(text, button);
+button.addEventListener("click", () => run());
 
 /** Say something; with `action`, a button that does it. */
-export function say(text: string, action?: { label: string; run: () => void }): void {
-  element.replaceChildren(document.createTextNode(text));
+export function say(words: string, action?: { label: string; run: () => void }): void {
+  text.textContent = words;
+  button.hidden = action === undefined;
   if (action) {
-    const button = document.createElement("button");
+    run = action.run;
     button.textContent = action.label;
-    button.addEventListener("click", action.run);
-    element.append(button);
-    button.focus();
+    if (element.hidden) {
+      element.hidden = false;
+      button.focus();
+    }
   }
   element.hidden = false;
 }

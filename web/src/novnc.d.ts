@@ -6,7 +6,7 @@ declare module "@novnc/novnc" {
     scaleViewport: boolean;
     background: string;
     sendCtrlAltDel(): void;
-    clipboardPasteFrom(text: string): void;
+    sendKey(keysym: number, code: string | null, down?: boolean): void;
     focus(): void;
     disconnect(): void;
   }

@@ -1,9 +1,15 @@
-// Keeps a console connected: opens it, says how it stands, and opens it again when the connection broke.
+// Keeps a console connected: opens it, says how it stands, and opens it again when the connection broke: less and
+// less often, and after some minutes only when somebody asks for it.
 
-import { asked, type Asked, GONE, NOT_REACHED, opened, Refused, TAKEN_OVER, ticket, type Ticket } from "./door";
+import { asked, type Asked, BELOW, GONE, LoggedOut, NOT_REACHED, opened, Refused, TAKEN_OVER, ticket, type Ticket } from "./door";
 import { hush, say } from "./notice";
 
-const WAITS_MS = [500, 1000, 2000, 4000, 8000];
+/** Between one try and the next; two minutes and a half in all. */
+const WAITS_MS = [500, 1000, 2000, 4000, 8000, 15_000, 30_000, 45_000, 45_000];
+/** A connection that held so long was a good one: what breaks then breaks for the first time. */
+const STEADY_MS = 20_000;
+/** Below this a wait is not worth a word on how long it is. */
+const WORTH_TELLING_MS = 1500;
 
 /** Show what a WebSocket brings. */
 export type Show = (socket: WebSocket, given: Ticket) => void;
@@ -19,13 +25,16 @@ export function keepOpen(show: Show): void {
 }
 
 async function open(to: Asked, show: Show, tried: number): Promise<void> {
+  stands("connecting");
   say("Connecting …");
   let given: Ticket;
   try {
     given = await ticket(to);
   } catch (why) {
+    stands("closed");
     if (why instanceof Refused) {
-      say(why.message);
+      const logIn = { label: "Log in", run: () => location.assign("/ui/") };
+      say(why.message, why instanceof LoggedOut && BELOW ? logIn : undefined); // at other ports there is no GUI
     } else {
       again(to, show, tried);
     }
@@ -33,13 +42,15 @@ async function open(to: Asked, show: Show, tried: number): Promise<void> {
   }
   document.title = given.title;
   const socket = opened(to, given);
-  let here = false;
+  let since = Number.POSITIVE_INFINITY;
   socket.addEventListener("open", () => {
-    here = true;
+    since = performance.now();
+    stands("open");
     hush();
   });
   socket.addEventListener("close", (end) => {
-    closed(end, to, show, here ? 0 : tried + 1);
+    stands("closed");
+    closed(end, to, show, performance.now() - since > STEADY_MS ? 0 : tried);
   });
   show(socket, given);
 }
@@ -63,11 +74,38 @@ function closed(end: CloseEvent, to: Asked, show: Show, tried: number): void {
 function again(to: Asked, show: Show, tried: number): void {
   const wait = WAITS_MS[tried];
   if (wait === undefined) {
-    say("OMS cannot be reached.", { label: "Try again", run: () => void open(to, show, 0) });
+    say("The connection was lost, and OMS cannot be reached.", {
+      label: "Try again",
+      run: () => void open(to, show, 0),
+    });
     return;
   }
-  say("The connection was lost. Connecting again …");
-  setTimeout(() => void open(to, show, tried + 1), wait);
+  // Many pages lose one server at the same moment, and are not to come back at the same moment.
+  const later = wait * (0.75 + Math.random() / 2);
+  const due = performance.now() + later;
+  const now = (): void => {
+    clearTimeout(waiting);
+    clearInterval(telling);
+    removeEventListener("online", now);
+    void open(to, show, tried + 1);
+  };
+  const tell = (): void => {
+    const seconds = Math.max(1, Math.ceil((due - performance.now()) / 1000));
+    say(`The connection was lost. Connecting again in ${seconds}\u00a0s\u00a0…`, { label: "Connect now", run: now });
+  };
+  const waiting = setTimeout(now, later);
+  const telling = later > WORTH_TELLING_MS ? setInterval(tell, 1000) : undefined;
+  addEventListener("online", now);
+  if (telling === undefined) {
+    say("The connection was lost. Connecting again …");
+  } else {
+    tell();
+  }
+}
+
+/** For the style sheet, and for whoever has to know whether the console is there. */
+function stands(state: "connecting" | "open" | "closed"): void {
+  document.body.dataset.state = state;
 }
 
 function words(why: unknown): string {

@@ -202,7 +202,11 @@ def test_a_text_and_a_chord_are_typed_key_by_key(
     oms: Stack, caller: Caller, page: Page, machine: libvirt.virDomain
 ) -> None:
     sent = bytearray()
-    page.on("websocket", lambda line: line.on("framesent", lambda frame: sent.extend(bytes(frame))))
+
+    def hear(frame: bytes | str) -> None:
+        sent.extend(frame if isinstance(frame, bytes) else frame.encode())
+
+    page.on("websocket", lambda line: line.on("framesent", hear))
     port = set_up(caller)
     page.goto(f"https://127.0.0.1:{oms.pages_port}/vnc.html?SESSID={caller.sessid}&port={port}")
     until(lambda: page.evaluate(LIT) > 100)
@@ -211,7 +215,16 @@ def test_a_text_and_a_chord_are_typed_key_by_key(
     page.get_by_role("button", name="Type text").click()
     page.get_by_role("dialog").get_by_role("textbox").fill("aB\n")
     page.get_by_role("button", name="Type it").click()
-    keys = [(1, "a"), (0, "a"), (1, SHIFT), (1, "B"), (0, "B"), (0, SHIFT), (1, RETURN), (0, RETURN)]
+    keys: list[tuple[int, str | int]] = [
+        (1, "a"),
+        (0, "a"),
+        (1, SHIFT),
+        (1, "B"),
+        (0, "B"),
+        (0, SHIFT),
+        (1, RETURN),
+        (0, RETURN),
+    ]
     until(lambda: pressed(*keys) in bytes(sent))
     page.get_by_label("Keys …").select_option("Alt-F4")
     until(lambda: bytes(sent).endswith(KEY_OF_QEMU.pack(255, 0, 0, ALT, ALT_CODE)))

@@ -529,6 +529,61 @@ def test_a_browser_that_dies_leaves_no_descriptor_and_no_process(
     until(lambda: consoles_of(oms, caller) == [] and there_are() <= before)
 
 
+def test_a_connection_to_the_host_that_breaks_is_said_and_made_anew(
+    oms: Stack, caller: Caller, sshd: PrivateSshd, libvirtd: PrivateLibvirtd, screen: libvirt.virDomain
+) -> None:
+    """In the midst of what a screen says, and of a shell; no other part of OMS sees more of it."""
+    pages, port, shell = oms.pages_port, set_up(caller), terminal(caller)
+    with (
+        in_place_of(screen_socket(libvirtd, screen), endless),
+        open_socket(port, ticket(pages, caller.sessid, port), pages=pages) as seen,
+        open_socket(shell, ticket(shell, caller.sessid, shell), pages=shell) as typed,
+    ):
+        Bytes(seen).take(MIB)
+        said(typed, "#")
+        for process in sshd.sessions():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        assert closed(seen) == 4004
+        assert seen.close_reason == f"The connection to {NAME} broke."
+        assert closed(typed) == 1000  # the shell is gone for good
+    with open_socket(port, ticket(pages, caller.sessid, port), pages=pages) as seen:
+        assert framebuffer(seen)[0] > 0
+    with open_socket(shell, ticket(shell, caller.sessid, shell), pages=shell) as typed:
+        typed.send(b"echo $((6*7))\n")
+        said(typed, "42")
+    assert "Exception" not in (oms.directory / "logs" / "server.log").read_text()
+
+
+def test_consoles_go_on_while_their_hosts_agent_is_away(
+    oms: Stack, caller: Caller, screen: libvirt.virDomain
+) -> None:
+    pages, port, shell = oms.pages_port, set_up(caller), terminal(caller)
+    with (
+        open_socket(port, ticket(pages, caller.sessid, port), pages=pages) as seen,
+        open_socket(shell, ticket(shell, caller.sessid, shell), pages=shell) as typed,
+    ):
+        width, height = framebuffer(seen)
+        oms.kill("agent")
+        seen.send(b"\x03\x00" + bytes(4) + width.to_bytes(2) + height.to_bytes(2))
+        assert seen.recv(timeout=60)
+        typed.send(b"echo $((6*7))\n")
+        said(typed, "42")
+        oms.start("agent")
+        typed.send(b"echo $((7*7))\n")
+        said(typed, "49")
+    until(lambda: answers(caller))
+    with open_socket(port, ticket(pages, caller.sessid, port), pages=pages) as seen:
+        assert framebuffer(seen) == (width, height)
+
+
+def answers(caller: Caller) -> bool:
+    with contextlib.suppress(CallFailed):
+        caller.kvm("list_vms")
+        return True
+    return False
+
+
 def test_no_other_account_comes_to_a_screen_past_oms(
     oms: Stack, caller: Caller, libvirtd: PrivateLibvirtd, screen: libvirt.virDomain
 ) -> None:

@@ -20,7 +20,7 @@ export class Refused extends Error {}
 /** Nobody is logged in any more. */
 export class LoggedOut extends Refused {}
 
-/** What closes a WebSocket for good: removed, taken over, not reached. The server's own numbers. */
+/** What closes a WebSocket until somebody asks for it: removed, taken over, not reached. The server's own numbers. */
 export const GONE = 4001;
 export const TAKEN_OVER = 4002;
 export const NOT_REACHED = 4003;

@@ -44,7 +44,7 @@ class InPieces:
 
 def without_fillers(connection: asyncssh.SSHClientConnection) -> asyncssh.SSHClientConnection:
     """Before each packet asyncssh sends an empty one, because of a weakness of block chaining (RFC 4251, 9.3.1).
-    No cipher of ours chains blocks, and it costs a third of all work of sending."""
+    No cipher of ours chains blocks, and it costs a fifth of all work of sending."""
     connection.send_packet = functools.partial(_send, connection.send_packet)  # type: ignore[method-assign]
     return connection
 

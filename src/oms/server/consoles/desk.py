@@ -15,12 +15,12 @@ from oms.server.consoles.console import Console, GuestKind, Kind
 from oms.server.consoles.far_ends import FarEnds
 from oms.server.consoles.looking import NotUnderstood
 from oms.server.consoles.recording import Recording
-from oms.server.consoles.relay import GONE, NOT_REACHED, TAKEN_OVER, Socket, both, inward, outward
+from oms.server.consoles.relay import BROKE, GONE, NOT_REACHED, TAKEN_OVER, Socket, both, inward, outward
 from oms.server.consoles.shelf import Shelf
 from oms.server.consoles.spots import Spots
 from oms.server.consoles.terminal import SIZE, Terminal
 from oms.server.consoles.tickets import Shares, Tickets
-from oms.server.consoles.ways import NoTunnel, NoWay
+from oms.server.consoles.ways import BROKEN, NoTunnel, NoWay
 from oms.server.fleet import Fleet
 from oms.server.rules.sessions import Lifetime
 from oms.server.store import Store, hosts, now, sessions, tokens
@@ -201,6 +201,8 @@ class Consoles:
             await socket.close(NOT_REACHED, str(why))
         except OmsError as why:
             await socket.close(NOT_REACHED, why.message)
+        except BROKEN:
+            await socket.close(BROKE, f"The connection to {console.host.name} broke.")
         else:
             await socket.close(1000, "The other side has ended.")
         finally:

@@ -12,8 +12,9 @@ from typing import Any, Protocol
 from oms.server.consoles.looking import OnlyLooks
 
 READ_BYTES = 256 * 1024
-GONE, TAKEN_OVER, NOT_REACHED = 4001, 4002, 4003
-"""Why a WebSocket was closed: its console was closed; another viewer has it now; it is not to be reached."""
+GONE, TAKEN_OVER, NOT_REACHED, BROKE = 4001, 4002, 4003, 4004
+"""Why a WebSocket was closed: its console was closed; another viewer has it now; it is not to be reached; the way
+to it broke, so that it may be there again at once."""
 Message = MutableMapping[str, Any]
 
 

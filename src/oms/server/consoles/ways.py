@@ -25,6 +25,10 @@ CIPHERS = (
 USER = "root"
 
 
+BROKEN = (asyncssh.Error, BrokenPipeError)
+"""What is raised where a connection to a host breaks in the midst of it."""
+
+
 class NoWay(Exception):
     """The host's SSH server is not there, is another, or does not let OMS in; the text is for a person."""
 

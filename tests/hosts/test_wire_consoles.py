@@ -541,9 +541,7 @@ def test_a_connection_to_the_host_that_breaks_is_said_and_made_anew(
     ):
         Bytes(seen).take(MIB)
         said(typed, "#")
-        for process in sshd.sessions():
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()
+        cut_all(sshd)
         assert closed(seen) == 4004
         assert seen.close_reason == f"The connection to {NAME} broke."
         assert closed(typed) == 1000  # the shell is gone for good
@@ -553,6 +551,15 @@ def test_a_connection_to_the_host_that_breaks_is_said_and_made_anew(
         typed.send(b"echo $((6*7))\n")
         said(typed, "42")
     assert "Exception" not in (oms.directory / "logs" / "server.log").read_text()
+
+
+def cut_all(sshd: PrivateSshd) -> None:
+    """Kill what serves its connections, also those that were made before it was last started."""
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            ends = process.net_connections() if process.name().startswith("sshd") else []
+            if any(end.laddr and end.laddr.port == sshd.port and end.raddr for end in ends):
+                process.kill()
 
 
 def test_consoles_go_on_while_their_hosts_agent_is_away(

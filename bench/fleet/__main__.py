@@ -6,6 +6,7 @@ from pathlib import Path
 
 from bench import machine
 from bench.fleet import parts
+from bench.fleet.gui import gui
 from bench.fleet.setting import prepared
 
 
@@ -24,6 +25,7 @@ def main(words: list[str] | None = None) -> None:
         parts.enrolling(fleet)
         parts.rest(fleet)
         parts.lists(fleet)
+        gui(fleet)
         parts.mixed(fleet, given.minutes)
         parts.bus(fleet)
 

@@ -1,6 +1,6 @@
 // All guests of all hosts.
 import { Button, EmptyState, EmptyStateBody, Label, LabelGroup, PageSection } from "@patternfly/react-core";
-import { useMemo, useState } from "react";
+import { useCallback, useMemo, useState } from "react";
 import { Link } from "react-router";
 import type { FleetGuest } from "../../api/contract";
 import { useAnswer, useMay } from "../../api/queries";
@@ -81,10 +81,16 @@ export function Component(): React.ReactNode {
   const actNow = useAct();
   const mayChange = useMay("kvmservices.start_vm");
 
-  function ask(guest: FleetGuest, what: Asking): void {
-    if (isAsked(what)) setAsked({ guest, what });
-    else void actNow(what as ActionName, guest);
-  }
+  const actions = useCallback(
+    (guest: FleetGuest) => {
+      const ask = (what: Asking): void => {
+        if (isAsked(what)) setAsked({ guest, what });
+        else void actNow(what as ActionName, guest);
+      };
+      return <GuestMenu guest={guest} onAsk={ask} />;
+    },
+    [actNow],
+  );
 
   return (
     <>
@@ -110,7 +116,7 @@ export function Component(): React.ReactNode {
             keyOf={keyOf}
             nameOf={(guest) => guest.name}
             {...(mayChange && { chosen, onChoose: setChosen })}
-            actions={(guest) => <GuestMenu guest={guest} onAsk={(what) => ask(guest, what)} />}
+            actions={actions}
             empty={<Nobody />}
           />
         )}

@@ -1,7 +1,7 @@
 // What is asked before something is done with one guest, and doing it.
 import { FormSelect, FormSelectOption } from "@patternfly/react-core";
 import { useMutation, useQueryClient } from "@tanstack/react-query";
-import { useState } from "react";
+import { useCallback, useState } from "react";
 import { call } from "../../api/client";
 import { OmsError } from "../../api/errors";
 import { useAnswer } from "../../api/queries";
@@ -31,16 +31,19 @@ export function isAsked(what: Asking): boolean {
 /** Does something with a guest, and says at the corner what became of it. */
 export function useAct(): (name: ActionName, guest: Guest) => Promise<void> {
   const client = useQueryClient();
-  return async (name, guest) => {
-    try {
-      await act(name, guest);
-      say("success", said.done[name](guest.name));
-    } catch (failure) {
-      sayWrong(failure);
-    } finally {
-      void client.invalidateQueries({ refetchType: "active" });
-    }
-  };
+  return useCallback(
+    async (name, guest) => {
+      try {
+        await act(name, guest);
+        say("success", said.done[name](guest.name));
+      } catch (failure) {
+        sayWrong(failure);
+      } finally {
+        void client.invalidateQueries({ refetchType: "active" });
+      }
+    },
+    [client],
+  );
 }
 
 export function GuestAsking({ guest, what, onClose, onGone }: Props): React.ReactNode {

@@ -1,4 +1,4 @@
-"""How long people wait in the GUI where there are many guests: for the picture after a key or click, and for OMS."""
+"""How long people wait in the GUI where there are many guests: for the picture after a click, and for OMS."""
 
 import functools
 import statistics
@@ -20,7 +20,7 @@ WATCH = """() => {
     for (const it of list.getEntries()) if (it.interactionId) window.interactions.push(it.duration);
   }).observe({ type: "event", durationThreshold: 16 });
 }"""
-"""What the browser itself counts, in steps of 8 ms: an interaction until the picture after it; none below 16 ms."""
+"""What the browser itself counts, in steps of 8 ms: an interaction until the picture after it, from 16 ms on."""
 TAKEN = "() => window.interactions.splice(0)"
 
 

@@ -10,6 +10,7 @@ from bench import (
     containers,
     costs,
     events,
+    gui,
     jobs,
     machine,
     machines,
@@ -51,6 +52,9 @@ def main() -> None:
     """All parts, or those that are named."""
     if sys.argv[1:2] == ["fleet"]:
         fleet.main(sys.argv[2:])
+        return
+    if sys.argv[1:2] == ["gui"]:
+        gui.main(sys.argv[2:])
         return
     wanted = sys.argv[1:] or list(PARTS)
     if unknown := [part for part in wanted if part not in PARTS]:

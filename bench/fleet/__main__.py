@@ -6,7 +6,6 @@ from pathlib import Path
 
 from bench import machine
 from bench.fleet import parts
-from bench.fleet.gui import gui
 from bench.fleet.setting import prepared
 
 
@@ -25,7 +24,6 @@ def main(words: list[str] | None = None) -> None:
         parts.enrolling(fleet)
         parts.rest(fleet)
         parts.lists(fleet)
-        gui(fleet)
         parts.mixed(fleet, given.minutes)
         parts.bus(fleet)
 

@@ -244,13 +244,14 @@ def test_administration_needs_a_server_that_was_there_before(tmp_path: Path) -> 
 
 
 def test_a_document_goes_to_the_screen_a_file_or_nowhere(tmp_path: Path) -> None:
-    for kind, begins in (("openrpc", "{"), ("reference", "# The API")):
-        shown = oms("contract", kind)
+    examples = ("docs/reference/examples.json",)
+    for kind, given, begins in (("openrpc", (), "{"), ("reference", examples, "# The API")):
+        shown = oms("contract", kind, *given)
         assert shown.code == 0
         assert shown.out.startswith(begins)
-        assert oms("contract", kind, "--write", tmp_path / kind).out == ""
+        assert oms("contract", kind, *given, "--write", tmp_path / kind).out == ""
         assert (tmp_path / kind).read_text() == shown.out
-        ran = oms("contract", kind, "--write", tmp_path / "none" / kind)
+        ran = oms("contract", kind, *given, "--write", tmp_path / "none" / kind)
         assert (ran.code, ran.out) == (1, "")
         assert ran.last.startswith(f"oms contract: {tmp_path / 'none' / kind} cannot be written")
 

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import json
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -12,6 +13,7 @@ import pytest
 from websockets.sync.client import ClientConnection
 
 from oms.agent.guests.containers import ContainerSettings
+from oms.server.consoles.desk import LOOK_SECONDS
 from tests.hosts.browser_socket import ask_ticket, closed, not_let_in, open_socket, said
 from tests.hosts.containers import made
 from tests.hosts.guest_image import TICKING, GuestImage
@@ -205,6 +207,34 @@ def test_only_an_administrator_takes_over_and_is_let_onto_hosts(
         "events"
     ]
     assert (row["target"], row["params"]["offset"]) == (before["id"], 0)
+
+
+def test_who_comes_back_with_a_new_session_has_the_console_that_nobody_looks_at(
+    oms: Stack, caller: Caller
+) -> None:
+    with contextlib.closing(oms.caller()) as anew:
+        console = consoles(caller, "open_console", NAME, "ssh")
+        with opened(oms, caller, console["id"]) as socket:
+            socket.send(b"kept=4; echo $((kept+38))\n")
+            said(socket, "42")
+            assert refused(lambda: consoles(anew, "open_console", NAME, "ssh"))["data"]["console"] == console["id"]
+        until(lambda: consoles(anew, "list_consoles")[0]["viewers"] == 0)
+        assert consoles(anew, "open_console", NAME, "ssh") == console
+        with opened(oms, anew, console["id"]) as socket:
+            socket.send(b"echo a$((kept+19))b\n")
+            said(socket, "a23b")
+        assert consoles(anew, "close_console", console["id"]) == 0
+
+
+def test_a_console_that_goes_from_hand_to_hand_stays_open(oms: Stack, caller: Caller) -> None:
+    """Also in the moment in which its session is looked at, once a second."""
+    with contextlib.closing(oms.caller()) as other:
+        console = consoles(caller, "open_console", NAME, "ssh")
+        end = time.monotonic() + 4 * LOOK_SECONDS
+        while time.monotonic() < end:
+            assert consoles(other, "take_over_console", console["id"]) == console
+            assert consoles(caller, "take_over_console", console["id"]) == console
+        assert consoles(caller, "close_console", console["id"]) == 0
 
 
 def test_a_console_that_cannot_be_recorded_is_not_opened_and_one_that_cannot_any_more_is_closed(

@@ -291,8 +291,9 @@ class Consoles:
     async def _tidy(self) -> None:
         for host in await self._removed():
             await self.forget(host)
-        alive = await self._alive()
-        for console, why in list(self._over(alive)):
+        asked = {console.session.digest for console in self._all.values()}
+        alive = await self._alive(asked)
+        for console, why in list(self._over(asked, alive)):
             await self.remove(console, why)
 
     async def _removed(self) -> list[Host]:
@@ -304,9 +305,8 @@ class Consoles:
             lambda tx: [host for host in open_to.values() if hosts.by_id(tx, host.id) is None]
         )
 
-    async def _alive(self) -> dict[str, Session]:
-        """Those sessions of consoles that may still be used, as they are now."""
-        wanted = {console.session.digest for console in self._all.values()}
+    async def _alive(self, wanted: set[str]) -> dict[str, Session]:
+        """Those of these sessions that may still be used, as they are now."""
         if not wanted:
             return {}
         found = await self._store.read(
@@ -321,11 +321,12 @@ class Consoles:
             and (session.token or moment < min(session.used + lifetime.idle, session.created + lifetime.absolute))
         }
 
-    def _over(self, alive: dict[str, Session]) -> Iterator[tuple[Console, str]]:
+    def _over(self, asked: set[str], alive: dict[str, Session]) -> Iterator[tuple[Console, str]]:
+        """Consoles to close, and why. One whose session was not asked for was opened or taken over since then."""
         moment = time.monotonic()
         for console in self._all.values():
             session = alive.get(console.session.digest)
-            if session is None or session.role < NEEDED[console.kind]:
+            if console.session.digest in asked and (session is None or session.role < NEEDED[console.kind]):
                 yield console, "The session has ended."
             elif console.recording is not None and console.recording.failed:
                 yield console, f"It {console.recording.failed}."

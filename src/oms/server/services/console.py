@@ -28,13 +28,20 @@ async def open_console(op: api.OpenConsole, desk: Desk) -> OpenedConsole:
         raise AuthError(f"A terminal on a host is for administrators; {desk.user} is {desk.role.name.lower()}.")
     if (op.kind == "ssh") == bool(op.guest):
         raise FuncManError("A terminal on a host (kind ssh) has no guest; every other console has one.")
+    session = await desk.session()
     with _told():
         try:
             console = await desk.house.consoles.open(
-                op.kind, await desk.session(), op.server_hostname, op.guest, guest_kind=op.guest_kind
+                op.kind, session, op.server_hostname, op.guest, guest_kind=op.guest_kind
             )
         except AlreadyMine as mine:
             console = mine.console
+        except Anothers as other:
+            # Whose connection broke comes back with a new session, and nobody loses anything by it.
+            if not _is_left(other.console, desk):
+                raise
+            console = other.console
+            await desk.house.consoles.take_over(console, session)
     return _opened(console)
 
 
@@ -146,6 +153,11 @@ def _found(console_id: str, desk: Desk) -> Console:
 
 def _may(console: Console, desk: Desk) -> bool:
     return desk.role >= Permission.ADMIN or console.session.user == desk.user
+
+
+def _is_left(console: Console, desk: Desk) -> bool:
+    """Whether it is another session's of the caller, who is not there, nor needs its port."""
+    return console.session.user == desk.user and console.port is None and not console.viewers
 
 
 def _opened(console: Console) -> OpenedConsole:

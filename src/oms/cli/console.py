@@ -82,8 +82,7 @@ async def _be_there(host: str, guest: str, profile: str | None) -> None:
                 compression=None,
                 max_size=LARGEST_BYTES,
             ) as line:
-                print(f"{printable(opened.title)}. Ctrl-] leaves.", file=sys.stderr)
-                left = await _joined(line)
+                left = await _joined(line, f"{printable(opened.title)}. Ctrl-] leaves.")
         except (InvalidStatus, OSError) as failure:
             raise OutOfReach(f"{client.url} does not let this terminal in: {failure}.") from failure
         print(f"\n{printable(left)}", file=sys.stderr)
@@ -111,10 +110,11 @@ async def _ticket(client: Client, console: str) -> str:
     return msgspec.json.decode(answer.body, type=Ticket).ticket
 
 
-async def _joined(line: ClientConnection) -> str:
-    """The terminal and the console, one; why that ended."""
+async def _joined(line: ClientConnection, greeting: str) -> str:
+    """The terminal and the console, one, from the greeting on; why that ended."""
     loop, typed = asyncio.get_running_loop(), asyncio.Queue[bytes]()
     with _raw(sys.stdin.fileno()):
+        print(greeting, end="\r\n", file=sys.stderr)
         loop.add_reader(sys.stdin.fileno(), lambda: typed.put_nowait(os.read(sys.stdin.fileno(), 4096)))
         with contextlib.suppress(ValueError, RuntimeError):
             loop.add_signal_handler(signal.SIGWINCH, lambda: asyncio.ensure_future(_size(line)))
@@ -158,12 +158,12 @@ async def _size(line: ClientConnection) -> None:
 
 @contextlib.contextmanager
 def _raw(terminal: int) -> Iterator[None]:
-    """Every key as it is, if that is a terminal; it is as before afterwards."""
+    """Every key as it is, if that is a terminal, also those pressed before; it is as before afterwards."""
     if not os.isatty(terminal):
         yield
         return
     before = termios.tcgetattr(terminal)
-    tty.setraw(terminal)
+    tty.setraw(terminal, termios.TCSADRAIN)
     try:
         yield
     finally:

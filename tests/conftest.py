@@ -35,7 +35,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         key=lambda item: next((n for n, front in enumerate(LONG) if item.nodeid.startswith(front)), len(LONG))
     )
     for item in items:
-        item.add_marker(pytest.mark.flaky(reruns=1))
+        item.add_marker(pytest.mark.flaky(reruns=1, reruns_delay=5))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Why something had to be tried again: it may be a race of what is tested."""
+    again = terminalreporter.getreports("rerun")
+    if again:
+        terminalreporter.section("failed at first")
+    for report in again:
+        terminalreporter.line(f"{report.nodeid}\n    {str(report.longreprtext).strip()[-1500:]}")
 
 
 @pytest.fixture(scope="session", autouse=True)

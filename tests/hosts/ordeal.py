@@ -84,6 +84,13 @@ class Ordeal:
         self._rounds += 1
         self._killed.clear()
         self._beside.clear()
+        self.oms.wait_for_server()
+        try:
+            return self._worked(trouble)
+        finally:
+            self._clear()
+
+    def _worked(self, trouble: Callable[[], None]) -> Evidence:
         before, disks = self._machines()
         lasting = [name for name in before if name not in disks and name not in self.apart]
         self._watcher.follow(list(before))
@@ -173,6 +180,7 @@ class Ordeal:
 
     def _evidence(self, clients: list[Client], before: dict[str, int], disks: dict[str, str]) -> Evidence:
         asked = [question.answer() for question in self._beside]
+        self.oms.wait_for_server()  # killed at last, it may still be starting
         with contextlib.closing(self.oms.caller()) as caller:
             self.oms.wait_for_host(caller)
             with contextlib.suppress(AssertionError):  # what does not come to rest is a finding of its own
@@ -184,7 +192,7 @@ class Ordeal:
             mine = before.keys()
             listed: dict[str, dict[str, Any]] = caller.kvm("list_vms_status")
             machines = self._found(mine)
-            evidence = Evidence(
+            return Evidence(
                 calls=[*asked, *(call for client in clients for call in client.calls)],
                 audit=audit_lines(self.oms, moment),
                 rows=[row for row in self._rows() if row["host"] == NAME],
@@ -199,8 +207,6 @@ class Ordeal:
                 files=set(_below(self.oms.images)),
                 killed=dict(self._killed),
             )
-        self._clear()
-        return evidence
 
     def _found(self, names: Iterable[str]) -> dict[str, tuple[bool, int]]:
         with contextlib.closing(self.libvirtd.connect()) as connection:

@@ -109,6 +109,23 @@ async def test_a_commit_that_fails_fails_for_all_and_is_not_tried_again(store: S
     assert await there(store, "a", "b") == []
 
 
+async def test_a_database_that_somebody_keeps_to_himself_is_waited_for_once_by_all_who_wait(store: Store) -> None:
+    """Not by each in his turn: sixty callers would hear of it after five minutes."""
+    tries: list[Connection] = []
+
+    def refuse(connection: Connection) -> None:
+        tries.append(connection)
+        if len(tries) > 1:
+            raise sa.exc.OperationalError("BEGIN IMMEDIATE", None, Exception("database is locked"))
+
+    event.listen(store._engine, "begin", refuse)
+    outcomes = await at_once(store, *map(put, "abcdef"))
+    assert [type(outcome) for outcome in outcomes] == [DatabaseConnectionError] * 6
+    assert len(tries) == 2  # that of the write which held them up, and theirs
+    event.remove(store._engine, "begin", refuse)
+    assert await there(store, *"abcdef") == []
+
+
 async def test_who_goes_away_before_his_turn_has_written_nothing(store: Store) -> None:
     free = threading.Event()
     before = asyncio.create_task(store.write(lambda _tx: free.wait(10)))

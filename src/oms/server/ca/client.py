@@ -129,7 +129,9 @@ class SignerClient:
                         f"The signer is not running: start it with `oms signer --socket {self._path}`."
                     ) from error
             except OSError as error:
-                raise SignerAway(f"The signer at {self._path} cannot be reached: {error.strerror}.") from error
+                raise SignerAway(
+                    f"The signer at {self._path} cannot be reached: {error.strerror or error}."
+                ) from error
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
 

@@ -49,7 +49,7 @@ class Store:
         self._writing, self._reading = engines.writing(self._engine), engines.reading(self._engine)
         self._told: Callable[[Sequence[Kept]], None] = lambda _events: None
         self._writer = Writer(
-            self._written, self.transaction, functools.partial(_named, reached=True), self._write_back
+            self._written, self.transaction, functools.partial(_named, reached=True), _named, self._write_back
         )
         self._since = 0
         """Commits since SQLite's log was written back."""

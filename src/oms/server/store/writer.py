@@ -39,12 +39,14 @@ class Writer:
         together: Callable[[Change[Any]], Any],
         alone: Callable[[Change[Any]], Any],
         named: Callable[[SQLAlchemyError], Exception],
+        unreached: Callable[[SQLAlchemyError], Exception],
         after: Callable[[bool], None],
     ) -> None:
         """Both run one function in a transaction: `together` raises the database's errors, `alone` those that
-        `named` makes of them for whoever asked. `after` is called when that has been told, with whether more
-        waits; it does not raise."""
-        self._in_one, self._alone, self._named, self._after = together, alone, named, after
+        `named` makes of them for whoever asked, or `unreached` where there was not even a transaction. `after` is
+        called when that has been told, with whether more waits; it does not raise."""
+        self._in_one, self._alone, self._after = together, alone, after
+        self._named, self._unreached = named, unreached
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store-write")
         self._waiting: deque[_Ticket] = deque()
 
@@ -86,9 +88,11 @@ class Writer:
 
     def _together(self, batch: list[_Ticket]) -> bool:
         """Whether how it ended was told; if not, nothing was written."""
-        endings: list[Callable[[], None]] = []
+        begun, endings = False, list[Callable[[], None]]()
 
         def change(connection: Connection) -> None:
+            nonlocal begun
+            begun = True
             run = [_in_savepoint(connection, ticket) for ticket in batch]
             events.write(connection)
             endings.extend(run)
@@ -96,10 +100,12 @@ class Writer:
         try:
             self._in_one(change)
         except Exception as failure:  # noqa: BLE001 - nobody may be left without an answer
-            if not endings:
+            if begun and not endings:
                 return False
-            # The commit itself: what became of it may not be known, so nothing is tried again.
-            error = self._named(failure) if isinstance(failure, SQLAlchemyError) else failure
+            # The commit itself: what became of it may not be known, so nothing is tried again. Or not even a
+            # transaction was to be had: one after the other, each of them would wait as long for the same answer.
+            name = self._named if begun else self._unreached
+            error = name(failure) if isinstance(failure, SQLAlchemyError) else failure
             endings = [functools.partial(ticket.answer.set_exception, error) for ticket in batch]
         for tell in endings:
             tell()

@@ -63,6 +63,9 @@ class AgentConfig(msgspec.Struct, frozen=True):
     own, so that their root is root. By default what `/etc/subuid` and `/etc/subgid` give to root."""
     container_bridge: str = ""
     """The bridge that new containers are on; by default they are on none: the host routes to their addresses."""
+    container_vzmigrate: bool = False
+    """Whether containers of OpenVZ's own kernel move by `vzmigrate`: root of this host may then log in by SSH,
+    without a password, at the hosts they go to, by the names those have in OMS."""
     container_stop_seconds: Seconds = 30
     """How long a container has to shut down before it is killed."""
     device_mapper: Mapper = "auto"

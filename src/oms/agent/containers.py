@@ -20,17 +20,17 @@ async def found(config: AgentConfig) -> Containers | None:
     if config.containers == "never":
         return None
     if config.containers == "openvz" or (config.containers == "auto" and OPENVZ.exists()):
-        return await _openvz()
+        return await _openvz(config)
     return await _lxc(config)
 
 
-async def _openvz() -> Containers | None:
+async def _openvz(config: AgentConfig) -> Containers | None:
     from oms.agent.guests.vzctl import VzContainers
 
     if not shutil.which("vzctl") or not shutil.which("vzlist"):
         log.warning("no containers can run here", why="vzctl and vzlist are not installed", do="install vzctl")
         return None
-    return VzContainers()
+    return VzContainers(sends=config.container_vzmigrate)
 
 
 async def _lxc(config: AgentConfig) -> Containers | None:

@@ -4,9 +4,9 @@ A container is a root file system that lies in the host's, and settings that the
 id: ours are numbers, those made by other means may be words.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import msgspec
 
@@ -61,6 +61,8 @@ class ContainerCapabilities(msgspec.Struct, frozen=True):
     """Of new containers."""
     swap: bool = True
     """Swap can be limited."""
+    sends: bool = False
+    """A `Sender` may do so."""
 
 
 class ContainerSettings(msgspec.Struct, frozen=True):
@@ -224,3 +226,15 @@ class Containers(Guests[Container], Protocol):
 
     async def console(self, ctid: str, /) -> tuple[str, ...]:
         """A program and its arguments that, run as root on a terminal, is a login in the running container."""
+
+
+@runtime_checkable
+class Sender(Containers, Protocol):
+    """Containers that a program of their hypervisor's takes to other hosts, which let this one's root in."""
+
+    async def send(self, ctid: str, target: str, tell: Callable[[str], None], /) -> None:
+        """Take it to the host of that name, where it runs if it ran; here it is no more. `tell` hears each step.
+        Raises FuncManError, with the container here as it was where the program says so."""
+
+    async def is_sending(self, ctid: str, /) -> bool:
+        """Whether that goes on, also by a program that an earlier agent started."""

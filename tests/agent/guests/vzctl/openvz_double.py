@@ -1,10 +1,12 @@
-"""A program that behaves as OpenVZ's vzctl and vzlist do, as far as OMS asks them; for tests alone.
+"""A program that behaves as OpenVZ's vzctl, vzlist and vzmigrate do, as far as OMS asks them; for tests alone.
 
-    python openvz_double.py DIRECTORY vzctl|vzlist ARGUMENTS...
+    python openvz_double.py DIRECTORY vzctl|vzlist|vzmigrate ARGUMENTS...
 
 Its containers are configuration files in DIRECTORY/etc/conf, as OpenVZ's are; what runs is in DIRECTORY/run, and
-what the kernel would tell of it in DIRECTORY/proc. DIRECTORY/hang: every call hangs; DIRECTORY/broken: vzlist says
-what is no JSON. Written after the manual pages vzctl(8), vzlist(8), ctid.conf(5).
+what the kernel would tell of it in DIRECTORY/proc. DIRECTORY/hosts/NAME leads to the directory of another host
+that lets this one's root in. Files in DIRECTORY make trouble: with `hang` every call hangs, with `broken` vzlist
+says what is no JSON, with `refuses` nothing starts on other hosts, with `breaks` vzmigrate ends before its last
+step. Written after the manual pages vzctl(8), vzlist(8), vzmigrate(8), ctid.conf(5).
 """
 
 import fcntl
@@ -26,6 +28,7 @@ OPTIONS = {
     "--description": "DESCRIPTION",
 }
 LISTS = {"--nameserver": "NAMESERVER", "--searchdomain": "SEARCHDOMAIN"}
+NO_CONNECTION, NOT_STARTED_THERE, THERE_ALREADY, NOT_HERE = 4, 7, 9, 10
 BAD_OPTION, BAD_VALUE, NO_CONFIG, NOT_RUNNING, RUNNING, NOT_DELETED = 20, 21, 14, 31, 32, 52
 Conf = dict[str, str]
 
@@ -162,6 +165,49 @@ class OpenVz:
         if save:
             self.write(ctid, conf)
 
+    # --- vzmigrate
+
+    def migrate(self, words: list[str]) -> None:
+        removes, yes, address, ctid = words
+        assert (removes, yes) == ("-r", "yes")
+        place = self.directory / "hosts" / address
+        if ctid not in self.ids():
+            raise Ended(NOT_HERE, f"CT {ctid} doesn't exist")
+        _say(f"Starting migration of CT {ctid} to {address}")
+        if not place.exists():
+            raise Ended(NO_CONNECTION, f"Can't connect to destination address using public key {address}")
+        there = OpenVz(place.resolve())
+        there.run.mkdir(exist_ok=True)
+        if ctid in there.ids():
+            raise Ended(THERE_ALREADY, f"CT {ctid} already exists on destination")
+        self._take_over(ctid, there)
+
+    def _take_over(self, ctid: str, there: "OpenVz") -> None:
+        conf, ran = self.read(ctid), self.status(ctid) == "running"
+        over = conf | {name: str(there.directory / name[3:].lower() / ctid) for name in ("VE_PRIVATE", "VE_ROOT")}
+        _say("Syncing private")
+        shutil.copytree(conf["VE_PRIVATE"], over["VE_PRIVATE"])
+        if ran:
+            _say("Stopping container")
+            self.turn(ctid, "stopped")
+        Path(over["VE_ROOT"]).mkdir()
+        there.write(ctid, over)
+        if (self.directory / "refuses").exists():
+            there.do_destroy(ctid, [])
+            self.turn(ctid, "running" if ran else "stopped")
+            raise Ended(NOT_STARTED_THERE, "Failed to start container")
+        if ran:
+            _say("Starting container")
+            there.turn(ctid, "running")
+        if (self.directory / "breaks").exists():
+            raise Ended(137, "")
+        self.do_destroy(ctid, [])
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
 
 def _apply(conf: Conf, option: str, value: str, fresh: set[str]) -> None:
     match option:
@@ -210,7 +256,10 @@ def main(directory: Path, program: str, words: list[str]) -> int:
             sys.stdout.write("<no JSON>" if (directory / "broken").exists() else json.dumps(rows, indent=2))
             return 0
         try:
-            here.call(words[0], words[1], words[2:])
+            if program == "vzmigrate":
+                here.migrate(words)
+            else:
+                here.call(words[0], words[1], words[2:])
         except Ended as ended:
             sys.stderr.write(f"{ended}\n")
             return ended.status

@@ -2,7 +2,6 @@
 and the kernel say, written after their formats."""
 
 import stat
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -27,28 +26,19 @@ from oms.contract.errors import (
 )
 from oms.contract.types import Secret
 from tests.agent.guests import conformance
-
-DOUBLE = Path(__file__).with_name("openvz_double.py")
-VZ_CONF = 'VE_ROOT="{0}/root/$VEID"\nVE_PRIVATE="{0}/private/$VEID"\nCONFIGFILE="vswap-256m"\n'
-SAMPLE = (
-    '# a comment\nPHYSPAGES="0:256M"\nKMEMSIZE="14372700:14790164"\nOSTEMPLATE="debian-7.0-x86_64"\nEVIL="$(id)"\n'
-)
+from tests.agent.guests.vzctl.openvz_host import containers_of, furnish
 
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
     """What a host with OpenVZ has."""
-    for name in ("etc/conf", "private", "root", "proc"):
-        (tmp_path / name).mkdir(parents=True)
-    (tmp_path / "etc/vz.conf").write_text(VZ_CONF.format(tmp_path))
-    (tmp_path / "etc/conf/ve-vswap-256m.conf-sample").write_text(SAMPLE)
+    furnish(tmp_path)
     return tmp_path
 
 
 @pytest.fixture
 async def containers(place: Path) -> AsyncIterator[VzContainers]:
-    called = (sys.executable, "-S", str(DOUBLE), str(place))
-    made = VzContainers(Programs((*called, "vzctl"), (*called, "vzlist")), place / "etc", place / "proc")
+    made = containers_of(place)
     yield made
     await made.close()
 

@@ -47,9 +47,15 @@ class VzContainers:
     """The containers of this host's OpenVZ; see the Protocol `Containers` for what each method does."""
 
     def __init__(
-        self, programs: Programs | None = None, etc: Path = Path("/etc/vz"), proc: Path = Path("/proc")
+        self,
+        programs: Programs | None = None,
+        etc: Path = Path("/etc/vz"),
+        proc: Path = Path("/proc"),
+        *,
+        sends: bool = False,
     ) -> None:
-        """`etc`: where vz.conf is; `proc`: the kernel's files."""
+        """`etc`: where vz.conf is; `proc`: the kernel's files; `sends`: vzmigrate may be used."""
+        self._sends = sends
         self._programs, self._etc, self._proc = programs or Programs(), etc, proc
         self._list = Joined(self._programs.list)
         self._watching = Watching(self._running, WATCH_SECONDS)
@@ -59,7 +65,7 @@ class VzContainers:
     @property
     def capabilities(self) -> ContainerCapabilities:
         """What OpenVZ can do."""
-        return ContainerCapabilities(backend="openvz", pause=True, disk_limit="openvz")
+        return ContainerCapabilities(backend="openvz", pause=True, disk_limit="openvz", sends=self._sends)
 
     @property
     def home(self) -> Path:
@@ -222,6 +228,16 @@ class VzContainers:
         if (await self._row(ctid)).state != "running":
             raise _off(ctid)
         return (*self._programs.vzctl, "enter", ctid)
+
+    async def send(self, ctid: str, target: str, tell: Callable[[str], None], /) -> None:
+        """By vzmigrate."""
+        await self._row(ctid)
+        await self._programs.send(ctid, target, tell)
+        self._watching.look()
+
+    async def is_sending(self, ctid: str, /) -> bool:
+        """Looked up in the list of processes: the program outlives the agent that started it."""
+        return await asyncio.to_thread(self._programs.sends, ctid, self._proc)
 
     # --- what is asked
 

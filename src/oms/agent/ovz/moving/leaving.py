@@ -8,11 +8,12 @@ from typing import Any, Final
 import msgspec
 
 from oms.agent.context import Host
-from oms.agent.guests.containers import Containers
+from oms.agent.guests.containers import Containers, Sender
 from oms.agent.ovz.conditions import containers_of
 from oms.agent.ovz.handlers import end
 from oms.agent.ovz.moving import passes, rules
 from oms.agent.ovz.moving.planning import Plan, planned
+from oms.agent.ovz.moving.sending import sent
 from oms.agent.ovz.moving.words import (
     STREAM,
     Abort,
@@ -66,12 +67,14 @@ MB: Final = 1000 * 1000
 @handlers.handles(api.MigrateVm)
 async def migrate_vm(op: api.MigrateVm, host: Host) -> int:
     """Broken off, it is undone, or gone on with once the other host was told to start it."""
-    if host.passages is None:
-        raise rules.refusal("source", "its agent has no way to other hosts")
     try:
         containers = containers_of(host)
     except NotSupported as error:
         raise rules.refusal("source", error.message) from error
+    if isinstance(containers, Sender):
+        return await sent(op, host, containers)
+    if host.passages is None:
+        raise rules.refusal("source", "its agent has no way to other hosts")
     job = host.job
     if (recalled := job.recall("plan")) is None:
         recalled = msgspec.to_builtins(await planned(str(op.container_id), containers))

@@ -23,6 +23,11 @@ SMALL_BYTES = 8 * 1024 * 1024
 LESS = 0.7
 """A pass that carries more than this share of the one before gains nothing."""
 
+NO_VZMIGRATE = (
+    "it runs on OpenVZ's kernel, and only vzmigrate takes it to another such host. That needs root of this host "
+    "to be let in there by SSH; where it is, set container_vzmigrate = true in the settings of this host's agent"
+)
+
 
 class Place(msgspec.Struct, frozen=True):
     """What the host has to which a container is to go. `lacking`: as in "rsync is not installed"; `own_bridge`:
@@ -59,11 +64,10 @@ def check_can_leave(container: Container, capabilities: ContainerCapabilities, l
 
 
 def _stays(container: Container, capabilities: ContainerCapabilities, lacking: str) -> str:
+    if container.state == "paused":
+        return "it stands still, and could not be shut down; let it go on with resume_vm first"
     if capabilities.backend == "openvz":
-        return (
-            "it runs on OpenVZ's kernel; vzmigrate would need the hosts to let each other in by SSH, and what it "
-            "is made of (ploop images, OpenVZ's own limits) is not what other hosts take"
-        )
+        return "" if capabilities.sends else NO_VZMIGRATE
     if lacking:
         return f"{lacking} on it"
     if not container.ours:
@@ -77,8 +81,6 @@ def _stays(container: Container, capabilities: ContainerCapabilities, lacking: s
         return "its network is neither routed nor on a bridge"
     if container.rootfs is None:
         return "its root file system cannot be seen from the host"
-    if container.state == "paused":
-        return "it stands still, and could not be shut down; let it go on with resume_vm first"
     return ""
 
 

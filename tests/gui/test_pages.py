@@ -1,4 +1,4 @@
-"""Jobs, people, the audit log, the overview: whole pages before a real OMS."""
+"""Jobs, the audit log, the overview: whole pages before a real OMS."""
 
 import pytest
 from playwright.sync_api import expect
@@ -30,56 +30,6 @@ def test_every_page_is_usable_by_everybody_wide_and_narrow(gui: Gui, scheme: str
             assert gui.barriers() == [], (path, width)
             sticks_out = gui.in_browser("document.documentElement.scrollWidth > innerWidth")
             assert not sticks_out, (path, width)
-
-
-def test_a_user_is_added_changed_and_deleted(gui: Gui) -> None:
-    gui.log_in("/people")
-    gui.page.get_by_role("button", name="Add a user").click()
-    dialog = gui.page.get_by_role("dialog")
-    assert gui.barriers() == []
-    dialog.get_by_label("Name").fill("bad name!")
-    dialog.get_by_label("First password").fill("short")
-    dialog.get_by_role("button", name="Add a user").click()
-    expect(dialog.get_by_label("Name")).to_have_attribute("aria-invalid", "true")
-    dialog.get_by_label("Name").fill("bert")
-    dialog.get_by_role("button", name="Invent one").click()
-    dialog.get_by_label("Operator").check()
-    dialog.get_by_role("button", name="Add a user").click()
-    row = gui.page.get_by_role("row").filter(has_text="bert")
-    expect(row).to_contain_text("Operator")
-    expect(row).to_contain_text("has to choose a password")
-    row.get_by_role("button", name="Actions for bert").click()
-    gui.page.get_by_role("menuitem", name="Change the role").click()
-    gui.page.get_by_role("dialog").get_by_label("Viewer").check()
-    gui.page.get_by_role("dialog").get_by_role("button", name="Change the role").click()
-    expect(row).to_contain_text("Viewer")
-    row.get_by_role("button", name="Actions for bert").click()
-    gui.page.get_by_role("menuitem", name="Delete").click()
-    gui.page.get_by_role("dialog").get_by_role("button", name="Delete the account").click()
-    expect(row).to_have_count(0)
-
-
-def test_a_token_is_shown_once_and_taken_back(gui: Gui) -> None:
-    gui.log_in("/account")
-    gui.page.get_by_role("button", name="Make a token").click()
-    dialog = gui.page.get_by_role("dialog")
-    dialog.get_by_label("What it is for").fill("nightly backup")
-    dialog.get_by_role("button", name="Make the token").click()
-    expect(dialog).to_contain_text("the only time")
-    token = dialog.locator("pre").text_content() or ""
-    assert gui.in_browser(WHOAMI.replace("TOKEN", token.strip())) == "admin"
-    dialog.get_by_role("button", name="I have kept it").click()
-    row = gui.page.get_by_role("row").filter(has_text="nightly backup")
-    expect(row).to_be_visible()
-    assert token.strip() not in gui.page.content()
-    row.get_by_role("button", name="Actions for nightly backup").click()
-    gui.page.get_by_role("menuitem", name="Take back").click()
-    gui.page.get_by_role("dialog").get_by_role("button", name="Take it back").click()
-    expect(row).to_have_count(0)
-
-
-WHOAMI = """async () => (await (await fetch("/", { method: "POST", body: JSON.stringify({ jsonrpc: "2.0", id: 1,
-  method: "userservices.whoami", params: { SESSID: "TOKEN", cache_timeout: 0 } }) })).json()).result.result.name"""
 
 
 def test_the_audit_log_is_searched_by_what_the_address_says(gui: Gui) -> None:

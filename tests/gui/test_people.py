@@ -1,0 +1,159 @@
+"""People: accounts, sessions, tokens, one's own password, and a session that an open page does not keep alive."""
+
+import contextlib
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Request, expect
+
+from tests.gui.gui import PASSWORD, Gui
+from tests.hosts.stack import Caller, CallFailed
+
+OTHERS = "the old words of berta"
+
+
+@pytest.fixture
+def admin(gui: Gui) -> Caller:
+    return gui.up.log_in(PASSWORD)
+
+
+@pytest.fixture
+def berta(gui: Gui, admin: Caller) -> Iterator[Caller]:
+    """Somebody else, who has chosen a password and is logged in."""
+    users(admin, "add_user", "berta", "a first password", "operator")
+    caller = gui.up.log_in("a first password", "berta")
+    users(caller, "change_password", "a first password", OTHERS)
+    yield gui.up.log_in(OTHERS, "berta")
+    with contextlib.suppress(CallFailed):
+        users(admin, "delete_user", "berta")
+
+
+def users(caller: Caller, method: str, *params: object) -> object:
+    return caller.call("userservices", method, caller.sessid, 0, *params)
+
+
+def is_in(caller: Caller) -> bool:
+    with contextlib.suppress(CallFailed):
+        users(caller, "whoami")
+        return True
+    return False
+
+
+def test_a_user_is_added_changed_and_deleted(gui: Gui) -> None:
+    gui.log_in("/people")
+    gui.page.get_by_role("button", name="Add a user").click()
+    dialog = gui.page.get_by_role("dialog")
+    assert gui.barriers() == []
+    dialog.get_by_label("Name").fill("bad name!")
+    dialog.get_by_label("First password").fill("short")
+    dialog.get_by_role("button", name="Add a user").click()
+    expect(dialog.get_by_label("Name")).to_have_attribute("aria-invalid", "true")
+    dialog.get_by_label("Name").fill("bert")
+    dialog.get_by_role("button", name="Invent one").click()
+    dialog.get_by_label("Operator").check()
+    dialog.get_by_role("button", name="Add a user").click()
+    row = gui.page.get_by_role("row").filter(has_text="bert")
+    expect(row).to_contain_text("Operator")
+    expect(row).to_contain_text("has to choose a password")
+    row.get_by_role("button", name="Actions for bert").click()
+    gui.page.get_by_role("menuitem", name="Change the role").click()
+    gui.page.get_by_role("dialog").get_by_label("Viewer").check()
+    gui.page.get_by_role("dialog").get_by_role("button", name="Change the role").click()
+    expect(row).to_contain_text("Viewer")
+    row.get_by_role("button", name="Actions for bert").click()
+    gui.page.get_by_role("menuitem", name="Delete").click()
+    gui.page.get_by_role("dialog").get_by_role("button", name="Delete the account").click()
+    expect(row).to_have_count(0)
+
+
+def test_a_token_is_shown_once_and_taken_back(gui: Gui) -> None:
+    gui.log_in("/account")
+    gui.page.get_by_role("button", name="Make a token").click()
+    dialog = gui.page.get_by_role("dialog")
+    dialog.get_by_label("What it is for").fill("nightly backup")
+    dialog.get_by_role("button", name="Make the token").click()
+    expect(dialog).to_contain_text("the only time")
+    token = dialog.locator("pre").text_content() or ""
+    assert gui.in_browser(WHOAMI.replace("TOKEN", token.strip())) == "admin"
+    dialog.get_by_role("button", name="I have kept it").click()
+    row = gui.page.get_by_role("row").filter(has_text="nightly backup")
+    expect(row).to_be_visible()
+    assert token.strip() not in gui.page.content()
+    row.get_by_role("button", name="Actions for nightly backup").click()
+    gui.page.get_by_role("menuitem", name="Take back").click()
+    gui.page.get_by_role("dialog").get_by_role("button", name="Take it back").click()
+    expect(row).to_have_count(0)
+
+
+WHOAMI = """async () => (await (await fetch("/", { method: "POST", body: JSON.stringify({ jsonrpc: "2.0", id: 1,
+  method: "userservices.whoami", params: { SESSID: "TOKEN", cache_timeout: 0 } }) })).json()).result.result.name"""
+
+
+def test_sessions_and_tokens_of_somebody_are_ended(gui: Gui, berta: Caller) -> None:
+    token = users(berta, "create_token", "reports", "viewer", 30)
+    assert isinstance(token, dict)
+    program = Caller(gui.up.port)
+    program.sessid = token["token"]
+    assert is_in(program)
+    gui.log_in("/people")
+    gui.heading("People")
+    gui.page.get_by_role("tab", name="Sessions").click()
+    row = gui.page.get_by_role("row").filter(has_text="berta")
+    expect(row.first).to_be_visible()
+    assert gui.barriers() == []
+    while is_in(berta):
+        before = row.count()
+        row.first.get_by_role("button", name="End the session of berta").click()
+        expect(row).to_have_count(before - 1)
+    gui.page.get_by_role("tab", name="Tokens").click()
+    tokens = gui.page.get_by_role("row").filter(has_text="reports")
+    expect(tokens).to_contain_text("Viewer")
+    tokens.get_by_role("button", name="Actions for reports").click()
+    gui.page.get_by_role("menuitem", name="Take back").click()
+    assert gui.barriers() == []
+    gui.page.get_by_role("dialog").get_by_role("button", name="Take it back").click()
+    expect(tokens).to_have_count(0)
+    assert not is_in(program)
+    program.close()
+
+
+def test_ones_own_password_is_changed(gui: Gui, berta: Caller) -> None:
+    gui.log_in("/account", "berta", OTHERS)
+    gui.heading("Own account")
+    fields = [gui.page.locator(f"#{name}") for name in ("old", "new", "again")]
+
+    def change(*words: str) -> None:
+        for field, word in zip(fields, words, strict=True):
+            field.fill(word)
+        gui.page.get_by_role("button", name="Change the password").click()
+
+    change(OTHERS, "the new words of berta", "something else again")
+    expect(fields[2]).to_have_attribute("aria-invalid", "true")
+    change("not the old words", "the new words of berta", "the new words of berta")
+    expect(fields[0]).to_have_attribute("aria-invalid", "true")
+    assert gui.barriers() == []
+    assert is_in(gui.up.log_in(OTHERS, "berta"))
+    change(OTHERS, "the new words of berta", "the new words of berta")
+    expect(fields[0]).to_have_value("")
+    assert is_in(gui.up.log_in("the new words of berta", "berta"))
+    with pytest.raises(CallFailed):
+        gui.up.log_in(OTHERS, "berta")
+
+
+def test_a_page_that_follows_events_does_not_keep_its_session(gui: Gui, admin: Caller) -> None:
+    gui.log_in("/people")
+    row = gui.page.get_by_role("row").filter(has_text="carl")
+    gui.heading("People")
+    gui.loaded()
+    asked: list[Request] = []
+    gui.page.on("request", lambda request: asked.append(request) if request.method == "POST" else None)
+    users(admin, "add_user", "carl", "a first password", "viewer")
+    expect(row).to_be_visible()
+    assert asked
+    assert {request.headers.get("oms-unattended") for request in asked} == {"1"}
+    asked.clear()
+    row.get_by_role("button", name="Actions for carl").click()
+    gui.page.get_by_role("menuitem", name="Delete").click()
+    gui.page.get_by_role("dialog").get_by_role("button", name="Delete the account").click()
+    expect(row).to_have_count(0)
+    assert any("oms-unattended" not in request.headers for request in asked)

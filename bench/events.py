@@ -15,10 +15,10 @@ from bench.setting import CLIENTS, Setting
 
 LISTENERS = 1000
 OF_A_SESSION = 16
-CHANGES = 20
+CHANGES = 10
 SECONDS = 3
-APART_SECONDS = 0.2
-"""Longer than the pace at which listeners are woken, so that each event is handed out by itself."""
+APART_SECONDS = 0.8
+"""Longer than it takes until all have heard of one, so that each event is handed out by itself."""
 
 
 def events(on: Setting) -> None:
@@ -79,8 +79,11 @@ async def _read(port: int, sessids: list[str], ready: threading.Event, over: thr
             writer.write(asked.encode())
             await reader.readuntil(b"event: head")
         begun += 1
-        while await reader.read(65_536):
-            pass
+        try:
+            while await reader.read(65_536):
+                pass
+        finally:
+            writer.transport.abort()  # or the server has them until it sees that they read nothing
 
     tasks = [asyncio.create_task(one(sessids[number // OF_A_SESSION])) for number in range(LISTENERS)]
     while begun < LISTENERS:  # noqa: ASYNC110 - sockets come when they come

@@ -1,6 +1,7 @@
 """What changes is told in one order, once it is on the disk, to those who may know; who was away reads on."""
 
 import asyncio
+import contextlib
 import typing
 from collections.abc import Iterator
 from typing import Any
@@ -18,6 +19,8 @@ from oms.contract.kvm import StopVm, UpdateVmSettings
 from oms.contract.operation import Permission
 from oms.server.consoles.console import Console
 from oms.server.consoles.desk import Change
+from oms.server.events.log import AT_A_TIME, Listener, Page
+from oms.server.rules.events import View, whole
 from oms.server.store import events, hosts, now
 from tests.server.double import FACTS
 from tests.server.listening import Listening
@@ -368,6 +371,28 @@ async def test_five_hundred_listeners_hear_the_same_and_it_is_written_once(
         for stream in streams:
             stream.leave()
             await stream.done()
+
+
+async def test_however_many_listen_others_have_their_turn_between(oms: Oms) -> None:
+    log, heard = oms.edge._pipeline._house.events.log, 0
+
+    async def listen(listener: Listener) -> Page:
+        nonlocal heard
+        await listener.wait(300)
+        heard += 1
+        return await listener.read(10)
+
+    async with contextlib.AsyncExitStack() as open_, asyncio.timeout(60), asyncio.TaskGroup() as tasks:
+        view = View(Permission.VIEWER, "viewer", whole(["tag"]))
+        listeners = [await open_.enter_async_context(log.listening(view, None)) for _ in range(5 * AT_A_TIME)]
+        hearing = [tasks.create_task(listen(listener)) for listener in listeners]
+        await oms.store.write(give(1))
+        at_once = before = 0
+        while heard < len(listeners):
+            await asyncio.sleep(0)
+            at_once, before = max(at_once, heard - before), heard
+        assert at_once == AT_A_TIME
+    assert {len(task.result().events) for task in hearing} == {1}
 
 
 # --- hosts, guests, consoles

@@ -10,7 +10,7 @@ import hashlib
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine
 from typing import Any
 
 import msgspec
@@ -158,7 +158,7 @@ class Sessions:
         key = digest(sessid)
         self._known.pop(key, None)
         ended = await self._store.write(lambda tx: sessions.end(tx, key))
-        await self._look()
+        await self._look([entry for entry in self._lasting if entry.session.digest == key])
         return ended
 
     # --- what lasts longer than a call
@@ -180,18 +180,17 @@ class Sessions:
         """Accounts were changed: whatever is remembered of that user holds no longer."""
         for key in [key for key, known in self._known.items() if known.session.user == user.lower()]:
             del self._known[key]
-        await self._look()
+        await self._look([entry for entry in self._lasting if entry.session.user == user.lower()])
 
-    async def _look(self) -> None:
-        """Tell all that lasts whose sessions are over."""
-        if not self._lasting:
+    async def _look(self, entries: Collection[Lasting]) -> None:
+        """Tell those of them whose sessions are over."""
+        if not entries:
             return
-        digests = {entry.session.digest for entry in self._lasting}
+        digests = {entry.session.digest for entry in entries}
         found = await self._store.read(lambda tx: sessions.find_all(tx, digests) | tokens.find_all(tx, digests))
-        for entry in tuple(self._lasting):
-            if entry.session.digest in digests:
-                session = found.get(entry.session.digest)
-                entry.look(session if session and self._lasts(session) else None)
+        lasts = {session.digest: session for session in found.values() if self._lasts(session)}
+        for entry in entries:
+            entry.look(lasts.get(entry.session.digest))
 
     def _lasts(self, session: Session) -> bool:
         """Whether it goes on, by its uses that are written down and by those that only this process knows of.
@@ -208,7 +207,7 @@ class Sessions:
         while self._lasting:
             await asyncio.sleep(LOOK_SECONDS)
             try:
-                await self._look()
+                await self._look(tuple(self._lasting))
             except OmsError as failure:
                 log.warning("sessions not looked at", failure=failure.message)
         self._looking = None

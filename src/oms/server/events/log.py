@@ -25,7 +25,11 @@ REMEMBERED = 4096
 """Events in memory: who is further behind reads the database."""
 OF_A_CHANNEL = 1024
 PACE_SECONDS = 0.1
-"""Listeners are woken at once, and then no more often than this: many changes at a time make one waking."""
+"""What is new is handed out at once, and then no more often than this: many changes at a time make one waking."""
+AT_A_TIME = 32
+"""Listeners who are woken together. What they write keeps whoever calls waiting for some milliseconds."""
+REST = 2
+"""So many times as long as they took, the next ones wait: two thirds of the loop's time are left for calls."""
 LOOK_SECONDS = 2.0
 """How often the database is looked at while somebody listens: others write there too, as `oms admin` does."""
 AT_ONCE = 1000
@@ -58,16 +62,14 @@ class _Channel:
         self._seen.clear()
         self._since = self._upto = upto  # `_seen` is all that they see of the events after `_since`, up to `_upto`
 
-    def take(self, news: Sequence[Kept]) -> None:
-        """Events have come: wake everybody if there is something for them."""
+    def take(self, news: Sequence[Kept]) -> bool:
+        """Events have come: whether there is something for those who listen."""
         mine = [event for event in news if self.view.sees(event)]
         self._upto = news[-1].seq
         self._seen.extend(mine)
         while len(self._seen) > OF_A_CHANNEL:
             self._since = self._seen.popleft().seq
-        if mine:
-            for listener in self.listeners:
-                listener.wake()
+        return bool(mine)
 
     def after(self, seq: int, most: int) -> Page | None:
         """What they see after that number, or None where that is not known here."""
@@ -96,25 +98,29 @@ class Listener:
     def __init__(self, log: "EventLog", channel: _Channel, after: int) -> None:
         self.log, self._channel = log, channel
         self.after = after
-        self._woken = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._woken: asyncio.Future[bool] = self._loop.create_future()
 
-    def wake(self) -> None:
+    def wake(self, woken: bool = True) -> None:
         """Let him look, whether there is something or not."""
-        self._woken.set()
+        if not self._woken.done():
+            self._woken.set_result(woken)
 
     async def read(self, most: int) -> Page:
         """What there is for him now; `after` goes on. Raises the document's Database...Errors."""
-        self._woken.clear()
+        if self._woken.done():
+            self._woken = self._loop.create_future()
         page = self._channel.after(self.after, most) or await self.log.page(self._channel.view, self.after, most)
         self.after = page.next
         return page
 
     async def wait(self, seconds: float) -> bool:
         """Until he is woken; False where so many seconds went by."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._woken.wait()
-        return self._woken.is_set()
+        late = self._loop.call_later(seconds, self.wake, False)
+        try:
+            return await self._woken
+        finally:
+            late.cancel()
 
     def stream(self, page: Page) -> bytes:
         """A page as server-sent events."""
@@ -131,6 +137,9 @@ class EventLog:
         self._since = self.head = 0
         """`_ring` has all events after `_since`, up to `head`."""
         self._channels: dict[View, _Channel] = {}
+        self._due: dict[Listener, None] = {}
+        """Who is to be woken, in this order."""
+        self._waking: asyncio.Task[None] | None = None
         self._shown = 0  # up to where channels were given what is there
         self._showing: asyncio.TimerHandle | None = None
         self._shown_at = 0.0
@@ -161,6 +170,7 @@ class EventLog:
             yield listener
         finally:
             channel.listeners.discard(listener)
+            self._due.pop(listener, None)
             if not channel.listeners and self._channels.get(view) is channel:
                 del self._channels[view]
 
@@ -179,10 +189,9 @@ class EventLog:
     def close(self) -> None:
         """Let all listeners go: the server ends."""
         self.closed = True
-        if self._looking is not None:
-            self._looking.cancel()
-        if self._showing is not None:
-            self._showing.cancel()
+        for work in (self._looking, self._showing, self._waking):
+            if work is not None:
+                work.cancel()
         for channel in self._channels.values():
             for listener in channel.listeners:
                 listener.wake()
@@ -230,9 +239,22 @@ class EventLog:
         self._shown_at = self._loop.time()
         news = self._remembered(max(self._shown, self._since))
         self._shown = self.head
-        if news:
-            for channel in self._channels.values():
-                channel.take(news)
+        for channel in self._channels.values() if news else ():
+            if channel.take(news):
+                self._due |= dict.fromkeys(channel.listeners)
+        if self._due and (self._waking is None or self._waking.done()):
+            self._waking = self._loop.create_task(self._wake_in_turns())
+
+    async def _wake_in_turns(self) -> None:
+        """However many listen and however much is told, calls are answered between. Who is woken late reads what
+        has come meanwhile as well."""
+        while self._due:
+            began = self._loop.time()
+            for listener in tuple(itertools.islice(self._due, AT_A_TIME)):
+                del self._due[listener]
+                listener.wake()
+            await asyncio.sleep(0)  # in this round of the loop they write
+            await asyncio.sleep(REST * (self._loop.time() - began))
 
     def _remembered(self, after: int) -> list[Kept]:
         """The events after a number, as far as memory has all of them."""

@@ -22,7 +22,7 @@ from tests.hosts.history import Call, Client, Evidence, Question, Watcher, audit
 from tests.hosts.kvm_machines import disk_xml, small_xml
 from tests.hosts.libvirtd import PrivateLibvirtd
 from tests.hosts.small_disk import SmallDisk
-from tests.hosts.stack import NAME, PASSWORD, Caller, CallFailed, HastyStack, Stack
+from tests.hosts.stack import NAME, NO_ANSWER, PASSWORD, START_S, Caller, CallFailed, HastyStack, Stack
 from tests.hosts.verdict import findings
 
 OTHER = "node2"
@@ -146,6 +146,23 @@ class Ordeal:
         else:
             with contextlib.suppress(ProcessLookupError, FileNotFoundError, ValueError):  # just being started
                 self.oms.kill(part, signal.SIGKILL)
+
+    def works(self, jobs: int) -> None:
+        """Returns when the first host answers through OMS, and so many more jobs of the callers are done."""
+        until(self._answers, "OMS does not work again", START_S)
+        before = self._done()
+        until(lambda: self._done() >= before + jobs, "no jobs are done any more", START_S)
+
+    def _answers(self) -> bool:
+        try:
+            with contextlib.closing(self._caller(self._users[CLIENTS])) as caller:
+                caller.kvm("list_vms_status")
+        except (CallFailed, *NO_ANSWER):
+            return False
+        return True
+
+    def _done(self) -> int:
+        return sum(row["state"] == "done" for row in self._rows())
 
     def _caller(self, user: str) -> Caller:
         return self.oms.caller(user=user)

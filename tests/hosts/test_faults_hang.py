@@ -25,9 +25,19 @@ def others(ordeal: Ordeal) -> Iterator[Caller]:
 
 
 def other_host_is_as_ever(caller: Caller) -> None:
-    assert caller.kvm("start_vm", "elsewhere", host=OTHER) == 0
+    assert waited_for(caller, "start_vm") == 0
     assert caller.kvm("list_vms_status", host=OTHER)["elsewhere"]["state"] == "running"
-    assert caller.kvm("stop_vm", "elsewhere", host=OTHER) == 0
+    assert waited_for(caller, "stop_vm") == 0
+
+
+def waited_for(caller: Caller, method: str) -> int:
+    """This OMS is hasty: on a busy machine it may be asked again, as it says, to be waited on."""
+    for _ in range(10):
+        try:
+            return int(caller.kvm(method, "elsewhere", host=OTHER))
+        except CallFailed as failure:
+            assert failure.name == "FuncMethodTimeoutError", failure  # noqa: PT017 - anything else fails
+    raise AssertionError(f"{method} does not come to an end")
 
 
 def oms_answers_by_itself(ordeal: Ordeal, caller: Caller) -> None:

@@ -160,6 +160,8 @@ def files(evidence: Evidence) -> Iterator[str]:
 
 def _lines_of(call: Call, evidence: Evidence) -> Iterator[Row]:
     for line in evidence.audit:
+        if line.get("method") != f"kvmservices.{call.method}":  # its login may have been a moment before
+            continue
         at = datetime.fromisoformat(line["time"]).timestamp()
         if line.get("user") == call.user and call.began - SLACK_SECONDS <= at <= call.ended + SLACK_SECONDS:
             yield line

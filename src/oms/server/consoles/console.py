@@ -1,5 +1,6 @@
 """One console as it is set up."""
 
+import asyncio
 import time
 from dataclasses import dataclass, field
 from typing import Literal
@@ -35,6 +36,8 @@ class Console:
     set_up: float = field(default_factory=time.time)
     left: float = field(default_factory=time.monotonic)
     """When the last viewer went, or it was set up."""
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held by the viewer that begins its program anew."""
     used: bool = False
     """Something was typed or clicked since its session was last told so."""
 

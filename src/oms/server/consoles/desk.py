@@ -215,14 +215,25 @@ class Consoles:
                 reader, writer = await self._far_ends.screen(console, channel)
                 await both(outward(reader, socket), inward(socket, writer, console.touch, view_only=view_only))
             return
-        if console.terminal is None or console.terminal.over:
-            console.terminal = await self._far_ends.terminal(console)
-            console.terminal.recording = console.recording
-        await console.terminal.show(socket, console.touch, view_only=view_only)
+        terminal = await self._running(console)
+        await terminal.show(socket, console.touch, view_only=view_only)
+
+    async def _running(self, console: Console) -> Terminal:
+        """Its program, begun anew where it has ended. Raises NoWay, NoTunnel, OmsError."""
+        async with console.turn:
+            if console.terminal is not None:
+                if not console.terminal.over:
+                    return console.terminal
+                await console.terminal.end()
+            console.terminal = begun = await self._far_ends.terminal(console)
+            begun.recording = console.recording
+            if console.id not in self._all:  # closed meanwhile
+                await begun.end()
+            return begun
 
     async def _send_off(self, console: Console) -> None:
         for viewer in [viewer for viewer, only_looks in console.viewers.items() if not only_looks]:
-            del console.viewers[viewer]
+            console.viewers.pop(viewer, None)
             with contextlib.suppress(OSError):
                 await viewer.close(TAKEN_OVER, "The console was opened elsewhere.")
 

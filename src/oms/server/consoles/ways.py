@@ -64,7 +64,10 @@ class Ways:
         task = self._shared.get(host_id)
         if task is None or (task.done() and _is_over(task)):
             task = self._shared[host_id] = asyncio.create_task(self.own(host_id))
-        return await asyncio.shield(task)
+        await asyncio.wait((task,))
+        if task.cancelled():
+            raise NoWay("The way to that host was just closed.")
+        return task.result()
 
     def cut(self, host_id: str) -> None:
         """End the connection to a host, and with it all screens."""

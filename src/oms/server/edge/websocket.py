@@ -16,24 +16,57 @@ class ConsoleWebSocket(WebSocketsSansIOProtocol):
     """One connection, from its handshake on."""
 
     async def send(self, message: Any) -> None:
-        """ASGI. What is to be sent waits until the browser reads; that it is over does not."""
+        """ASGI. What is to be sent waits until the browser reads; that it is over does not.
+
+        Raises ClientDisconnected where it is over already, whoever ended it. To end it once more is nothing.
+        """
+        ends = message["type"] == "websocket.close"
+        if not self.writable.is_set():
+            if ends:
+                self.transport.abort()
+                return
+            await self.writable.wait()
+        if self._is_over:
+            if ends and self.handshake_complete:
+                return
+            raise ClientDisconnected
         data = message.get("bytes") if message["type"] == "websocket.send" else None
         if data is not None and self.conn.state is OPEN:
-            await self._send_bytes(data)
-        elif message["type"] == "websocket.close" and not self.writable.is_set():
-            self.transport.abort()
+            self._send_bytes(data)
         else:
             await super().send(message)
 
-    async def _send_bytes(self, data: bytes) -> None:
-        if not self.writable.is_set():
-            await self.writable.wait()
-            if self.disconnected or self.conn.state is not OPEN:
-                raise ClientDisconnected
+    @property
+    def _is_over(self) -> bool:
+        """Whether either side has said so, or the connection has gone."""
+        return self.close_sent or self.disconnected or self.transport.is_closing()
+
+    def _send_bytes(self, data: bytes) -> None:
         if len(data) <= SMALL_BYTES:
             self.transport.write(_head(len(data)) + data)
         else:
             self.transport.writelines((_head(len(data)), data))
+
+    def data_received(self, data: bytes) -> None:
+        """Some bytes more. A handshake that cannot be read is the last that is read here."""
+        super().data_received(data)
+        if self.conn.handshake_exc is not None and not self.transport.is_closing():
+            self.transport.writelines(self.conn.data_to_send())
+            self.transport.close()
+
+    def handle_parser_exception(self) -> None:
+        """Something that is no WebSocket's. Before the handshake was answered there is no way to say so."""
+        if self.conn.close_sent is not None:
+            super().handle_parser_exception()
+        else:
+            self.transport.abort()
+
+    def shutdown(self) -> None:
+        """The server ends. Whoever is leaving needs no word of it, and whoever does not read would not hear it."""
+        if self.transport.is_closing() or not self.writable.is_set():
+            self.transport.abort()
+        else:
+            super().shutdown()
 
     def handle_ping(self) -> None:
         """Answer it, unless no answers are read."""

@@ -139,7 +139,7 @@ class PrivateLibvirtd:
             self._enclosure.close()
             self._enclosure = None
         if self._daemon is not None:
-            self._daemon.wait(10)
+            self._daemon.wait(60)
             self._daemon = None
 
     def processes(self) -> dict[int, list[str]]:

@@ -187,7 +187,7 @@ async def test_a_host_that_speaks_out_of_turn_gets_nothing_done(hosts: TwoHosts,
 
 
 async def _met(crossing: Crossing) -> Stream:
-    for _ in range(200):
+    for _ in range(1200):
         with contextlib.suppress(Cut):
             return await crossing.open(STREAM)
         await asyncio.sleep(0.05)

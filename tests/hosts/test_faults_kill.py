@@ -59,7 +59,7 @@ def die_in_the_midst(ordeal: Ordeal) -> None:
         assert [host["status"] for host in caller.func("list_signed")] == [1, 1]
         assert caller.kvm("list_vms", host=OTHER)[0]["name"] == "elsewhere"
         ordeal.libvirtd.start()
-        ended = caller.task("wait_task", task, 20)
+        ended = caller.task("wait_task", task, 60)
         # What the killed libvirtd left behind may make the start fail after all: then that is how it ended, and
         # the records, the machine and the disks are held to it.
         assert ended["state"] in ("done", "failed"), ended

@@ -158,7 +158,7 @@ def read_again(daemon: PrivateLibvirtd) -> None:
     assert daemon.pid is not None
     os.kill(daemon.pid, signal.SIGHUP)
     domain = daemon.connect().lookupByName("m")
-    for _ in range(200):
+    for _ in range(1200):
         if domain.vcpusFlags(libvirt.VIR_DOMAIN_AFFECT_CONFIG) == 3:
             return
         time.sleep(0.05)

@@ -40,7 +40,7 @@ async def test_the_life_of_a_machine_is_told_in_order(libvirtd: PrivateLibvirtd)
 
 
 async def until(done: Callable[[], bool]) -> None:
-    for _ in range(500):
+    for _ in range(6000):
         if done():
             return
         await asyncio.sleep(0.01)

@@ -89,7 +89,7 @@ def number(outside: libvirt.virConnect) -> int:
 
 
 async def until_agent(machines: LibvirtMachines) -> None:
-    for _ in range(100):
+    for _ in range(900):
         live = (await machines.find("m")).live
         if live is not None and live.guest_agent:
             return

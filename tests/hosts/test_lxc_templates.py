@@ -162,14 +162,14 @@ async def test_a_debian_is_deployed_starts_and_answers(lxc: Lxc) -> None:
     assert "bookworm" in await lxc.inside("101", "/bin/cat", "/etc/os-release")
     assert await lxc.inside("101", "/usr/bin/stat", "-c", "%u %a", "/usr/bin/passwd") == "0 4755"
     running = ""
-    for _ in range(100):
+    for _ in range(600):
         running = await lxc.inside("101", "/bin/sh", "-c", "ps -e -o comm=")
         if "sshd" in running.split():
             break
         await asyncio.sleep(0.1)
     assert "sshd" in running.split()
     await lxc.containers.ask_off("101")
-    assert await lxc.containers.goes_off("101", seconds=20)
+    assert await lxc.containers.goes_off("101", seconds=60)
 
 
 def same_disk(lxc: Lxc) -> bool:

@@ -312,7 +312,7 @@ def test_a_job_that_has_not_begun_is_taken_back(
             assert failure.value.error["data"]["reason"] == "cancelled"
         assert started.result(60) == 0
     assert domain.isActive()
-    assert caller.task("wait_task", _newest(caller)["id"], 5)["state"] == "cancelled"
+    assert caller.task("wait_task", _newest(caller)["id"], 60)["state"] == "cancelled"
 
 
 def test_a_record_ends_with_its_age_and_with_any_change_of_its_host(

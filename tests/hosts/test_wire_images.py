@@ -98,7 +98,7 @@ def nothing_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
         with contextlib.closing(oms.caller()) as caller:
             for task in caller.task("list_tasks", "unfinished"):
                 caller.task("cancel_task", task["id"])
-                caller.task("wait_task", task["id"], 10)
+                caller.task("wait_task", task["id"], 60)
         for path in (*oms.iso.glob("*.iso"), *oms.images.glob("*.img")):
             path.unlink()
 

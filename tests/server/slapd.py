@@ -9,7 +9,7 @@ from typing import Self
 from tests.bus.nats.pki import Pki
 from tests.free_port import free_port
 
-SECONDS = 20.0
+SECONDS = 60.0
 BASE = "dc=example,dc=org"
 READER, READER_PASSWORD = f"cn=reader,{BASE}", "the reader's password"
 READS = f"userPassword: {READER_PASSWORD}\n"

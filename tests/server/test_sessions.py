@@ -257,7 +257,7 @@ async def test_sessions_that_nobody_can_use_are_thrown_away(oms: Oms) -> None:
         )
     )
     await oms.restart()  # which begins with tidying up
-    for _ in range(100):
+    for _ in range(6000):
         if await rows(oms.store) == 1:
             break
         await asyncio.sleep(0.01)

@@ -21,7 +21,7 @@ from oms.contract.types import Secret
 
 JOB, OTHER = "0" * 31 + "1", "0" * 31 + "2"
 ALL: frozenset[Stat] = frozenset({"cpu", "memory", "df", "network"})
-SECONDS = 10.0
+SECONDS = 60.0
 
 
 async def guest_lives(guests: Guests[Any], key: str, no_such: str) -> None:

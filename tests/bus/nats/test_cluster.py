@@ -43,7 +43,7 @@ class Pair(Rig):
     async def oms_of_both(self) -> NatsServerWire:
         """OMS's end, when both nodes have found each other."""
         oms = await self.oms()
-        for _ in range(200):
+        for _ in range(1200):
             assert oms._api is not None
             servers, complete = await oms._api.servers()
             if complete and len(servers) == 2:

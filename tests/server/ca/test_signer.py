@@ -56,7 +56,7 @@ class Room:
 
     async def say(self, text: bytes) -> bytes:
         """Raw bytes to the signer; everything that it says until it hangs up."""
-        for _ in range(100):
+        for _ in range(3000):
             with contextlib.suppress(ConnectionRefusedError):
                 reader, writer = await asyncio.open_unix_connection(self.socket)
                 break

@@ -6,7 +6,7 @@ does not lose it, in the database. The truth is on the hosts: nothing is decided
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 import msgspec
@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from oms.bus.call import UNREADABLE, Caller, encode
 from oms.contract.errors import NotSupported, OmsError
 from oms.contract.internal import AskGuests, GuestLine, GuestNews, Hypervisor, Roster
-from oms.server.rules.fleet import BY_NAME, Row, rows_of
+from oms.server.rules.rows import Rows
 from oms.server.store import Store, hosts
 
 log = structlog.get_logger("oms.inventory")
@@ -59,7 +59,7 @@ class Inventory:
     def __init__(self, store: Store, caller: Caller) -> None:
         self._store, self._caller = store, caller
         self._hosts: dict[str, _Known] = {}
-        self._rows: list[Row] = []
+        self._rows = Rows()
         self._stale: set[str] = set()
         """Hosts whose guests have changed since `_rows` were put together."""
         self._asking: dict[str, asyncio.Task[None]] = {}
@@ -84,14 +84,12 @@ class Inventory:
         """Each host's guests by its id, at one moment for each host; may be read in any thread."""
         return ((host_id, known.lines) for host_id, known in dict(self._hosts).items())
 
-    def rows(self) -> Sequence[Row]:
+    def rows(self) -> Rows:
         """Every guest in the order of BY_NAME. To be asked for in the event loop; the answer is never changed."""
         if self._stale:
-            rows = [row for row in self._rows if row.host_id not in self._stale]
-            for host_id in self._stale & self._hosts.keys():
-                rows += rows_of(host_id, self._hosts[host_id].lines.values())
-            rows.sort(key=BY_NAME)  # almost sorted already, which takes little time
-            self._rows, self._stale = rows, set()
+            lines = {host_id: self._hosts[host_id].lines.values() for host_id in self._stale & self._hosts.keys()}
+            self._rows = self._rows.anew(self._stale, lines)
+            self._stale = set()
         return self._rows
 
     def on_change(self, callback: Callable[[Difference], None]) -> None:

@@ -10,8 +10,7 @@ import hashlib
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Collection
 
 import msgspec
 import structlog
@@ -27,6 +26,8 @@ from oms.server.store.sessions import Session
 log = structlog.get_logger("oms.sessions")
 BELIEVE_SECONDS = 1.0
 SAVE_USE_SECONDS = 30.0
+GATHER_SECONDS = 0.5
+"""Uses that are written down together: with a commit for each, those who change something would wait for them."""
 MOST_REMEMBERED = 20_000
 LOOK_SECONDS = 1.0
 """How often the sessions of what lasts are looked at."""
@@ -65,7 +66,9 @@ class Sessions:
         self._known: OrderedDict[str, _Known] = OrderedDict()
         self._lasting: set[Lasting] = set()
         self._looking: asyncio.Task[None] | None = None
-        self._noting: set[asyncio.Task[None]] = set()
+        self._uses: dict[str, float] = {}
+        """What is not written down yet: when, by digest."""
+        self._gathering: asyncio.Task[None] | None = None
 
     async def begin(self, user: str, address: str) -> str:
         """A new session's SESSID: 160 random bits, of which only the SHA-256 is kept."""
@@ -91,9 +94,9 @@ class Sessions:
             known.used = moment
         if is_use and moment - known.saved > min(SAVE_USE_SECONDS, self._lifetime.idle / 4):
             known.saved = moment
-            table = tokens if known.session.token else sessions
-            used = now()
-            self._beside(self._note(lambda tx: table.touch(tx, known.session.digest, used)))
+            self._uses[known.session.digest] = now()
+            if self._gathering is None or self._gathering.done():
+                self._gathering = asyncio.create_task(self._gathered())
         if known.session.must_change and not any_password:
             raise PasswordMustChange(MUST_CHANGE)
         return known.session
@@ -145,11 +148,22 @@ class Sessions:
         except OmsError as failure:
             log.warning("session not noted", failure=failure.message)
 
-    def _beside(self, work: Coroutine[Any, Any, None]) -> None:
+    async def _gathered(self) -> None:
         """No answer waits for the disk because a session was used."""
-        task = asyncio.create_task(work)
-        self._noting.add(task)
-        task.add_done_callback(self._noting.discard)
+        await asyncio.sleep(GATHER_SECONDS)
+        await self._note_uses()
+
+    async def _note_uses(self) -> None:
+        """Those that cannot be written are left to the next use."""
+        if not (uses := dict(self._uses)):
+            return
+
+        def write(tx: Connection) -> None:
+            sessions.touch_all(tx, uses)
+            tokens.touch_all(tx, uses)
+
+        await self._note(write)
+        self._uses = {digest: used for digest, used in self._uses.items() if uses.get(digest) != used}
 
     async def end(self, sessid: object) -> bool:
         """End a session now; False where there is none."""
@@ -217,7 +231,10 @@ class Sessions:
         if self._looking is not None:
             self._looking.cancel()
             await asyncio.gather(self._looking, return_exceptions=True)
-        await asyncio.gather(*self._noting)
+        if self._gathering is not None:
+            self._gathering.cancel()
+            await asyncio.gather(self._gathering, return_exceptions=True)
+        await self._note_uses()
 
 
 def digest(sessid: str) -> str:

@@ -350,8 +350,8 @@ class Consoles:
         for console in used:
             console.used = False
         if used:
-            digests = {console.session.digest for console in used}
-            await self._store.write(lambda tx: sessions.touch_all(tx, digests, now()))
+            uses = dict.fromkeys((console.session.digest for console in used), now())
+            await self._store.write(lambda tx: sessions.touch_all(tx, uses))
 
     async def close(self) -> None:
         """Close all."""

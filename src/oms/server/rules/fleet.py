@@ -1,11 +1,11 @@
 """What a list of the fleet shows, and in which order. Pure: from what is known at one moment."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
-from operator import itemgetter
 from typing import Any, Final, NamedTuple, TypeVar
 
 from oms.contract.fleet import Attention, FleetHost, GuestState, ListGuests
-from oms.contract.internal import Figures, GuestLine
+from oms.contract.internal import Figures
+from oms.server.rules.rows import Row, Rows
 
 T = TypeVar("T")
 KB_IN_MB: Final = 1024
@@ -23,28 +23,6 @@ HOST_ORDER: Final[Mapping[str, Callable[[FleetHost], Any]]] = {
     "guests": lambda host: host.guests,
     "certificate": lambda host: host.certificate_not_after,
 }
-
-
-class Row(NamedTuple):
-    """A guest as its host tells of it. `text`: its name and id in small letters, to be sorted and searched by."""
-
-    text: str
-    host_id: str
-    line: GuestLine
-
-    @property
-    def tagged_as(self) -> str:
-        """The id under which its tags are kept."""
-        return self.line.id.lower() if self.line.kind == "kvm" else f"{self.host_id}/{self.line.id}"
-
-
-BY_NAME: Final = itemgetter(0, 1)
-"""The order of rows: by name, without regard to capitals, and always the same where names are."""
-
-
-def rows_of(host_id: str, lines: Iterable[GuestLine]) -> list[Row]:
-    """A host's guests, in no order."""
-    return [Row(f"{line.name}\n{line.id}".lower(), host_id, line) for line in lines]
 
 
 class Hosts(NamedTuple):
@@ -89,13 +67,15 @@ def has_words(words: Sequence[str], *texts: str) -> bool:
     return all(word in where for word in words)
 
 
-def chosen(op: ListGuests, rows: Iterable[Row], hosts: Hosts) -> list[Row]:
+def chosen(op: ListGuests, rows: Rows, hosts: Hosts) -> list[Row]:
     """Those that the caller asked for, tags not counted, in the order that they came in.
 
     There may be tens of thousands of them: what is not asked costs nothing.
     """
     names = hosts.names
-    found = [row for row in rows if row.host_id in names]
+    found = rows.every
+    if not rows.of.keys() <= names.keys():
+        found = [row for row in found if row.host_id in names]
     if op.host:
         found = [row for row in found if names[row.host_id] == op.host]
     if op.kind:

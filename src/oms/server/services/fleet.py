@@ -26,6 +26,7 @@ from oms.contract.internal import Figures, GuestLine, HostFacts
 from oms.server.desk import Desk, House, Table
 from oms.server.inventory import Lines
 from oms.server.rules import fleet as rules
+from oms.server.rules.rows import Row
 from oms.server.services.func import certificate_end, facts_of
 from oms.server.store import guests, hosts, jobs, now
 from oms.server.store.hosts import Host
@@ -169,7 +170,7 @@ def _in_state(host: FleetHost, wanted: str) -> bool:
     return bool(host.attention) if wanted == "attention" else wanted in ("", host.state)
 
 
-def _shown(tx: Connection, rows: Sequence[rules.Row], signed: rules.Hosts) -> list[FleetGuest]:
+def _shown(tx: Connection, rows: Sequence[Row], signed: rules.Hosts) -> list[FleetGuest]:
     keys = [row.tagged_as for row in rows]
     tags = guests.tagged(tx, keys, "")
     return [

@@ -25,7 +25,7 @@ MOST_AT_ONCE: Final = 10_000
 def tagged(tx: Connection, ids: Sequence[str], host_id: str) -> dict[str, Tagged]:
     """Those of the guests that bear tags, and all that were last seen on that host, by id."""
     found: dict[str, Tagged] = {}
-    if tx.execute(select(guests.c.id).limit(1)).first() is None:
+    if tx.execute(_any).first() is None:
         return found
     for first in range(0, max(len(ids), 1), MOST_AT_ONCE):
         which = guests.c.id.in_(ids[first : first + MOST_AT_ONCE])
@@ -133,6 +133,7 @@ def follow(tx: Connection, job: Job, notes: Mapping[str, str]) -> None:
         _forget(tx, which)
 
 
+_any: Final = select(guests.c.id).limit(1)
 _all: Final[Select[Any]] = select(
     guests.c.id, guest_tags.c.tag, guests.c.kind, guests.c.host_id, guests.c.name, guests.c.missing
 ).join(guest_tags)

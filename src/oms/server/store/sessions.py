@@ -1,9 +1,10 @@
 """Sessions: who is logged in since when. Known by the SHA-256 of the SESSID only."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, insert, select, update
 
 from oms.contract.event.accounts import SessionBegun, SessionData
 from oms.contract.operation import Permission
@@ -31,6 +32,20 @@ class Session(msgspec.Struct, frozen=True):
     expires: float = 0
 
 
+# Put together once: who calls is asked for at almost every call.
+_KNOWN = select(sessions, accounts.c.role, accounts.c.source, accounts.c.must_change).join(
+    accounts, accounts.c.name == sessions.c.user
+)
+_FIND = _KNOWN.where(sessions.c.digest == bindparam("which"))
+_FIND_ALL = _KNOWN.where(sessions.c.digest.in_(bindparam("which", expanding=True)))
+# Another server may know of a later use.
+_TOUCH = (
+    update(sessions)
+    .where(sessions.c.digest == bindparam("which"), sessions.c.used < bindparam("moment"))
+    .values(used=bindparam("moment"))
+)
+
+
 def add(tx: Connection, digest: str, user: str, address: str) -> None:
     """Begin a session."""
     moment = now()
@@ -42,28 +57,25 @@ def add(tx: Connection, digest: str, user: str, address: str) -> None:
 
 def find(tx: Connection, digest: str) -> Session | None:
     """The session of that digest with its user's role, or None."""
-    return find_all(tx, (digest,)).get(digest)
+    row = tx.execute(_FIND, {"which": digest}).one_or_none()
+    return _session(row) if row else None
 
 
 def find_all(tx: Connection, digests: Iterable[str]) -> dict[str, Session]:
     """Those of these digests that are sessions."""
-    rows = tx.execute(
-        select(sessions, accounts.c.role, accounts.c.source, accounts.c.must_change)
-        .join(accounts, accounts.c.name == sessions.c.user)
-        .where(sessions.c.digest.in_(list(digests)))
+    return {row.digest: _session(row) for row in tx.execute(_FIND_ALL, {"which": list(digests)})}
+
+
+def _session(row: Row[Any]) -> Session:
+    return Session(
+        row.digest,
+        row.user,
+        Permission(row.role),
+        row.created,
+        row.used,
+        row.source,
+        must_change=bool(row.must_change),
     )
-    return {
-        row.digest: Session(
-            row.digest,
-            row.user,
-            Permission(row.role),
-            row.created,
-            row.used,
-            row.source,
-            must_change=bool(row.must_change),
-        )
-        for row in rows
-    }
 
 
 def of(tx: Connection, user: str, current: str) -> list[LoginSession]:
@@ -84,15 +96,9 @@ def of(tx: Connection, user: str, current: str) -> list[LoginSession]:
     ]
 
 
-def touch(tx: Connection, digest: str, used: float) -> None:
-    """Remember when a session was last used."""
-    touch_all(tx, (digest,), used)
-
-
-def touch_all(tx: Connection, digests: Iterable[str], used: float) -> None:
-    """The same of several. Another server may know of a later use."""
-    which = sessions.c.digest.in_(list(digests)) & (sessions.c.used < used)
-    tx.execute(update(sessions).where(which).values(used=used))
+def touch_all(tx: Connection, uses: Mapping[str, float]) -> None:
+    """Remember when sessions were last used, by their digests."""
+    tx.execute(_TOUCH, [{"which": digest, "moment": used} for digest, used in uses.items()])
 
 
 def end(tx: Connection, digest: str) -> bool:

@@ -1,9 +1,9 @@
 """Tokens: what a program has in the place of a session. Known by the SHA-256 of the token only."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, bindparam, delete, func, insert, select, update
 
 from oms.contract.event.accounts import TokenData, TokenEnded, TokenMade
 from oms.contract.operation import Permission
@@ -16,6 +16,7 @@ from oms.server.store.tables import tokens, users
 OUTSIDE_SECONDS = 30 * 86_400
 """How long ago a user from outside may have logged in for the last time, for his tokens to work: whoever was
 thrown out there does not come in here for longer."""
+_TOUCH = update(tokens).where(tokens.c.digest == bindparam("which")).values(used=bindparam("moment"))
 
 
 def add(
@@ -69,9 +70,9 @@ def owner(tx: Connection, token_id: str) -> str | None:
     return tx.execute(select(tokens.c.user).where(tokens.c.id == token_id)).scalar_one_or_none()
 
 
-def touch(tx: Connection, digest: str, used: float) -> None:
-    """Remember when a token was last used."""
-    tx.execute(update(tokens).where(tokens.c.digest == digest).values(used=used))
+def touch_all(tx: Connection, uses: Mapping[str, float]) -> None:
+    """Remember when tokens were last used, by their digests."""
+    tx.execute(_TOUCH, [{"which": digest, "moment": used} for digest, used in uses.items()])
 
 
 def end(tx: Connection, token_id: str) -> None:

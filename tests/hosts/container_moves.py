@@ -95,7 +95,7 @@ class TwoHosts:
     async def make(self, settings: ContainerSettings = SETTINGS, *, runs: bool = True) -> None:
         """The container, with one of everything in it, on the first host."""
         ids = self.here.capabilities.ids
-        place = await self.here.prepare("c" * 32, 0)
+        place = await self.here.prepare("c" * 32, settings.disk_kb)
         rootfs.tiny(place, ids)
         (place / "data").mkdir()
         varied(place / "data", ids)

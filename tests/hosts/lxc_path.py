@@ -53,6 +53,7 @@ def lxc_path() -> Iterator[Path]:
             yield path
         finally:
             end_all(path)
+            unmount_all(path)
 
 
 @contextmanager
@@ -88,6 +89,12 @@ def end_all(path: Path, front: Sequence[str] = ()) -> None:
         subprocess.run(
             [*front, "lxc-wait", "-P", path, "-n", config.parent.name, "-s", "STOPPED", "-t", "10"], check=False
         )
+
+
+def unmount_all(path: Path) -> None:
+    """Take away the mounts of disks that are images, those of containers that were never finished too."""
+    for image in (*path.glob("*/rootfs.img"), *path.glob(".staging/*/rootfs.img")):
+        subprocess.run(["umount", image.with_suffix("")], check=False, capture_output=True, timeout=30)
 
 
 def by_hand(path: Path, name: str, rootfs: Path, more: str = "") -> None:

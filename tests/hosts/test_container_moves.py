@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from oms.agent.guests.containers import NewContainer
@@ -17,7 +18,7 @@ from oms.agent.passage.crossing import Crossing
 from oms.agent.passage.stream import Cut, Stream
 from oms.contract.errors import FuncManError, JobInterrupted, OmsError
 from oms.contract.internal import ReceiveContainer
-from tests.hosts.container_moves import CTID, StepwiseJob, TwoHosts, side_has, side_runs
+from tests.hosts.container_moves import CTID, SETTINGS, StepwiseJob, TwoHosts, side_has, side_runs
 from tests.hosts.lxc_path import attached, lxc_path, why_not
 from tests.hosts.trees import seen
 
@@ -55,6 +56,23 @@ async def test_a_running_container_moves_with_all_that_it_has(hosts: TwoHosts) -
     assert seen(hosts.there.home / CTID / "rootfs/data", hosts.there.capabilities.ids) == before
     assert attached(hosts.there.home, CTID, "/bin/cat", "/root/mark") == "while it ran"
     assert hosts.job_here.notes["downtime"].endswith(" s")
+
+
+async def test_a_disk_of_a_size_is_of_that_size_over_there(hosts: TwoHosts) -> None:
+    if hosts.there.capabilities.disk_limit != "image":
+        pytest.skip("a disk of a size is no image here")
+    await hosts.make(msgspec.structs.replace(SETTINGS, disk_kb=48 * 1024))
+    assert (await hosts.here.find(CTID)).disk_limit == "image"
+    before = seen(hosts.here.home / CTID / "rootfs/data", hosts.here.capabilities.ids)
+    assert await hosts.move() == 0
+    assert await hosts.settled() is None
+    assert await side_runs(hosts.there)
+    moved = await hosts.there.find(CTID)
+    assert (moved.disk_limit, moved.settings.disk_kb) == ("image", 48 * 1024)
+    assert seen(hosts.there.home / CTID / "rootfs/data", hosts.there.capabilities.ids) == before
+    assert not await side_has(hosts.here)
+    assert list(hosts.here.home.glob(".staging/*")) == []
+    await hosts.unmake()
 
 
 async def test_the_agent_it_leaves_may_crash_at_every_step(hosts: TwoHosts) -> None:

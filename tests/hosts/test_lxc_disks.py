@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from oms.agent.guests.containers import ContainerChange, ContainerSettings
-from oms.agent.guests.lxc import LxcContainers
+from oms.agent.guests.lxc import LxcContainers, images
 from oms.agent.guests.lxc.disks import parsed
 from oms.contract.errors import FuncManError
 from tests.hosts.containers import lxc, make
@@ -66,11 +66,16 @@ async def test_a_disk_has_its_size_which_changes_while_it_runs(containers: LxcCo
     assert btrfs("subvolume", "list", str(containers.home)) == ""
 
 
-async def test_without_quotas_nothing_is_promised(containers: LxcContainers) -> None:
+async def test_without_quotas_a_disk_of_a_size_is_an_image(
+    containers: LxcContainers, monkeypatch: pytest.MonkeyPatch
+) -> None:
     btrfs("quota", "disable", str(containers.home))
     without = await lxc(containers.home)
+    assert without.capabilities.disk_limit == "image"
+    monkeypatch.setattr(images, "PROGRAMS", ("mkfs.ext4", "no-such-program"))
+    without = await lxc(containers.home)
     assert without.capabilities.disk_limit == ""
-    assert "btrfs quota enable" in without.capabilities.why_no_disk_limit
+    assert "no-such-program is not installed" in without.capabilities.why_no_disk_limit
     await make(without, "8", ContainerSettings())
     with pytest.raises(FuncManError, match="hold this container's disk"):
         await without.configure("8", ContainerChange(disk_kb=16 * MB))

@@ -114,6 +114,29 @@ async def test_a_container_of_a_running_containers_template_is_equal_to_it(lxc: 
     assert await lxc.inside("102", "/bin/hostname") == "second"
 
 
+async def test_a_container_with_a_disk_of_its_own_is_a_template_as_others_are(lxc: Lxc) -> None:
+    if lxc.containers.capabilities.disk_limit != "image":
+        pytest.skip("a disk of a size is no image here")
+    shown = await lxc.parse()
+    assert (shown.disk, int(shown.min_disk) >= 16, int(shown.max_disk) > 64) == ("0", True, True)
+    assert f"between {shown.min_disk} and" in str(await lxc.deploy({"disk": "1"}))
+    assert await lxc.deploy({"disk": "48"}, vm_name="first") == {}
+    await lxc.containers.start("101")
+    await lxc.inside("101", "/bin/sh", "-c", "echo here > /root/mine; /bin/busybox chown 33:44 /root/mine")
+    assert await lxc.pack("101", "packed") == {}
+    assert (await lxc.containers.find("101")).state == "running"
+    assert await lxc.deploy({"disk": "32"}, "packed", "second") == {}
+    first, second = seen((await lxc.the("101"))[1]), seen((await lxc.the("102"))[1])
+    for path in CHANGED:
+        first.pop(path), second.pop(path)
+    assert second == first
+    assert (await lxc.the("102"))[0].settings.disk_kb == 32 * 1024
+    await lxc.containers.start("102")
+    assert await lxc.inside("102", "/bin/hostname") == "second"
+    assert await lxc.ids() == ["101", "102"]
+    assert lxc.left() == []
+
+
 async def test_a_full_disk_leaves_no_container(tmp_path: Path) -> None:
     if reason := why_not():
         pytest.skip(reason)

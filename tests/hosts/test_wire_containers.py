@@ -187,7 +187,7 @@ def test_a_refused_setting_changes_nothing(oms: Stack, path: Path, caller: Calle
     }  # fmt: skip
     refused = ovz_call(caller, "update_vm_settings", "132", {**bad, "hostname": "fine"})
     assert set(refused) == set(bad)
-    assert "quotas" in refused["disk"]
+    assert "made without" in refused["disk"]
     assert ((path / "132/config").read_bytes(), (path / "132/rootfs/etc/shadow").read_bytes()) == before
 
 

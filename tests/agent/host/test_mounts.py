@@ -20,6 +20,7 @@ TABLE = """\
 45 27 7:0 / /snap/core/1 ro - squashfs /dev/loop0 ro
 46 27 0:70 / /tank rw - zfs tank rw
 47 27 0:71 / /srv/web rw - fuse.sshfs web: rw
+48 27 7:1 / /var/lib/lxc/101/rootfs rw,nodev - ext4 /dev/loop1 rw
 """
 
 

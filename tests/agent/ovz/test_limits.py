@@ -1,5 +1,6 @@
 """What a container may be given, and the words to what it may not."""
 
+import msgspec
 import pytest
 
 from oms.agent.guests import Capacity, DiskUse, MemoryUse, Use
@@ -105,6 +106,23 @@ def test_what_a_container_has_is_legal_and_what_it_holds_is_its_own() -> None:
     assert (legal.max_memory_mb, legal.max_vcpus, legal.min_disk_mb, legal.max_disk_mb) == (8192, 8, 5000, 40960)
     small = ContainerSettings(memory_kb=1024 * 1024)
     assert limits.of_container(container(small), HOST, use, "").max_memory_mb == 4096 + 1024
+
+
+def test_a_disk_that_is_an_image_keeps_a_size_and_becomes_smaller_while_it_is_off() -> None:
+    has = ContainerSettings(disk_kb=64 * 1024)
+    off = msgspec.structs.replace(container(has, disk_limit="image"), live=None, least_disk_kb=30 * 1024 - 1)
+    legal = limits.of_container(off, HOST, None, "")
+    assert (legal.min_disk_mb, legal.max_disk_mb) == (30, 20480)
+    assert limits.refused({"disk": "30"}, legal) == {}
+    assert limits.refused({"disk": 29}, legal)["disk"] == "Disk size must be between 30 and 20480 MB, got 29"
+    assert "between 30 and 20480 MB, got 0" in limits.refused({"disk": 0}, legal)["disk"]
+    runs = msgspec.structs.replace(container(has, disk_limit="image"), least_disk_kb=64 * 1024)
+    words = limits.refused({"disk": 63}, limits.of_container(runs, HOST, None, ""))["disk"]
+    assert words == "Disk size must be between 64 and 20480 MB (smaller only while it is off), got 63"
+    capabilities = ContainerCapabilities("lxc", pause=True, disk_limit="image")
+    anew = limits.of_host(Capacity(4, 4, 4096 * 1024), capabilities, 1024 * 1024)
+    assert limits.refused({"disk": 0}, anew) == limits.refused({"disk": 1024}, anew) == {}
+    assert anew.usual_disk_mb == 0
 
 
 def test_a_container_made_elsewhere_may_have_no_limited_disk_where_ours_do() -> None:

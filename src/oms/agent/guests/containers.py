@@ -157,6 +157,8 @@ class Container(msgspec.Struct, frozen=True):
     """Made by OMS."""
     pid: int = 0
     """Of its first process; 0 while it is off."""
+    least_disk_kb: int = 0
+    """The least size that its disk could be given now; 0: any that its files fit in."""
 
     @property
     def runs(self) -> bool:

@@ -15,6 +15,9 @@ READ_ONLY_IMAGES = frozenset({"squashfs", "iso9660", "udf", "erofs", "cramfs"})
 """Always full, and nobody's trouble."""
 ON_DISKS_OF_THEIR_OWN = frozenset({"zfs", "bcachefs"})
 """These say of themselves that they are on no device."""
+CONTAINERS_OWN = re.compile(r"/dev/loop\d+ .*/rootfs")
+"""An image that is a container's root file system: what the container has, on a file system that is told of
+already."""
 OVER_THE_NETWORK = re.compile(r"(?:nfs|cifs|smb|ceph|gluster|ocfs|gfs2|9p|afs|fuse\.)")
 
 
@@ -45,6 +48,8 @@ def own(mounts: str, kinds: str) -> tuple[Mount, ...]:
         kind, device, *_ = about.split(" ")
         mount = Mount(_plain(point), _plain(device))
         if kind not in disks - READ_ONLY_IMAGES and not _root(mount.point, kind):
+            continue
+        if CONTAINERS_OWN.fullmatch(f"{mount.device} {mount.point}"):
             continue
         whole = part == "/"
         if number not in found or (whole and not found[number][0]):

@@ -7,6 +7,7 @@ What is legal, and why:
 - memory: 0 is no limit, else from 16 MB (less does not start an init) to what the host can give now: what is free
 and what   the container holds already.
 - disk: from what is in it, to that and what is free; where nothing can hold it to a size, only 0, and why is said.
+One that is an image keeps a size, and becomes smaller only while it is off.
 - What a container has is always legal: somebody gave it that, and sending a form back unchanged must work.
 """
 
@@ -24,10 +25,16 @@ from oms.contract.types import Secret
 MIN_VCPUS = 1
 MIN_MEMORY_MB = 16
 MIN_DISK_MB = 16
+USUAL_DISK_MB = 10240
+NO_LIMIT = ", or 0 for no limit"
 SHOWN = 40  # characters of a refused value
 MOST_ADDRESSES = 16
 HOSTNAME = re.compile(
     r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*"
+)
+WITHOUT = (
+    "nothing holds it to a size, because it was made without one; a container of a template that is made of this "
+    "one can have one"
 )
 Given = Mapping[str, str | int]
 
@@ -43,6 +50,12 @@ class Limits(msgspec.Struct, frozen=True):
     min_vcpus: int = MIN_VCPUS
     no_disk_limit: str = ""
     """Why a disk cannot be held to a size."""
+    usual_disk_mb: int = USUAL_DISK_MB
+    """Of a container for which nobody says another; 0: none."""
+    disk_words: str = NO_LIMIT
+    """What follows the sizes that are legal."""
+    endless_disk: bool = True
+    """0 of the disk is legal."""
     swap: bool = True
     """This host's kernel can hold swap to a limit."""
     routed: bool = True
@@ -63,6 +76,7 @@ def of_host(capacity: Capacity, capabilities: ContainerCapabilities, free_disk_k
         min_disk_mb=MIN_DISK_MB if limited else 0,
         max_disk_mb=max(MIN_DISK_MB, free_disk_kb // KB_PER_MB) if limited else 0,
         no_disk_limit=capabilities.why_no_disk_limit,
+        usual_disk_mb=0 if capabilities.disk_limit in ("", "image") else USUAL_DISK_MB,
         swap=capabilities.swap,
     )
 
@@ -74,14 +88,18 @@ def of_container(container: Container, host: Limits, use: Use | None, why_no_dis
     full_mb = -(-used.disk.used_kb // KB_PER_MB) if used.disk else 0
     has_mb, disk_mb = now.memory_kb // KB_PER_MB, now.disk_kb // KB_PER_MB
     limited = bool(container.disk_limit)
-    least_disk = max(MIN_DISK_MB, full_mb)
+    image = container.disk_limit == "image"
+    least_disk = max(MIN_DISK_MB, full_mb, -(-container.least_disk_kb // KB_PER_MB))
+    smaller = " (smaller only while it is off)" if image and container.runs else ""
     return Limits(
         max_vcpus=max(host.max_vcpus, now.vcpus),
         min_memory_mb=min(MIN_MEMORY_MB, has_mb) if has_mb else MIN_MEMORY_MB,
         max_memory_mb=max(host.max_memory_mb + held_mb, has_mb),
         min_disk_mb=(min(least_disk, disk_mb) if disk_mb else least_disk) if limited else 0,
         max_disk_mb=max(host.max_disk_mb + full_mb, disk_mb) if limited else 0,
-        no_disk_limit="" if limited else why_no_disk_limit or "nothing holds it to a size",
+        no_disk_limit="" if limited else why_no_disk_limit or WITHOUT,
+        disk_words=smaller if image else NO_LIMIT,
+        endless_disk=not image,
         swap=host.swap,
         routed=container.network.kind != "bridge",
     )
@@ -133,23 +151,23 @@ def _words(given: Given, name: str) -> tuple[str, ...] | None:
 
 def _vcpu(value: str | int, limits: Limits) -> str:
     least, most = limits.min_vcpus, limits.max_vcpus
-    return _number("Virtual CPU count", value, least, most, "", zero="")
+    return _number("Virtual CPU count", value, least, most, "")
 
 
 def _vcpulimit(value: str | int, limits: Limits) -> str:
-    zero = " (0: no limit)"
-    return _number("Virtual CPU limit", value, 0, limits.max_vcpulimit, " percent of one CPU", zero=zero)
+    unit = " percent of one CPU (0: no limit)"
+    return _number("Virtual CPU limit", value, 0, limits.max_vcpulimit, unit)
 
 
 def _memory(value: str | int, limits: Limits) -> str:
     least, most = limits.min_memory_mb, limits.max_memory_mb
-    return _number("Memory", value, least, most, " MB", zero=", or 0 for no limit")
+    return _number("Memory", value, least, most, f" MB{NO_LIMIT}", zero=True)
 
 
 def _swap(value: str | int, limits: Limits) -> str:
     if not limits.swap:
         return "Swap cannot be limited on this host, whose kernel does not count it"
-    return _number("Swap", value, 0, limits.max_memory_mb * 16, " MB", zero="")
+    return _number("Swap", value, 0, limits.max_memory_mb * 16, " MB")
 
 
 def _disk(value: str | int, limits: Limits) -> str:
@@ -159,14 +177,16 @@ def _disk(value: str | int, limits: Limits) -> str:
             if whole_number(value) == 0
             else (f"Disk size cannot be limited for this container ({limits.no_disk_limit}): 0 alone is legal")
         )
-    return _number("Disk size", value, limits.min_disk_mb, limits.max_disk_mb, " MB", zero=", or 0 for no limit")
+    unit, zero = f" MB{limits.disk_words}", limits.endless_disk
+    return _number("Disk size", value, limits.min_disk_mb, limits.max_disk_mb, unit, zero=zero)
 
 
-def _number(noun: str, value: str | int, least: int, most: int, unit: str, *, zero: str) -> str:
+def _number(noun: str, value: str | int, least: int, most: int, unit: str, *, zero: bool = False) -> str:
+    """`zero`: that is legal too."""
     number = whole_number(value)
     if number is not None and (least <= number <= most or (number == 0 and zero)):
         return ""
-    return f"{noun} must be between {least} and {most}{unit}{zero}, got {_shown(value)}"
+    return f"{noun} must be between {least} and {most}{unit}, got {_shown(value)}"
 
 
 def _ip_address(value: str | int, limits: Limits) -> str:

@@ -101,9 +101,10 @@ async def _filled(template: Template, found: Found, place: Path, host: Host, con
             return False
         await unpacked.copied(copy, place)
         return True
-    space.require(place, found.needed_bytes, what)
+    for directory in (place, containers.home):  # its own disk may be larger than the room that is left
+        space.require(directory, found.needed_bytes, what)
     work = write(template, found, place, containers, lambda share: host.job.progress(_written(share)))
-    await space.while_room(place, work, what)
+    await space.while_room(containers.home, space.while_room(place, work, what), what)
     return True
 
 

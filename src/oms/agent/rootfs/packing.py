@@ -79,7 +79,8 @@ async def _still(order: Order, target: Path, host: Host, containers: Containers)
                 container=order.ctid,
             )
         with placing.told(containers.home):
-            copies = await unpacked.can_clone(containers, containers.home)
+            beside = container.disk_limit != "image"  # else on another file system than what is beside it
+            copies = beside and await unpacked.can_clone(containers, containers.home)
         await host.job.record(STANDS, True)
         await containers.pause(order.ctid)
     try:

@@ -19,7 +19,7 @@ from oms.contract.ovz.templates import ContainerTemplateSettings
 
 OPENVZ: Final = "openvz"
 """What tells containers from machines, however they are run."""
-USUAL_MEMORY_MB, USUAL_DISK_MB, USUAL_VCPUS = 512, 10240, 1
+USUAL_MEMORY_MB, USUAL_VCPUS = 512, 1
 FIRST_ID, LARGEST_ID = 101, 2**31 - 1
 ECHOED: Final = tuple(
     f"{end}_{name}" for name in ("memory", "vcpu", "vcpulimit", "disk") for end in ("min", "max")
@@ -75,6 +75,7 @@ class Choice(msgspec.Struct, frozen=True):
 def settings(case: Case) -> ContainerTemplateSettings:
     """The answer of `parse_template_for_vm`."""
     legal = case.limits
+    disk = _within(legal.usual_disk_mb, legal.min_disk_mb, legal.max_disk_mb) if legal.usual_disk_mb else 0
     memory = _within(case.memory_mb.normal or USUAL_MEMORY_MB, legal.min_memory_mb, legal.max_memory_mb)
     return ContainerTemplateSettings(
         template_name=case.template,
@@ -90,7 +91,7 @@ def settings(case: Case) -> ContainerTemplateSettings:
         vcpulimit="0",
         min_vcpulimit="0",
         max_vcpulimit=str(legal.max_vcpulimit),
-        disk=str(_within(USUAL_DISK_MB, legal.min_disk_mb, legal.max_disk_mb)),
+        disk=str(disk),
         min_disk=str(legal.min_disk_mb),
         max_disk=str(legal.max_disk_mb),
         ip_address="",
@@ -116,7 +117,7 @@ def judged(given: Given, case: Case) -> Choice | Refusals:
         if name not in (*OWN, *ECHOED) and not (name in ("passwd", "password", "hostname") and value == "")
     }
     refusals = limits.refused(wanted, legal)
-    refusals |= _unmet(legal)
+    refusals |= _unmet(legal, wanted)
     for name, text in {**_strict(wanted, case), **_own(values, proposed, case)}.items():
         refusals.setdefault(name, text)
     if (address := _used(wanted, case)) and "ip_address" not in refusals:
@@ -141,8 +142,8 @@ def judged(given: Given, case: Case) -> Choice | Refusals:
     )
 
 
-def _unmet(legal: Limits) -> Refusals:
-    """What the template needs and the host does not have."""
+def _unmet(legal: Limits, wanted: Given) -> Refusals:
+    """What the template needs and the host does not have; a disk of any size is made where there is room."""
     pairs = {
         "memory": ("Memory", legal.min_memory_mb, legal.max_memory_mb, " MB"),
         "vcpu": ("Virtual CPU count", legal.min_vcpus, legal.max_vcpus, ""),
@@ -151,7 +152,7 @@ def _unmet(legal: Limits) -> Refusals:
     return {
         name: f"{noun}: the template needs {least}{unit} at least, this host can give {most}{unit}"
         for name, (noun, least, most, unit) in pairs.items()
-        if least > most
+        if least > most and not (name == "disk" and whole_number(wanted["disk"]) == 0)
     }
 
 

@@ -48,7 +48,7 @@ class FakeContainers:
     def __init__(self, home: Path, *, reacts: bool = True, capacity: Capacity | None = None) -> None:
         """Root file systems are empty directories in `home`."""
         self.home, self.reacts = home, reacts
-        self.capabilities = ContainerCapabilities("fake", pause=True, disk_limit="image")
+        self.capabilities = ContainerCapabilities("fake", pause=True, disk_limit="subvolume")
         self._capacity = capacity or Capacity(cpus=4, max_vcpus=4, available_memory_kb=8 * 1024**2)
         self._kept: dict[str, _Kept] = {}
         self._listeners = Listeners()

@@ -7,7 +7,7 @@ import asyncio
 from pathlib import Path
 
 from oms.agent.guests.containers import ContainerChange, changed
-from oms.agent.guests.lxc import cgroups, config, disks, making, network, programs
+from oms.agent.guests.lxc import cgroups, config, disks, images, making, network, programs
 from oms.agent.guests.lxc.looking import CONFIG, Looking, Seen
 from oms.agent.guests.system_files import set_hostname, set_password, set_resolver
 from oms.agent.host import durable
@@ -27,6 +27,9 @@ class Changing:
     async def configure(self, seen: Seen, change: ContainerChange) -> None:
         """As `Containers.configure` says."""
         refuse_what_cannot_be(seen, change)
+        await images.mount(self._path / seen.ctid)
+        if change.disk_kb is not None and seen.config.rootfs is not None:
+            await disks.hold(seen.config.rootfs, change.disk_kb, runs=seen.runs)
         try:
             await asyncio.to_thread(_change_files, seen, change)
         except (Unfit, OSError) as error:
@@ -34,8 +37,6 @@ class Changing:
             raise FuncManError(
                 f"The files of container {seen.ctid} cannot be changed: {what}", container=seen.ctid
             ) from error
-        if change.disk_kb is not None and seen.config.rootfs is not None:
-            await disks.hold(seen.config.rootfs, change.disk_kb)
         await asyncio.to_thread(self._write, seen, self._lines(seen, change), change.disk_kb)
 
     async def set_live(self, seen: Seen, change: ContainerChange) -> dict[str, str]:

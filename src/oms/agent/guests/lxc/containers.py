@@ -23,7 +23,7 @@ from oms.agent.guests.containers import (
     outside,
 )
 from oms.agent.guests.joined import Joined
-from oms.agent.guests.lxc import boot, cgroups, disks, making, programs, sources
+from oms.agent.guests.lxc import boot, cgroups, disks, images, making, programs, sources
 from oms.agent.guests.lxc.changing import Changing
 from oms.agent.guests.lxc.ends import ended
 from oms.agent.guests.lxc.looking import CONFIG, Looking, Seen
@@ -75,10 +75,20 @@ class LxcContainers:
         if self._ids:  # the users of containers pass through here to their own files
             self.home.chmod(self.home.stat().st_mode & 0o777 | 0o111)
         self._limiter = await disks.limiter(self.home)
+        await self._mount_all()
         if why := await sources.check():
             log.warning("containers may send from addresses of others", why=why, get="apt-get install nftables")
         if boot.is_ours(self.home) and await asyncio.to_thread(boot.is_new, self.home):
             self._booting = asyncio.create_task(self._start_with_host())
+
+    async def _mount_all(self) -> None:
+        """What is in images is seen from the beginning, whether its container runs or not."""
+        for ctid, config in await asyncio.to_thread(self._looking.configs):
+            if config.ours:
+                try:
+                    await images.tidy(self.home / ctid)
+                except OmsError as error:
+                    log.error("a container's disk is not to be seen", container=ctid, why=error.message)  # noqa: TRY400 - no bug
 
     async def started_with_host(self) -> None:
         """Wait for what is being started because the host has booted."""
@@ -129,6 +139,7 @@ class LxcContainers:
         """Start it, as a unit of systemd's where that runs."""
         seen = await asyncio.to_thread(self._made_ready, ctid)
         if seen.process is None:
+            await images.ready(self.home / ctid)
             if seen.runs and not await self._is_off(ctid, END_SECONDS):
                 raise FuncManError(f"Container {ctid} is just ending, and does not come to it", container=ctid)
             try:
@@ -179,7 +190,7 @@ class LxcContainers:
         return await self._changing.set_live(await self._running(ctid), change)
 
     async def prepare(self, job: str, disk_kb: int, /) -> Path:
-        """A directory, or a subvolume, in LXC's path."""
+        """A directory, a subvolume or a mounted image in LXC's path."""
         return await disks.make(self.home, job, self._limiter, disk_kb)
 
     async def discard(self, job: str, /) -> None:
@@ -193,8 +204,9 @@ class LxcContainers:
                 return
             raise AlreadyThere(f"There is a container {new.ctid} already: choose another id", container=new.ctid)
         place = disks.staging(self.home, job)
-        if not (place / disks.ROOTFS).is_dir():
+        if not (place / images.ROOTFS).is_dir():
             raise FuncManError("Nothing was prepared for that container", container=new.ctid)
+        await images.mount(place)  # the host may have booted since it was prepared
         try:
             await asyncio.to_thread(self._complete, place, job, new)
             disks.into_place(self.home, job, new.ctid)
@@ -213,7 +225,7 @@ class LxcContainers:
         seen = await self._seen(ctid)
         if seen.runs:
             raise FuncManError(f"Container {ctid} runs, and only one that is off is removed", container=ctid)
-        if not seen.config.ours or seen.config.rootfs != self.home / ctid / disks.ROOTFS:
+        if not seen.config.ours or seen.config.rootfs != self.home / ctid / images.ROOTFS:
             said = await programs.destroy(self.home, ctid)
             if ctid in await asyncio.to_thread(self._looking.running):
                 raise FuncManError(f"Container {ctid} was not removed: {said}", container=ctid)
@@ -245,7 +257,7 @@ class LxcContainers:
 
     def _complete(self, place: Path, job: str, new: NewContainer) -> None:
         """In a thread: everything but its place."""
-        rootfs, ids = place / disks.ROOTFS, self._ids
+        rootfs, ids = place / images.ROOTFS, self._ids
         root = outside(ids, "user", 0), outside(ids, "group", 0)
         os.chown(rootfs, *root, follow_symlinks=False)
         settings = new.settings
@@ -256,8 +268,9 @@ class LxcContainers:
                 set_resolver(rootfs, ids, settings.nameservers, settings.searchdomains)
             if settings.hostname:
                 set_hostname(rootfs, ids, settings.hostname)
-        target = self.home / new.ctid / disks.ROOTFS
-        text = making.text(new, job, target, ids, self._online, swap=cgroups.swap_is_counted())
+        target = self.home / new.ctid / images.ROOTFS
+        hook = images.hook(target.parent) if images.is_there(place) else ""
+        text = making.text(new, job, target, ids, self._online, swap=cgroups.swap_is_counted(), hook=hook)
         durable.write_whole(place / CONFIG, text.encode(), 0o640)
         # Its own root passes through to its files; nobody else does, who could run what is set-user-id in them.
         os.chown(place, 0, root[1])

@@ -1,8 +1,9 @@
 """The places of containers' root file systems, and what keeps each within its size.
 
 On btrfs each is a subvolume, whose quota group holds it to a size that can be changed at any time; elsewhere it
-is a directory, which nothing holds. What is made or taken away lies below `.staging` in LXC's path, closed to all
-others, and comes to its place, or leaves it, in one step.
+is a directory, which nothing holds, and one that is to have a size has an image mounted on it (`images`). What is
+made or taken away lies below `.staging` in LXC's path, closed to all others, and comes to its place, or leaves it,
+in one step.
 """
 
 import contextlib
@@ -17,6 +18,8 @@ import msgspec
 
 from oms.agent.guests import DiskUse
 from oms.agent.guests.containers import DiskLimit
+from oms.agent.guests.lxc import images
+from oms.agent.guests.lxc.images import ROOTFS
 from oms.agent.host.files import STAGING
 from oms.agent.host.process import ProgramError, run
 from oms.agent.host.stoppable import Progress, in_thread
@@ -27,7 +30,6 @@ SUBVOLUME_INODE: Final = 256
 """Of the root of every subvolume of btrfs, and of nothing else there."""
 INO_LOOKUP: Final = 0xD0009412
 LOOKUP: Final = struct.Struct("=QQ")
-ROOTFS: Final = "rootfs"
 GONE: Final = "gone-"
 
 
@@ -40,19 +42,21 @@ class Limiter(msgspec.Struct, frozen=True):
 
 async def limiter(path: Path) -> Limiter:
     """What there is on the file system of LXC's path."""
+    if await _quotas(path):
+        return Limiter("subvolume")
+    why_not = images.why_not()
+    return Limiter("" if why_not else "image", why_not)
+
+
+async def _quotas(path: Path) -> bool:
     found = await run(["stat", "--file-system", "--format=%T", "--", str(path)], timeout=SECONDS)
-    kind = found.stdout.decode().strip()
-    if kind != "btrfs":
-        return Limiter(
-            "", f"containers are on {kind or 'a file system'} without quotas of their own; btrfs has them"
-        )
+    if found.stdout.decode().strip() != "btrfs":
+        return False
     try:
         quotas = await run(["btrfs", "qgroup", "show", "--raw", str(path)], timeout=SECONDS)
-    except ProgramError as error:
-        return Limiter("", error.message)
-    if quotas.exit:
-        return Limiter("", f"btrfs keeps no quotas there; btrfs quota enable {path} has it do so")
-    return Limiter("subvolume")
+    except ProgramError:
+        return False
+    return not quotas.exit
 
 
 def staging(path: Path, job: str) -> Path:
@@ -62,7 +66,14 @@ def staging(path: Path, job: str) -> Path:
 
 def limit_of(rootfs: Path | None) -> DiskLimit:
     """What can keep that one within a size."""
-    return "subvolume" if rootfs is not None and is_subvolume(rootfs) else ""
+    if rootfs is None:
+        return ""
+    return "image" if has_image(rootfs) else "subvolume" if is_subvolume(rootfs) else ""
+
+
+def has_image(rootfs: Path) -> bool:
+    """Whether what is there is in an image, mounted or not."""
+    return rootfs.name == ROOTFS and images.is_there(rootfs.parent)
 
 
 def is_subvolume(place: Path) -> bool:
@@ -83,18 +94,38 @@ async def make(path: Path, job: str, limits: Limiter, disk_kb: int) -> Path:
     if limits.kind == "subvolume" and not is_subvolume(rootfs):
         await _btrfs("subvolume", "create", str(rootfs))
     rootfs.mkdir(mode=0o755, exist_ok=True)
-    if disk_kb:
+    if disk_kb and limits.kind == "image":
+        await _image(place, disk_kb)
+    elif disk_kb:
         await hold(rootfs, disk_kb)
     return rootfs
 
 
-async def hold(rootfs: Path, disk_kb: int) -> None:
-    """Keep it within that size from now on; 0: within none. Raises FuncManError."""
-    if not is_subvolume(rootfs):
-        if disk_kb:
-            raise FuncManError("Nothing can hold this container's disk to a size")
-        return
-    await _btrfs("qgroup", "limit", f"{disk_kb}K" if disk_kb else "none", str(rootfs))
+async def _image(place: Path, disk_kb: int) -> None:
+    try:
+        await images.make(place, disk_kb)
+    except OSError as error:
+        raise FuncManError(f"A disk of {disk_kb // 1024} MB cannot be made: {error.strerror}") from error
+
+
+async def hold(rootfs: Path, disk_kb: int, *, runs: bool = False) -> None:
+    """Keep it within that size from now on; 0: within none. `runs`: its container does. Raises FuncManError."""
+    kind = limit_of(rootfs)
+    if kind == "image":
+        await _resize(rootfs.parent, disk_kb, runs=runs)
+    elif kind == "subvolume":
+        await _btrfs("qgroup", "limit", f"{disk_kb}K" if disk_kb else "none", str(rootfs))
+    elif disk_kb:
+        raise FuncManError("Nothing can hold this container's disk to a size")
+
+
+async def _resize(place: Path, disk_kb: int, *, runs: bool) -> None:
+    if not disk_kb:
+        raise FuncManError("A disk that is an image keeps a size")
+    try:
+        await images.resize(place, disk_kb, runs=runs)
+    except OSError as error:
+        raise FuncManError(f"The disk cannot have {disk_kb // 1024} MB: {error.strerror}") from error
 
 
 async def uses(path: Path) -> dict[int, DiskUse]:
@@ -137,6 +168,7 @@ def subvolume_number(rootfs: Path) -> int:
 async def remove(place: Path) -> None:
     """Delete a directory of ours with all that is in it, subvolumes too. Raises OSError, FuncManError."""
     rootfs = place / ROOTFS
+    await images.unmount(place, in_use=True)
     if is_subvolume(rootfs):
         # Where the container has made subvolumes of its own in it, each is emptied like a directory instead.
         with contextlib.suppress(FuncManError):

@@ -13,7 +13,7 @@ import msgspec
 from oms.agent.guests import DiskUse, MemoryUse, NetworkUse, Stat, State, Use
 from oms.agent.guests.containers import Container, ContainerSettings, ContainerState
 from oms.agent.guests.load import CpuLoad
-from oms.agent.guests.lxc import cgroups, config, disks, network
+from oms.agent.guests.lxc import cgroups, config, disks, images, network
 from oms.agent.guests.lxc.cgroups import Groups
 from oms.agent.guests.lxc.config import Config
 from oms.agent.guests.lxc.monitor import Monitors, Process
@@ -123,9 +123,11 @@ class Looking:
 
     def container(self, one: Seen) -> Container:
         """It in full."""
-        rootfs = one.config.rootfs
+        now = one.config.settings
+        kind = disks.limit_of(one.config.rootfs)
+        rootfs, size_kb, least_kb = _image(one) if kind == "image" else (one.config.rootfs, now.disk_kb, 0)
         servers, domains = resolver(rootfs) if rootfs else ((), ())
-        settings = msgspec.structs.replace(one.config.settings, nameservers=servers, searchdomains=domains)
+        settings = msgspec.structs.replace(now, nameservers=servers, searchdomains=domains, disk_kb=size_kb)
         return Container(
             ctid=one.ctid,
             state=condition(one),
@@ -134,7 +136,8 @@ class Looking:
             rootfs=rootfs,
             ids=one.config.ids,
             network=one.config.network,
-            disk_limit=disks.limit_of(rootfs),
+            disk_limit=kind,
+            least_disk_kb=least_kb,
             ours=one.config.ours,
             pid=one.process.pid if one.process else 0,
         )
@@ -219,6 +222,18 @@ def _order(ctid: str) -> tuple[bool, int, str]:
     """Numbers first, by their size."""
     number = ctid.isascii() and ctid.isdigit()
     return (not number, int(ctid) if number else 0, ctid)
+
+
+def _image(one: Seen) -> tuple[Path | None, int, int]:
+    """Where the files in its image are seen, its size, and the least that this could be now."""
+    place, size_kb = one.config.rootfs, one.config.settings.disk_kb
+    if place is None or images.device(place.parent) is None:
+        return None, size_kb, size_kb
+    try:
+        size_kb = images.size_kb(place.parent)
+        return place, size_kb, size_kb if one.runs else images.least_kb(place.parent)
+    except OSError:  # it is just being deleted
+        return None, size_kb, size_kb
 
 
 def _interface(one: Seen) -> NetworkUse | None:

@@ -18,12 +18,16 @@ def apparmor() -> bool:
         return False
 
 
-def text(new: NewContainer, job: str, rootfs: Path, ids: IdMap, online: tuple[int, ...], *, swap: bool) -> str:
-    """The whole file; `rootfs` is where it will be, `online` the CPUs to choose from."""
+def text(
+    new: NewContainer, job: str, rootfs: Path, ids: IdMap, online: tuple[int, ...], *, swap: bool, hook: str = ""
+) -> str:
+    """The whole file; `rootfs` is where it will be, `online` the CPUs to choose from, `hook` what LXC is to run on
+    the host before each start, or ""."""
     settings = new.settings
     lines = {
         "lxc.include": [COMMON, *([USERNS] if ids else [])],
         "lxc.rootfs.path": [f"dir:{rootfs}"],
+        "lxc.hook.pre-start": [hook] if hook else [],
         "lxc.uts.name": [settings.hostname or new.ctid],
         "lxc.idmap": [f"{LETTERS[part.kind]} {part.inside} {part.outside} {part.count}" for part in ids],
         "lxc.apparmor.profile": ["generated"] if apparmor() else [],

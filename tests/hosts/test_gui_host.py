@@ -13,6 +13,7 @@ from tests.hosts.libvirtd import PrivateLibvirtd
 from tests.hosts.net_host import Isolated, ifupdown_root, isolated
 from tests.hosts.stack import NAME, PASSWORD, Caller
 from tests.hosts.volume_groups import VolumeGroup, volume_group
+from tests.hosts.waiting import until
 
 pytestmark = pytest.mark.hosts
 CONFIRM_SECONDS = 8
@@ -38,7 +39,62 @@ def oms(
         "lvm_devices": group.device,
     }
     with isolated(directory, libvirtd.uri, **settings) as stack:
+        stack.place.card("eth1")
         yield stack
+
+
+def test_bridges_and_routes_come_and_go_and_each_is_confirmed(gui: Gui, oms: Isolated) -> None:
+    place, page = oms.place, gui.page
+    before = place.state()
+    gui.log_in(f"/hosts/{NAME}/network", password=PASSWORD)
+    gui.heading(NAME)
+    expect(page.get_by_text("There are no bridges")).to_be_visible()
+    confirmed = page.get_by_text("Confirmed: the change is made")
+
+    page.get_by_role("button", name="Add a bridge").click()
+    asking = dialog(page, "Add a bridge")
+    asking.get_by_label("Name").fill("vmbr7")
+    asking.get_by_label("Address").fill("300.1.2.3")
+    asking.get_by_role("button", name="Add a bridge").click()
+    expect(asking.get_by_label("Address")).to_have_attribute("aria-invalid", "true")
+    look(page, "network-bridge")
+    assert gui.barriers() == []
+    assert place.state() == before
+    asking.get_by_label("Address").fill("192.168.77.1")
+    asking.get_by_role("button", name="Add a bridge").click()
+    expect(confirmed.last).to_be_visible()
+    expect(asking).to_have_count(0)
+    assert place.addresses("vmbr7") == ["192.168.77.1/24"]
+
+    page.get_by_role("button", name="Add an interface").click()
+    member = dialog(page, "Add an interface")
+    member.get_by_label("Interface").select_option("eth1")
+    member.get_by_role("button", name="Add an interface").click()
+    expect(page.get_by_role("button", name="Take eth1 off")).to_be_visible()
+    assert place.state()["links"]["eth1"][1] == "vmbr7"
+
+    page.get_by_role("button", name="Add a route").click()
+    route = dialog(page, "Add a route")
+    route.get_by_label("Destination").fill("192.168.3.0")
+    route.get_by_label("Router").fill("192.168.77.9")
+    route.get_by_label("Interface").select_option("vmbr7")
+    route.get_by_role("button", name="Add a route").click()
+    row = page.get_by_role("row", name="192.168.3.0")
+    expect(row).to_be_visible()
+    assert "192.168.3.0/24 via 192.168.77.9 dev vmbr7 proto static" in place.routes()
+    look(page, "network")
+    assert gui.barriers() == []
+
+    row.get_by_role("button", name="Delete").click()
+    dialog(page, "Delete the route to 192.168.3.0?").get_by_role("button", name="Delete").click()
+    expect(row).to_have_count(0)
+    page.get_by_role("button", name="Take eth1 off").click()
+    dialog(page, "Take eth1 off the bridge vmbr7?").get_by_role("button", name="Take it off").click()
+    expect(page.get_by_role("button", name="Take eth1 off")).to_have_count(0)
+    page.get_by_role("grid", name="Bridges").get_by_role("button", name="Delete").click()
+    dialog(page, "Delete the bridge vmbr7?").get_by_role("button", name="Delete").click()
+    expect(page.get_by_text("There are no bridges")).to_be_visible()
+    until(lambda: place.state() == before)
 
 
 def test_a_change_that_cuts_the_host_off_runs_down_and_is_told_to_be_taken_back(

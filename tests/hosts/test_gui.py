@@ -1,6 +1,7 @@
 """The GUI before a real host: machines and containers, images and network, looked at and changed by clicks."""
 
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -202,5 +203,7 @@ def test_what_is_not_there_is_said(gui: Gui) -> None:
     expect(gui.page.get_by_text("Nothing fits", exact=True)).to_be_visible(timeout=15_000)
     gui.page.get_by_role("button", name="Clear search and filters").click()
     expect(gui.page).not_to_have_url("*search*")
+    gui.page.get_by_role("combobox", name="Host", exact=True).press_sequentially(NAME)
+    expect(gui.page).to_have_url(re.compile(rf"\?host={NAME}$"))
     gui.open(f"/guests/{NAME}/kvm/nobody")
     gui.heading("There is no such guest")

@@ -44,7 +44,11 @@ export function SmallTable<Row>(props: Props<Row>): React.ReactNode {
                       {cell}
                     </Td>
                   ))}
-                  {actions && <Td isActionCell>{actions(row)}</Td>}
+                  {actions && (
+                    <Td isActionCell className="oms-row-buttons">
+                      {actions(row)}
+                    </Td>
+                  )}
                 </Tr>
               ))}
             </Tbody>

@@ -16,10 +16,16 @@ const MOST = 5;
 export const toasts: Store<readonly Toast[]> = store<readonly Toast[]>([]);
 let said = 0;
 
-/** Say something at the corner. Good news goes by itself. */
+/** Say something at the corner, what is said there already anew. Good news goes by itself. */
 export function say(kind: Toast["kind"], title: string, more: { text?: string; job?: string } = {}): void {
   said += 1;
-  toasts.set([...toasts.get(), { id: said, kind, title, ...more }].slice(-MOST));
+  const others = toasts
+    .get()
+    .filter(
+      (toast) =>
+        toast.kind !== kind || toast.title !== title || toast.text !== more.text || toast.job !== more.job,
+    );
+  toasts.set([...others, { id: said, kind, title, ...more }].slice(-MOST));
 }
 
 /** Say why something was not done, in OMS's own words. */

@@ -1,27 +1,23 @@
 // Finds hosts and guests by words, from every page: the first few while one types, all of them with Enter.
 import { Menu, MenuContent, MenuGroup, MenuItem, MenuList, Popper, SearchInput } from "@patternfly/react-core";
-import { useEffect, useRef, useState } from "react";
+import { useRef, useState } from "react";
 import { useNavigate } from "react-router";
 import { useAnswer } from "../api/queries";
 import { words } from "../messages";
 import { pageOf } from "../parts/guest/actions";
+import { usePaused } from "../parts/paused";
 
 const said = words.shell.search;
-const PAUSE_MS = 200;
 const HOSTS = 4;
 const GUESTS = 8;
 
 export function Search(): React.ReactNode {
   const [typed, setTyped] = useState("");
-  const [sought, setSought] = useState("");
+  const sought = usePaused(typed.trim());
   const [isOpen, setOpen] = useState(false);
   const input = useRef<HTMLInputElement>(null);
   const menu = useRef<HTMLDivElement>(null);
   const go = useNavigate();
-  useEffect(() => {
-    const timer = setTimeout(() => setSought(typed.trim()), PAUSE_MS);
-    return () => clearTimeout(timer);
-  }, [typed]);
 
   function leave(to: string): void {
     setTyped("");

@@ -30,6 +30,8 @@ export const parts = {
   of: "of",
   items: "items",
   perPage: "per page",
+  more: (number: number) => `${number} more`,
+  fewer: "Show fewer",
   pages: "Pages of the list",
   confirm: "Confirm",
   select: (name: string) => `Choose ${name}`,

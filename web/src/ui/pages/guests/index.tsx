@@ -1,6 +1,6 @@
 // All guests of all hosts.
-import { Button, EmptyState, EmptyStateBody, Label, LabelGroup, PageSection } from "@patternfly/react-core";
-import { useCallback, useMemo, useState } from "react";
+import { Button, EmptyState, EmptyStateBody, PageSection } from "@patternfly/react-core";
+import { lazy, Suspense, useCallback, useMemo, useState } from "react";
 import { Link } from "react-router";
 import type { FleetGuest } from "../../api/contract";
 import { useAnswer, useMay } from "../../api/queries";
@@ -15,14 +15,20 @@ import { GuestState } from "../../parts/guest/GuestState";
 import { useListAddress } from "../../parts/list/address";
 import { type Column, ListTable } from "../../parts/list/ListTable";
 import { type Filter, ListToolbar, Pages } from "../../parts/list/ListToolbar";
+import { Marks } from "../../parts/Mark";
 import { PageHead } from "../../parts/PageHead";
 import { mb } from "../../parts/units";
-import { Outcomes, StopAsking, TagAsking, type Work } from "./bulk";
+import type { Work } from "./bulk";
 
 const said = words.guests;
 const SORTS = ["name", "host", "kind", "state", "vcpus", "memory"] as const;
 const FILTERS = ["kind", "state", "host", "tag"] as const;
 type Sort = (typeof SORTS)[number];
+/** What is done with many is loaded when somebody has chosen some. */
+const loadBulk = () => import("./bulk");
+const Outcomes = lazy(async () => ({ default: (await loadBulk()).Outcomes }));
+const StopAsking = lazy(async () => ({ default: (await loadBulk()).StopAsking }));
+const TagAsking = lazy(async () => ({ default: (await loadBulk()).TagAsking }));
 const BULK: readonly ActionName[] = ["start", "shutdown", "stop"];
 
 const COLUMNS: readonly Column<FleetGuest, Sort>[] = [
@@ -52,7 +58,10 @@ const COLUMNS: readonly Column<FleetGuest, Sort>[] = [
     sort: "memory",
     cell: (guest) => (guest.memory_mb === 0 ? said.unlimited : mb(guest.memory_mb)),
   },
-  { title: said.columns.tags, cell: (guest) => <Tags tags={guest.tags} /> },
+  {
+    title: said.columns.tags,
+    cell: ({ tags }) => <Marks label={said.columns.tags} marks={tags.map((text) => ({ text }))} />,
+  },
 ];
 
 export function Component(): React.ReactNode {
@@ -113,6 +122,7 @@ export function Component(): React.ReactNode {
             at={at}
             columns={COLUMNS}
             rows={rows}
+            areOld={listed.isPlaceholderData}
             keyOf={keyOf}
             nameOf={(guest) => guest.name}
             {...(mayChange && { chosen, onChoose: setChosen })}
@@ -122,34 +132,35 @@ export function Component(): React.ReactNode {
         )}
         <Pages at={at} total={listed.data?.total} />
       </PageSection>
-      {work && <Outcomes work={work} onClose={() => setWork(undefined)} />}
-      {stopped && (
-        <StopAsking
-          work={stopped}
-          onClose={() => setStopped(undefined)}
-          onWork={(next) => {
-            setStopped(undefined);
-            setWork(next);
-          }}
-        />
-      )}
-      {isTagging && (
-        <TagAsking
-          guests={picked}
-          onClose={() => setTagging(false)}
-          onWork={(next) => {
-            setTagging(false);
-            setWork(next);
-          }}
-        />
-      )}
+      <Suspense>
+        {work && <Outcomes work={work} onClose={() => setWork(undefined)} />}
+        {stopped && (
+          <StopAsking
+            work={stopped}
+            onClose={() => setStopped(undefined)}
+            onWork={(next) => {
+              setStopped(undefined);
+              setWork(next);
+            }}
+          />
+        )}
+        {isTagging && (
+          <TagAsking
+            guests={picked}
+            onClose={() => setTagging(false)}
+            onWork={(next) => {
+              setTagging(false);
+              setWork(next);
+            }}
+          />
+        )}
+      </Suspense>
       {asked && <GuestAsking {...asked} onClose={() => setAsked(undefined)} />}
     </>
   );
 }
 
 function useFilters(): readonly Filter<(typeof FILTERS)[number]>[] {
-  const hosts = useAnswer("funcservices.list_signed", {});
   const tags = useAnswer("tagservices.list_tags", {});
   return useMemo(
     () => [
@@ -166,7 +177,7 @@ function useFilters(): readonly Filter<(typeof FILTERS)[number]>[] {
       {
         name: "host",
         label: said.filters.host,
-        options: (hosts.data ?? []).map(({ name }) => ({ value: name, label: name })),
+        useFound: useHosts,
       },
       {
         name: "tag",
@@ -176,8 +187,20 @@ function useFilters(): readonly Filter<(typeof FILTERS)[number]>[] {
           .map(({ tag }) => ({ value: tag, label: tag })),
       },
     ],
-    [hosts.data, tags.data],
+    [tags.data],
   );
+}
+
+const FOUND = 10;
+
+/** Names of hosts, the first few in which that is. */
+function useHosts(search: string, isChoosing: boolean): readonly string[] {
+  const { data } = useAnswer(
+    "fleetservices.list_hosts",
+    { search, most: FOUND },
+    { enabled: isChoosing, keepBefore: true },
+  );
+  return useMemo(() => data?.hosts.map(({ name }) => name) ?? [], [data]);
 }
 
 interface BulkProps {
@@ -213,19 +236,6 @@ function BulkButtons({ guests, onWork, onStop, onTag }: BulkProps): React.ReactN
         {said.actions.tag}
       </Button>
     </>
-  );
-}
-
-function Tags({ tags }: { tags: readonly string[] }): React.ReactNode {
-  if (tags.length === 0) return null;
-  return (
-    <LabelGroup numLabels={3} aria-label={said.columns.tags}>
-      {tags.map((tag) => (
-        <Label key={tag} isCompact>
-          {tag}
-        </Label>
-      ))}
-    </LabelGroup>
   );
 }
 

@@ -1,4 +1,4 @@
-import { Icon, Label, LabelGroup, Tooltip } from "@patternfly/react-core";
+import { Icon, Tooltip } from "@patternfly/react-core";
 import { ExclamationTriangleIcon } from "@patternfly/react-icons";
 import { useMemo, useState } from "react";
 import { Link, useNavigate } from "react-router";
@@ -10,6 +10,7 @@ import { Failure } from "../../parts/Failure";
 import { useListAddress } from "../../parts/list/address";
 import { type Column, ListTable } from "../../parts/list/ListTable";
 import { type Filter, ListToolbar } from "../../parts/list/ListToolbar";
+import { Mark, Marks } from "../../parts/Mark";
 import { Meter, share } from "../../parts/Meter";
 import { RowMenu } from "../../parts/RowMenu";
 import { mb } from "../../parts/units";
@@ -30,7 +31,7 @@ export function HostList(): React.ReactNode {
   const at = useListAddress<Sort, FilterName>(SORTS, FILTERS);
   const filters = useFilters();
   const [removed, setRemoved] = useState("");
-  const { data, error, refetch } = useAnswer(
+  const { data, error, refetch, isPlaceholderData } = useAnswer(
     "fleetservices.list_hosts",
     {
       search: at.search,
@@ -53,6 +54,7 @@ export function HostList(): React.ReactNode {
           at={at}
           columns={COLUMNS}
           rows={data?.hosts}
+          areOld={isPlaceholderData}
           keyOf={({ id }) => id}
           nameOf={({ name }) => name}
           actions={({ name }) => <HostMenu name={name} remove={() => setRemoved(name)} />}
@@ -149,15 +151,12 @@ const COLUMNS: readonly Column<FleetHost, Sort>[] = [
   {
     title: said.columns.tags,
     cell: ({ tags }) => (
-      <LabelGroup numLabels={3} aria-label={said.columns.tags}>
-        {tags
+      <Marks
+        label={said.columns.tags}
+        marks={tags
           .filter(({ level }) => level !== 2)
-          .map(({ tag, level }) => (
-            <Label key={`${level} ${tag}`} isCompact color={level === 1 ? "blue" : "grey"}>
-              {tag}
-            </Label>
-          ))}
-      </LabelGroup>
+          .map(({ tag, level }) => ({ text: tag, look: level === 1 ? "blue" : "grey" }))}
+      />
     ),
   },
 ];
@@ -171,13 +170,9 @@ export function HostState({ host }: { host: Pick<FleetHost, "state" | "attention
   const reasons = host.attention.filter((reason) => reason !== "away").map((reason) => said.attention[reason]);
   return (
     <span className="oms-nowrap">
-      <Label
-        variant="outline"
-        isCompact
-        {...(host.state === "connected" ? { status: "success" as const } : { status: "danger" as const })}
-      >
+      <Mark isOutlined look={host.state === "connected" ? "success" : "danger"}>
         {said.states[host.state]}
-      </Label>
+      </Mark>
       {reasons.length > 0 && (
         <Tooltip content={reasons.join(". ")}>
           <button type="button" className="oms-attention" aria-label={reasons.join(". ")}>

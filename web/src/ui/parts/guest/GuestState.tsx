@@ -1,4 +1,3 @@
-import { Label } from "@patternfly/react-core";
 import {
   BanIcon,
   ExclamationCircleIcon,
@@ -8,25 +7,21 @@ import {
 } from "@patternfly/react-icons";
 import type { FleetGuest } from "../../api/contract";
 import { words } from "../../messages";
+import { Mark } from "../Mark";
 
 const LOOKS = {
-  running: { color: "green", icon: <PlayCircleIcon /> },
-  paused: { color: "blue", icon: <PauseCircleIcon /> },
-  shutdown: { color: "grey", icon: <BanIcon /> },
-  crashed: { color: "red", icon: <ExclamationCircleIcon /> },
-  unknown: { color: "orange", icon: <QuestionCircleIcon /> },
+  running: { look: "green", icon: <PlayCircleIcon /> },
+  paused: { look: "blue", icon: <PauseCircleIcon /> },
+  shutdown: { look: "grey", icon: <BanIcon /> },
+  crashed: { look: "red", icon: <ExclamationCircleIcon /> },
+  unknown: { look: "orange", icon: <QuestionCircleIcon /> },
 } as const;
 
 /** How a guest is, in a word, a colour and a sign. */
 export function GuestState({ state }: { state: FleetGuest["state"] }): React.ReactNode {
   return (
-    <Label
-      isCompact
-      variant="outline"
-      {...LOOKS[state]}
-      {...(state === "unknown" && { title: words.guests.unknownText })}
-    >
+    <Mark isOutlined {...LOOKS[state]} {...(state === "unknown" && { title: words.guests.unknownText })}>
       {words.guests.state[state]}
-    </Label>
+    </Mark>
   );
 }

@@ -1,19 +1,18 @@
 import {
   Button,
-  Checkbox,
   EmptyState,
   EmptyStateActions,
   EmptyStateBody,
   EmptyStateFooter,
   Skeleton,
 } from "@patternfly/react-core";
-import { Table, Tbody, Td, Th, Thead, type ThProps, Tr } from "@patternfly/react-table";
-import { memo } from "react";
+import { ArrowsAltVIcon, LongArrowAltDownIcon, LongArrowAltUpIcon } from "@patternfly/react-icons";
+import { Table, Tbody, Thead } from "@patternfly/react-table";
+import { memo, useCallback, useRef } from "react";
 import { words } from "../../messages";
+import { Check } from "../Check";
 import type { ListAddress } from "./address";
-
-/** PatternFly's cell of a checkbox; the checkbox itself is ours, since it is to be called after its row. */
-const CHECK = "pf-v6-c-table__check";
+import "./list.css";
 
 export interface Column<Row, S extends string> {
   readonly title: string;
@@ -28,6 +27,8 @@ interface Props<Row, S extends string, F extends string> {
   columns: readonly Column<Row, S>[];
   /** undefined while they are on their way for the first time. */
   rows: readonly Row[] | undefined;
+  /** Whether they are those before, while what the address says is on its way. */
+  areOld?: boolean;
   keyOf: (row: Row) => string;
   nameOf: (row: Row) => string;
   chosen?: ReadonlySet<string>;
@@ -40,114 +41,166 @@ interface Props<Row, S extends string, F extends string> {
 
 const WAITING_ROWS = 6;
 
-/** A part of a list that OMS sorts and cuts into pages. */
+/** A part of a list that OMS sorts and cuts into pages. Rows and cells are plain: PatternFly's own take ten times as long. */
 export function ListTable<Row, S extends string, F extends string>(props: Props<Row, S, F>): React.ReactNode {
-  const { label, at, columns, rows, keyOf, nameOf, chosen, onChoose, actions, empty } = props;
+  const { label, at, columns, rows, areOld = false, keyOf, nameOf, chosen, onChoose, actions, empty } = props;
+  const choose = useChoosing(chosen, onChoose);
   if (rows?.length === 0) return at.isNarrow || at.page > 1 ? <NothingFits clear={at.clear} /> : empty;
   const isAll = rows?.every((row) => chosen?.has(keyOf(row))) ?? false;
   return (
-    <Table aria-label={label} variant="compact" isStickyHeader>
+    <Table
+      aria-label={label}
+      aria-busy={areOld}
+      variant="compact"
+      isStickyHeader
+      className={areOld ? "oms-list-old" : ""}
+    >
       <Thead>
-        <Tr>
+        <tr className="pf-v6-c-table__tr">
           {onChoose && (
-            <Th className={CHECK}>
-              <Checkbox
+            <th scope="col" className="pf-v6-c-table__th pf-v6-c-table__check">
+              <Check
                 id="choose-all"
-                aria-label={words.parts.selectPage}
-                isChecked={isAll}
-                onChange={(_, isOn) => onChoose(new Set(isOn ? (rows ?? []).map(keyOf) : []))}
+                label={words.parts.selectPage}
+                isOn={isAll}
+                onChange={(isOn) => onChoose(new Set(isOn ? (rows ?? []).map(keyOf) : []))}
               />
-            </Th>
+            </th>
           )}
-          {columns.map((column, place) => (
-            <Th
-              key={column.title}
-              modifier="nowrap"
-              {...(column.sort !== undefined && { sort: sorting(at, columns, column.sort, place) })}
-            >
-              {column.title}
-            </Th>
+          {columns.map((column) => (
+            <Heading key={column.title} at={at} column={column} />
           ))}
-          {actions && <Th screenReaderText={words.parts.actions} />}
-        </Tr>
+          {actions && (
+            <th scope="col" className="pf-v6-c-table__th">
+              <span className="pf-v6-screen-reader">{words.parts.actions}</span>
+            </th>
+          )}
+        </tr>
       </Thead>
       <Tbody>
         {rows === undefined
           ? Array.from({ length: WAITING_ROWS }, (_, place) => (
-              <Tr key={place}>
-                <Td colSpan={columns.length + (onChoose ? 1 : 0) + (actions ? 1 : 0)}>
+              <tr key={place} className="pf-v6-c-table__tr">
+                <td
+                  className="pf-v6-c-table__td"
+                  colSpan={columns.length + (onChoose ? 1 : 0) + (actions ? 1 : 0)}
+                >
                   <Skeleton screenreaderText={words.shell.loading} />
-                </Td>
-              </Tr>
+                </td>
+              </tr>
             ))
           : rows.map((row, place) => (
-              <Tr key={keyOf(row)} isRowSelected={chosen?.has(keyOf(row)) ?? false}>
-                {onChoose && chosen && (
-                  <Td className={CHECK}>
-                    <Checkbox
-                      id={`choose-${place}`}
-                      aria-label={words.parts.select(nameOf(row))}
-                      isChecked={chosen.has(keyOf(row))}
-                      onChange={(_, isOn) => onChoose(changed(chosen, keyOf(row), isOn))}
-                    />
-                  </Td>
-                )}
-                <Cells row={row} columns={columns as readonly Column<unknown, string>[]} />
-                {actions && <Actions row={row} actions={actions as (row: unknown) => React.ReactNode} />}
-              </Tr>
+              <Line
+                key={keyOf(row)}
+                row={row}
+                id={keyOf(row)}
+                name={nameOf(row)}
+                place={place}
+                columns={columns as readonly Column<unknown, string>[]}
+                isChosen={chosen?.has(keyOf(row)) ?? false}
+                {...(onChoose && { choose })}
+                {...(actions && { actions: actions as (row: unknown) => React.ReactNode })}
+              />
             ))}
       </Tbody>
     </Table>
   );
 }
 
-/** A hundred rows take a while to draw: choosing one, or all of them, leaves what they say alone. */
-const Cells = memo(function Cells({
-  row,
-  columns,
-}: {
+interface LineProps {
   row: unknown;
+  id: string;
+  name: string;
+  place: number;
   columns: readonly Column<unknown, string>[];
-}) {
+  isChosen: boolean;
+  choose?: (key: string, isOn: boolean) => void;
+  actions?: (row: unknown) => React.ReactNode;
+}
+
+/** One row; a hundred of them take a while to draw, so that those that stay as they are, are left alone. */
+const Line = memo(function Line({ row, id, name, place, columns, isChosen, choose, actions }: LineProps) {
+  return (
+    <tr className={`pf-v6-c-table__tr ${isChosen ? "pf-m-selected" : ""}`}>
+      {choose && (
+        <td className="pf-v6-c-table__td pf-v6-c-table__check">
+          <Check
+            id={`choose-${place}`}
+            label={words.parts.select(name)}
+            isOn={isChosen}
+            onChange={(isOn) => choose(id, isOn)}
+          />
+        </td>
+      )}
+      <Cells row={row} columns={columns} />
+      {actions && <td className="pf-v6-c-table__td pf-v6-c-table__action">{actions(row)}</td>}
+    </tr>
+  );
+});
+
+/** What a row says stays when the row is chosen. */
+const Cells = memo(function Cells({ row, columns }: Pick<LineProps, "row" | "columns">) {
   return columns.map((column) => (
-    <Td key={column.title} dataLabel={column.title}>
+    <td key={column.title} data-label={column.title} className="pf-v6-c-table__td">
       {column.cell(row)}
-    </Td>
+    </td>
   ));
 });
 
-const Actions = memo(function Actions({
-  row,
-  actions,
-}: {
-  row: unknown;
-  actions: (row: unknown) => React.ReactNode;
-}) {
-  return <Td isActionCell>{actions(row)}</Td>;
-});
-
-function sorting<Row, S extends string, F extends string>(
-  at: ListAddress<S, F>,
-  columns: readonly Column<Row, S>[],
-  sort: S,
-  place: number,
-): NonNullable<ThProps["sort"]> {
-  return {
-    sortBy: {
-      index: columns.findIndex((column) => column.sort === at.sort),
-      direction: at.descending ? "desc" : "asc",
-    },
-    onSort: (_: unknown, __: number, direction: string) =>
-      at.go({ sort, descending: direction === "desc" } as never),
-    columnIndex: place,
-  };
+/** The same function all the time, so that choosing one row does not draw the others. */
+function useChoosing(
+  chosen: ReadonlySet<string> | undefined,
+  onChoose: ((keys: ReadonlySet<string>) => void) | undefined,
+): (key: string, isOn: boolean) => void {
+  const now = useRef({ chosen, onChoose });
+  now.current = { chosen, onChoose };
+  return useCallback((key, isOn) => {
+    const after = new Set(now.current.chosen);
+    if (isOn) after.add(key);
+    else after.delete(key);
+    now.current.onChoose?.(after);
+  }, []);
 }
 
-function changed(chosen: ReadonlySet<string>, key: string, isOn: boolean): ReadonlySet<string> {
-  const after = new Set(chosen);
-  if (isOn) after.add(key);
-  else after.delete(key);
-  return after;
+interface HeadingProps<Row, S extends string, F extends string> {
+  at: ListAddress<S, F>;
+  column: Column<Row, S>;
+}
+
+function Heading<Row, S extends string, F extends string>({
+  at,
+  column,
+}: HeadingProps<Row, S, F>): React.ReactNode {
+  const { title, sort } = column;
+  if (sort === undefined) {
+    return (
+      <th scope="col" className="pf-v6-c-table__th">
+        {title}
+      </th>
+    );
+  }
+  const isSorted = at.sort === sort;
+  const Sign = !isSorted ? ArrowsAltVIcon : at.descending ? LongArrowAltDownIcon : LongArrowAltUpIcon;
+  return (
+    <th
+      scope="col"
+      className={`pf-v6-c-table__th pf-v6-c-table__sort ${isSorted ? "pf-m-selected" : ""}`}
+      {...(isSorted && { "aria-sort": at.descending ? "descending" : "ascending" })}
+    >
+      <button
+        type="button"
+        className="pf-v6-c-table__button"
+        onClick={() => at.go({ sort, descending: isSorted && !at.descending } as never)}
+      >
+        <span className="pf-v6-c-table__button-content">
+          <span className="pf-v6-c-table__text">{title}</span>
+          <span className="pf-v6-c-table__sort-indicator">
+            <Sign />
+          </span>
+        </span>
+      </button>
+    </th>
+  );
 }
 
 function NothingFits({ clear }: { clear: () => void }): React.ReactNode {

@@ -11,14 +11,21 @@ import {
 import { useEffect, useState } from "react";
 import { words } from "../../messages";
 import { type ListAddress, PER_PAGE } from "./address";
+import { TypedFilter, type UseFound } from "./TypedFilter";
 
 const PAUSE_MS = 250;
 
-export interface Filter<F extends string> {
+interface Named<F extends string> {
   readonly name: F;
   readonly label: string;
-  readonly options: readonly { readonly value: string; readonly label: string }[];
 }
+
+/** One of a few, or one of as many as there are, which is found by typing a part of its name. */
+export type Filter<F extends string> = Named<F> &
+  (
+    | { readonly options: readonly { readonly value: string; readonly label: string }[] }
+    | { readonly useFound: UseFound }
+  );
 
 interface Props<S extends string, F extends string> {
   at: ListAddress<S, F>;
@@ -42,20 +49,29 @@ export function ListToolbar<S extends string, F extends string>({
           <Sought at={at} />
         </ToolbarItem>
         <ToolbarGroup variant="filter-group">
-          {filters.map(({ name, label, options }) => (
-            <ToolbarItem key={name}>
-              <FormSelect
-                aria-label={label}
-                value={at.filters[name]}
-                onChange={(_, value) => at.go({ [name]: value } as never)}
-              >
-                <FormSelectOption value="" label={`${label}: ${words.parts.any}`} />
-                {options.map((option) => (
-                  <FormSelectOption key={option.value} value={option.value} label={option.label} />
-                ))}
-              </FormSelect>
-            </ToolbarItem>
-          ))}
+          {filters.map((filter) => {
+            const { name, label } = filter;
+            const choose = (value: string): void => at.go({ [name]: value } as never);
+            return (
+              <ToolbarItem key={name}>
+                {"useFound" in filter ? (
+                  <TypedFilter
+                    label={label}
+                    value={at.filters[name]}
+                    useFound={filter.useFound}
+                    onChoose={choose}
+                  />
+                ) : (
+                  <FormSelect aria-label={label} value={at.filters[name]} onChange={(_, value) => choose(value)}>
+                    <FormSelectOption value="" label={`${label}: ${words.parts.any}`} />
+                    {filter.options.map((option) => (
+                      <FormSelectOption key={option.value} {...option} />
+                    ))}
+                  </FormSelect>
+                )}
+              </ToolbarItem>
+            );
+          })}
         </ToolbarGroup>
         {children !== undefined && <ToolbarGroup variant="action-group">{children}</ToolbarGroup>}
         <ToolbarItem align={{ default: "alignEnd" }}>

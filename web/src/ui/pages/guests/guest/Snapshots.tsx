@@ -76,7 +76,7 @@ function List({ snapshots, onAsk }: ListProps): React.ReactNode {
             <Td dataLabel={said.created}>{new Date(snapshot.created).toLocaleString()}</Td>
             <Td dataLabel={said.of}>{said.states[snapshot.state]}</Td>
             {onAsk && (
-              <Td isActionCell>
+              <Td isActionCell className="oms-row-buttons">
                 <Button
                   variant="secondary"
                   size="sm"

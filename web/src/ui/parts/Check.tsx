@@ -1,0 +1,25 @@
+import "@patternfly/react-styles/css/components/Check/check.css";
+
+interface Props {
+  id: string;
+  /** For those who hear it: nothing is written beside it. */
+  label: string;
+  isOn: boolean;
+  onChange: (isOn: boolean) => void;
+}
+
+/** A box to tick that stands alone, as plain as can be: lists have a hundred of them. */
+export function Check({ id, label, isOn, onChange }: Props): React.ReactNode {
+  return (
+    <span className="pf-v6-c-check pf-m-standalone">
+      <input
+        id={id}
+        type="checkbox"
+        className="pf-v6-c-check__input"
+        aria-label={label}
+        checked={isOn}
+        onChange={(event) => onChange(event.currentTarget.checked)}
+      />
+    </span>
+  );
+}

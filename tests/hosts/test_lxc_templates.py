@@ -158,16 +158,19 @@ async def test_a_full_disk_leaves_no_container(tmp_path: Path) -> None:
 
 async def test_it_is_finished_wherever_it_was_broken_off(lxc: Lxc) -> None:
     await lxc.parse()
+    limit = lxc.containers.capabilities.disk_limit
     point = 0
     for point in range(1, 100):
         job = Steady(break_at=point)
-        op = templates.DeployTemplateForVm("tiny", f"web{point}", {"vm_id": str(500 + point)})
+        given: dict[str, str | int] = {"vm_id": 500 + point, "disk": 32 if limit else 0}
+        op = templates.DeployTemplateForVm("tiny", f"web{point}", given)
         try:
             await handlers.deploy_template_for_vm(op, lxc.host(job, crashy=True))
             break
         except Crash:
             assert await handlers.deploy_template_for_vm(op, lxc.host(Steady(job.records))) == {}
         assert str(500 + point) in await lxc.ids()
+        assert (await lxc.the(str(500 + point)))[0].disk_limit == limit
         assert lxc.left() == []
     assert point > 8
 

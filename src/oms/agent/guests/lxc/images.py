@@ -34,11 +34,15 @@ OPTIONS: Final = "loop,nodev,discard,minixdf"
 MOUNTING: Final = (
     f"PATH={ENVIRONMENT['PATH']}; "
     'mountpoint -q "$1" && exit; '
-    'said=$(fsck.ext4 -p "$1.img" 2>&1) || [ $? -lt 4 ] || { echo "$said" >&2; exit 1; }; '
-    f'mount -o {OPTIONS} "$1.img" "$1" || exit; '
+    f'mounted() {{ mount -o {OPTIONS} "$1.img" "$1"; }}; '
+    'checked() { said=$(fsck.ext4 -p "$1.img" 2>&1) || [ $? -lt 4 ] || { echo "$said" >&2; false; }; }; '
+    '[ "$(losetup --associated "$1.img")" ] || checked "$1" || exit; '
+    'mounted "$1" || { sleep 1; mounted "$1"; } || exit; '
     'rmdir "$1/lost+found" 2>/dev/null; true'
 )
-"""What fsck keeps for what it finds would be a directory of the host's root in the container."""
+"""One that is mounted elsewhere yet (a container runs on it, a program sees mounts that the host has no more) must
+not be looked through: what is mounted here is then the same file system once more. What fsck keeps for what it
+finds would be a directory of the host's root in the container."""
 PROGRAMS: Final = ("mkfs.ext4", "fsck.ext4", "resize2fs", "losetup", "flock", "mount", "umount")
 LOOPS: Final = Path("/dev/loop-control")
 MAKING: Final = (

@@ -19,8 +19,9 @@ UNDEFINE = (
 
 @asynccontextmanager
 async def connected(uri: str, **limits: Any) -> AsyncIterator[LibvirtMachines]:
-    """The port, connected, and let go of at the end."""
-    machines = LibvirtMachines(uri, "qemu", **limits)
+    """The port, connected, and let go of at the end. Machines that are emulated on a loaded host are slow to take
+    changes."""
+    machines = LibvirtMachines(uri, "qemu", **{"soon_seconds": 40.0, **limits})
     assert await machines.begin()
     try:
         yield machines

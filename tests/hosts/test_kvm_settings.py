@@ -1,6 +1,7 @@
 """Settings of real machines: refused together with nothing done, or accepted and in force where they can be."""
 
-import time
+import os
+import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -10,13 +11,13 @@ import pytest
 
 from oms.agent.guests import Capacity, Machines
 from oms.agent.guests.libvirt import LibvirtMachines
+from oms.agent.kvm import settings
 from oms.agent.kvm.handlers import parse_vm_settings, update_vm_settings
 from oms.contract import kvm
-from oms.contract.errors import FuncManError, NoSuchMachine
+from oms.contract.errors import FuncManError, GuestDidNotReact, NoSuchMachine
 from tests.hosts.conftest import MakeDomain
-from tests.hosts.guests import Guest
 from tests.hosts.kvm_job import Crash, RehearsedJob, crashy_host, host
-from tests.hosts.kvm_machines import connected, emptied, small_xml
+from tests.hosts.kvm_machines import connected, emptied, pid_of, small_xml
 from tests.hosts.libvirtd import PrivateLibvirtd
 
 INACTIVE = libvirt.VIR_DOMAIN_XML_INACTIVE
@@ -51,8 +52,8 @@ async def test_a_machine_that_is_off_has_its_new_settings_at_once(
 ) -> None:
     outside.defineXML(small_xml("m"))
     assert await notes_of(update(vcpu="2", memory=64), machines, tmp_path) == {"memory": NOW, "vcpu": NOW}
-    settings = await parse_vm_settings(kvm.ParseVmSettings("m"), host(machines, tmp_path))
-    assert (settings.vcpu, settings.memory) == ("2", "64")
+    shown = await parse_vm_settings(kvm.ParseVmSettings("m"), host(machines, tmp_path))
+    assert (shown.vcpu, shown.memory) == ("2", "64")
 
 
 async def test_one_refused_setting_refuses_all_and_nothing_is_changed(
@@ -91,19 +92,65 @@ async def test_passwords_in_a_definition_survive(
 
 
 async def test_a_booted_guest_gives_memory_back_while_it_runs(
-    make_domain: MakeDomain, machines: LibvirtMachines, tmp_path: Path
+    make_domain: MakeDomain, machines: LibvirtMachines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     guest = make_domain("m", memory_mb=192)
+    monkeypatch.setattr(settings, "FOLLOW_SECONDS", 40)
     guest.start_and_wait()
-    assert await notes_of(update(memory="128"), machines, tmp_path) == {"memory": NOW}
-    wait_for_memory(guest, 128)
-    assert await notes_of(update(memory="160"), machines, tmp_path) == {"memory": NOW}
-    wait_for_memory(guest, 160)
+    for memory_mb in (128, 160):
+        assert await notes_of(update(memory=memory_mb), machines, tmp_path) == {"memory": NOW}
+        assert guest.domain.info()[2] == memory_mb * 1024
     notes = await notes_of(update(memory="256"), machines, tmp_path)
     assert notes == {"memory": "changed at the next start, because it was started with at most 192 MB"}
     assert guest.domain.info()[2] == 160 * 1024
-    settings = await parse_vm_settings(kvm.ParseVmSettings("m"), host(machines, tmp_path))
-    assert settings.memory == "256"
+    shown = await parse_vm_settings(kvm.ParseVmSettings("m"), host(machines, tmp_path))
+    assert shown.memory == "256"
+
+
+async def test_what_a_guest_did_not_follow_is_said(
+    outside: libvirt.virConnect, libvirtd: PrivateLibvirtd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a system no balloon driver runs. A process that hangs takes nothing, and is waited for a moment."""
+    domain = outside.defineXML(small_xml("m", memory_mb=64))
+    domain.create()
+    async with connected(libvirtd.uri, soon_seconds=40) as machines:
+        monkeypatch.setattr(settings, "FOLLOW_SECONDS", 0)
+        lags = "its guest was asked to follow now, and has 64 MB still"
+        assert await notes_of(update(memory=48), machines, tmp_path) == {
+            "memory": f"changed at the next start; {lags}"
+        }
+        assert domain.info()[2] == 64 * 1024
+    process = pid_of(domain.UUIDString())
+    async with connected(libvirtd.uri, soon_seconds=0.2) as machines:
+        os.kill(process, signal.SIGSTOP)
+        try:
+            for why in (
+                "its process did not take it within 0.2 s",
+                "its process is still busy with the change before",
+            ):
+                assert await notes_of(update(memory=40), machines, tmp_path) == {
+                    "memory": f"changed at the next start; whether before that is not known: {why}"
+                }
+        finally:
+            os.kill(process, signal.SIGCONT)
+        shown = await parse_vm_settings(kvm.ParseVmSettings("m"), host(machines, tmp_path))
+        assert shown.memory == "40"
+
+
+async def test_a_machine_that_is_not_kept_and_takes_nothing_is_an_error(
+    outside: libvirt.virConnect, libvirtd: PrivateLibvirtd, tmp_path: Path
+) -> None:
+    domain = outside.createXML(small_xml("m", memory_mb=64))
+    process = pid_of(domain.UUIDString())
+    async with connected(libvirtd.uri, soon_seconds=0.2) as machines:
+        os.kill(process, signal.SIGSTOP)
+        try:
+            with pytest.raises(
+                GuestDidNotReact, match="machine 'm' follows is not known, because its process did not take"
+            ):
+                await update_vm_settings(update(memory=48), host(machines, tmp_path))
+        finally:
+            os.kill(process, signal.SIGCONT)
 
 
 async def test_cpus_are_added_while_it_runs_and_taken_away_at_the_next_start(
@@ -144,8 +191,9 @@ async def test_a_machine_that_is_not_kept_takes_only_what_it_can_take_now(
 
 
 async def test_an_update_may_be_broken_off_anywhere_and_is_finished_by_the_next_run(
-    outside: libvirt.virConnect, machines: LibvirtMachines, tmp_path: Path
+    outside: libvirt.virConnect, machines: LibvirtMachines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(settings, "FOLLOW_SECONDS", 0)
     op = update(vcpu=2, memory=48)
     for point in range(1, 20):
         domain = outside.defineXML(small_xml("m", memory_mb=64, vcpus="<vcpu current='1'>2</vcpu>"))
@@ -156,11 +204,12 @@ async def test_an_update_may_be_broken_off_anywhere_and_is_finished_by_the_next_
         except Crash:
             job = RehearsedJob(job.records)
             assert await update_vm_settings(op, host(machines, tmp_path, job)) == {}
-        assert job.notes == {"memory": NOW, "vcpu": NOW}
+        assert job.notes["vcpu"] == NOW
+        assert "has 64 MB still" in job.notes["memory"]
         assert domain.vcpusFlags(libvirt.VIR_DOMAIN_VCPU_LIVE) == 2
         assert domain.vcpusFlags(libvirt.VIR_DOMAIN_VCPU_CONFIG) == 2
-        settings = await parse_vm_settings(kvm.ParseVmSettings("m"), host(machines, tmp_path))
-        assert (settings.vcpu, settings.memory) == ("2", "48")
+        shown = await parse_vm_settings(kvm.ParseVmSettings("m"), host(machines, tmp_path))
+        assert (shown.vcpu, shown.memory) == ("2", "48")
         domain.destroy()
         domain.undefine()
         if job.steps < point and not job.resumed:
@@ -192,13 +241,5 @@ async def test_what_was_accepted_once_is_not_judged_again_when_the_job_goes_on(
         await update_vm_settings(op, host(machines, tmp_path, job))
     assert (await update_vm_settings(op, host(poorer, tmp_path))).keys() == {"vcpu", "memory"}
     assert await update_vm_settings(op, host(poorer, tmp_path, RehearsedJob(job.records))) == {}
-    settings = await parse_vm_settings(kvm.ParseVmSettings("m"), host(machines, tmp_path))
-    assert (settings.vcpu, settings.memory) == ("2", "64")
-
-
-def wait_for_memory(guest: Guest, memory_mb: int) -> None:
-    """The guest follows in its own time."""
-    deadline = time.monotonic() + 10
-    while guest.domain.info()[2] != memory_mb * 1024:
-        assert time.monotonic() < deadline, guest.domain.info()
-        time.sleep(0.05)
+    shown = await parse_vm_settings(kvm.ParseVmSettings("m"), host(machines, tmp_path))
+    assert (shown.vcpu, shown.memory) == ("2", "64")

@@ -156,7 +156,8 @@ class Machines(Guests[Machine], Snapshots, Copies, Devices, Moves, Protocol):
         """Change what it starts with next: all that is given, or nothing."""
 
     async def set_live_vcpus(self, uuid: str, vcpus: int) -> None:
-        """Change the CPUs of a running machine."""
+        """Change the CPUs of a running machine. Raises GuestDidNotReact where its process does not do it soon."""
 
     async def set_live_memory(self, uuid: str, memory_kb: int) -> None:
-        """Change the memory of a running machine; the guest follows in its own time."""
+        """Change the memory of a running machine; the guest follows in its own time. Raises GuestDidNotReact where
+        the machine's process does not take it soon."""

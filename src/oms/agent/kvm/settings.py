@@ -1,38 +1,47 @@
 """Accepted settings, put into force: for the next start always, and at once where the hypervisor can.
 
-Each note says which it was, and why where it had to wait.
+Each note says which it was, and why where it had to wait. A change of memory that the hypervisor took is none yet:
+the guest's balloon driver gives memory back, and a guest that has not booted has none.
 """
 
+import asyncio
+import time
 from collections.abc import Awaitable, Callable
 
 from oms.agent.guests import Capabilities, Definition, Machine, Machines
 from oms.agent.kvm.limits import KB_PER_MB, Wanted
-from oms.contract.errors import FuncManError, HypervisorUnavailable, NoSuchMachine
+from oms.contract.errors import FuncManError, GuestDidNotReact, HypervisorUnavailable, NoSuchMachine
 
 NOW = "changed now"
-AT_START = "changed at the next start, because {}"
+AT_NEXT = "changed at the next start"
+AT_START = f"{AT_NEXT}, because {{}}"
+NOT_KNOWN = f"{AT_NEXT}; whether before that is not known: {{}}"
+LAGS = "its guest was asked to follow now, and has {} MB still"
 SAVED = "the machine is saved, and to go on from there is none"
 NEVER = "This machine is gone when it stops, so only what can be changed at once is legal, and this cannot: {}"
+FOLLOW_SECONDS, LOOK_SECONDS = 1.0, 0.05
+"""How long a guest has to follow with its memory before that is told, and how often it is looked at."""
 Note = Callable[[str, str], None]
 
 
 async def apply(wanted: Wanted, machine: Machine, machines: Machines, note: Note) -> None:
     """Put settings into force; may be repeated. Raises FuncManError, with nothing changed, where the definition is
-    refused; after that a running machine that cannot follow is a note, no error."""
+    refused. After that a running machine that cannot follow is a note, and an error only where it has no next
+    start."""
     memory_kb = _kb(wanted)
     if machine.kept is not None and (wanted.vcpus is not None or memory_kb is not None):
         await machines.redefine(machine.uuid, vcpus=wanted.vcpus, memory_kb=memory_kb)
     waits = waiting(wanted, machine, machines.capabilities)
+    said = {name: AT_START.format(why) for name, why in waits.items()}
     if memory_kb is not None:
-        why = waits.get("memory", "")
-        if machine.live and not why:
-            why = await _try(machines.set_live_memory(machine.uuid, memory_kb))
-        note("memory", AT_START.format(why) if why else NOW)
+        if machine.live and "memory" not in said:
+            said["memory"] = await _try(machines.set_live_memory(machine.uuid, memory_kb), machine)
+            said["memory"] = said["memory"] or await _lags(memory_kb, machine, machines)
+        note("memory", said.get("memory") or NOW)
     if wanted.vcpus is not None:
-        why = waits.get("vcpu", "")
-        if machine.live and not why and wanted.vcpus != machine.live.vcpus:
-            why = await _try(machines.set_live_vcpus(machine.uuid, wanted.vcpus))
-        note("vcpu", AT_START.format(why) if why else NOW)
+        if machine.live and "vcpu" not in said and wanted.vcpus != machine.live.vcpus:
+            said["vcpu"] = await _try(machines.set_live_vcpus(machine.uuid, wanted.vcpus), machine)
+        note("vcpu", said.get("vcpu") or NOW)
 
 
 def impossible(wanted: Wanted, machine: Machine, capabilities: Capabilities) -> dict[str, str]:
@@ -80,12 +89,33 @@ def _kb(wanted: Wanted) -> int | None:
     return None if wanted.memory_mb is None else wanted.memory_mb * KB_PER_MB
 
 
-async def _try(change: Awaitable[None]) -> str:
-    """Why the running machine did not follow; "" where it did."""
+async def _try(change: Awaitable[None], machine: Machine) -> str:
+    """The note where the running machine did not follow; "" where it did. One that has no next start must."""
     try:
         await change
     except (HypervisorUnavailable, NoSuchMachine):
         raise
+    except GuestDidNotReact as error:
+        if machine.kept is None:
+            raise GuestDidNotReact(
+                f"Whether machine {machine.name!r} follows is not known, because {error.message}; "
+                "list_vms_status shows what it has",
+                machine=machine.name,
+            ) from error
+        return NOT_KNOWN.format(error.message)
     except FuncManError as error:
-        return f"now the hypervisor refused it ({error.message})"
+        if machine.kept is None:
+            raise
+        return AT_START.format(f"now the hypervisor refused it ({error.message})")
+    return ""
+
+
+async def _lags(memory_kb: int, machine: Machine, machines: Machines) -> str:
+    """The note where the guest does not have that memory within a moment; "" where it does."""
+    until = time.monotonic() + FOLLOW_SECONDS
+    while (live := (await machines.find(machine.uuid)).live) and live.memory_kb != memory_kb:
+        if time.monotonic() >= until:
+            said = LAGS.format(live.memory_kb // KB_PER_MB)
+            return said if machine.kept is None else f"{AT_NEXT}; {said}"
+        await asyncio.sleep(LOOK_SECONDS)
     return ""

@@ -35,6 +35,7 @@ from oms.agent.guests.libvirt.ends import Ends
 from oms.agent.guests.libvirt.lines import Lines
 from oms.agent.guests.libvirt.moves import LibvirtMoves
 from oms.agent.guests.libvirt.snapshots import LibvirtSnapshots
+from oms.agent.guests.libvirt.soon import Soon
 from oms.agent.guests.libvirt.use import Meter
 from oms.agent.guests.load import CpuLoad
 from oms.agent.host.memory import available_memory_kb
@@ -45,6 +46,7 @@ log = structlog.get_logger("oms.agent.guests")
 
 ASK_SECONDS = 5.0
 USE_SECONDS = 3.0
+SOON_SECONDS = 2.0
 CHANGE_SECONDS = 50.0
 """Limits of one call. Stopping a machine that does not react takes libvirt 15 s; one saved to disk starts
 slowly."""
@@ -74,6 +76,7 @@ class LibvirtMachines(LibvirtSnapshots, LibvirtCopies, LibvirtDevices, LibvirtMo
         *,
         ask_seconds: float = ASK_SECONDS,
         use_seconds: float = USE_SECONDS,
+        soon_seconds: float = SOON_SECONDS,
         change_seconds: float = CHANGE_SECONDS,
         neighbours: Callable[[], dict[str, str]] = addresses,
     ) -> None:
@@ -88,6 +91,7 @@ class LibvirtMachines(LibvirtSnapshots, LibvirtCopies, LibvirtDevices, LibvirtMo
             greet=self._listen,
             on_up=self._back,
         )
+        self._soon = Soon(self._lines, soon_seconds)
         self._states = Joined(self._ask_states)
         self._some_run = True
         self._ends = Ends()
@@ -223,11 +227,11 @@ class LibvirtMachines(LibvirtSnapshots, LibvirtCopies, LibvirtDevices, LibvirtMo
 
     async def set_live_vcpus(self, uuid: str, vcpus: int) -> None:
         """Change the CPUs of a running machine."""
-        await self._lines.change(uuid, lambda domain: domain.setVcpusFlags(vcpus, libvirt.VIR_DOMAIN_AFFECT_LIVE))
+        await self._soon.change(uuid, lambda domain: domain.setVcpusFlags(vcpus, libvirt.VIR_DOMAIN_AFFECT_LIVE))
 
     async def set_live_memory(self, uuid: str, memory_kb: int) -> None:
         """Change the memory of a running machine, by its balloon."""
-        await self._lines.change(
+        await self._soon.change(
             uuid, lambda domain: domain.setMemoryFlags(memory_kb, libvirt.VIR_DOMAIN_AFFECT_LIVE)
         )
 

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import shutil
+import stat
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -10,7 +11,7 @@ import structlog
 
 from oms.agent.config import AgentConfig
 from oms.agent.guests import DomainType, Machines
-from oms.agent.guests.probe import newest_kernels, probe_domain_type
+from oms.agent.guests.probe import KVM, newest_kernels, probe_domain_type
 from oms.agent.host.daemon import Daemon, listener
 from oms.agent.host.process import run
 
@@ -23,6 +24,7 @@ VIRTLOGD_SOCKET = Path("/run/libvirt/virtlogd-sock")
 QEMU = "qemu-system-x86_64"
 PACKAGES = "apt-get install libvirt-daemon-system libvirt-daemon-driver-qemu qemu-system-x86 qemu-utils"
 WAIT_SECONDS = 15.0
+ROOT_ALONE, GROUP_TOO = 0o600, 0o660
 
 
 class Hypervisor:
@@ -30,7 +32,7 @@ class Hypervisor:
 
     def __init__(self, config: AgentConfig) -> None:
         self._config = config
-        self._libvirtd = Daemon([LIBVIRTD], SOCKET, config.home, before=forget_broken_starts)
+        self._libvirtd = Daemon([LIBVIRTD], SOCKET, config.home, before=_prepare)
         self._virtlogd = Daemon([VIRTLOGD], VIRTLOGD_SOCKET, config.home)
         self.machines: Machines | None = None
 
@@ -87,6 +89,26 @@ class Hypervisor:
             await self.machines.close()
         await self._libvirtd.end()
         await self._virtlogd.end()
+
+
+def _prepare() -> None:
+    forget_broken_starts()
+    hand_over_kvm()
+
+
+def hand_over_kvm(device: Path = KVM, group: str = "kvm") -> None:
+    """Give the processor's virtualisation to those whose group may use it, as udev does where there is one: in
+    a container there is none. libvirt's machines run as a user of that group. While they may not use what it sees
+    itself, it looks anew before each change what qemu can do, and that takes seconds."""
+    try:
+        found = device.stat()
+        if not stat.S_ISCHR(found.st_mode) or found.st_gid != 0 or stat.S_IMODE(found.st_mode) != ROOT_ALONE:
+            return
+        shutil.chown(device, group=group)
+        device.chmod(GROUP_TOO)
+    except (OSError, LookupError):
+        return
+    log.info("machines may use the processor's virtualisation", device=str(device), group=group)
 
 
 def forget_broken_starts(status: Path = STATUS) -> None:

@@ -127,9 +127,8 @@ def parsed(given: list[str], patch: pytest.MonkeyPatch) -> tuple[Any, Any]:
     while hasattr(at, "get_command") and (left := [*context._protected_args, *context.args]):
         name, found, rest = at.resolve_command(context, left)
         for param in getattr(found, "params", ()):
-            described = getattr(param, "type_descriptor", None)
-            if described and getattr(described.parameter_info, "exists", False):
-                patch.setattr(described.parameter_info, "exists", False)
+            if getattr(param.type, "exists", False):
+                patch.setattr(param.type, "exists", False)
         at, context = found, found.make_context(name, rest, parent=context)
     return at, context
 

@@ -22,7 +22,9 @@ from oms.server.enrol import Signer
 from oms.server.store import Store, hosts, move, users
 from oms.settings import load
 
-app = typer.Typer(help="Users and first steps, at the server's own machine.", no_args_is_help=True)
+app = typer.Typer(
+    help="Users and first steps, at the server's own machine.", no_args_is_help=True, rich_markup_mode=None
+)
 Data = Annotated[
     Path | None, typer.Option(help="The server's data directory.", readable=False, show_default=False)
 ]

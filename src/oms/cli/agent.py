@@ -13,7 +13,7 @@ from oms.agent.config import AgentConfig, checked
 from oms.cli import logs
 from oms.settings import load
 
-app = typer.Typer(help="Run this host's agent.", invoke_without_command=True)
+app = typer.Typer(help="Run this host's agent.", invoke_without_command=True, rich_markup_mode=None)
 
 Server = Annotated[str | None, typer.Option(metavar="URL", help="OMS's address, as in https://oms:8000.")]
 CaSha256 = Annotated[str | None, typer.Option(metavar="HEX", help="The fingerprint that OMS printed.")]

@@ -15,7 +15,7 @@ from oms.server.rules.chain import Mark, Verdict
 from oms.server.store import Store, audit
 from oms.settings import load
 
-app = typer.Typer(help="The audit log, at the server's own machine.", no_args_is_help=True)
+app = typer.Typer(help="The audit log, at the server's own machine.", no_args_is_help=True, rich_markup_mode=None)
 
 
 @app.callback()

@@ -119,7 +119,7 @@ def usage(kind: type[Operation[Any]]) -> list[str]:
     """The words that must be given behind the command's own, as its help names them."""
     made = command(kind)
     words = made.collect_usage_pieces(typer.Context(made))
-    return [word.strip("{}").replace("...]...", "...]") for word in words if word != "[OPTIONS]"]
+    return [word.strip("{}") for word in words if word != "[OPTIONS]"]
 
 
 def short(kind: type[Operation[Any]]) -> str:

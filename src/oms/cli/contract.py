@@ -10,7 +10,7 @@ import typer
 from oms.contract import openrpc, pages, typescript
 from oms.contract.registry import SERVICES
 
-app = typer.Typer(help="Write the API as a document.", no_args_is_help=True)
+app = typer.Typer(help="Write the API as a document.", no_args_is_help=True, rich_markup_mode=None)
 
 Target = Annotated[
     Path | None, typer.Option("--write", metavar="FILE", help="The file to write; without it, the screen.")

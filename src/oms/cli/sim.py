@@ -22,7 +22,9 @@ from oms.client import Client
 from oms.contract.func import ListRequests, SignRequests
 from oms.settings import SettingsError
 
-app = typer.Typer(help="Simulate a fleet of hosts with guests.", invoke_without_command=True)
+app = typer.Typer(
+    help="Simulate a fleet of hosts with guests.", invoke_without_command=True, rich_markup_mode=None
+)
 LOOK_SECONDS = 1.0
 SIGNED_AT_ONCE = 32
 ASKING_AT_ONCE = 24

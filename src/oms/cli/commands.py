@@ -135,6 +135,11 @@ def _help(kind: type[Operation[Any]]) -> str:
     return f"{_said(facts.document)}\n\n{end} In the API: {facts.wire}."
 
 
+def sentence(text: str) -> str:
+    """The first one."""
+    return " ".join(text.replace("`", "").split()).partition(". ")[0].rstrip(".") + "."
+
+
 def _said(text: str) -> str:
     """The contract's words, without those on an answer that says nothing."""
     return _NOTHING_SAID.sub("", text.replace("`", ""))

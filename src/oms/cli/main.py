@@ -52,6 +52,10 @@ GROUPS = {
 }
 
 
+SERVES = {"up", "server", "signer", *GROUPS}
+CALLING, SERVING, SERVICES = "Commands", "On a server or host itself", "What OMS does, a group of commands each"
+
+
 class Rooms(TyperGroup):
     """The commands here, the groups in modules of their own, and a group for each service of the API."""
 
@@ -60,6 +64,17 @@ class Rooms(TyperGroup):
         here = (name for name in self.commands if super(Rooms, self).get_command(ctx, name))
         groups = (name for name, group in GROUPS.items() if commands.installed(group.package))
         return [*here, *groups, *commands.by_group()]
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """In parts, and each with a whole sentence."""
+        parts: dict[str, list[tuple[str, str]]] = {title: [] for title in (CALLING, SERVING, SERVICES)}
+        for name in self.list_commands(ctx):
+            service = name in commands.by_group()
+            title = SERVICES if service else SERVING if name in SERVES else CALLING
+            parts[title].append((name, commands.sentence(self.get_command(ctx, name).help)))
+        for title, rows in parts.items():
+            with formatter.section(title):
+                formatter.write_dl(rows)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """The command of that name, or None."""
@@ -217,46 +232,6 @@ ProfileName = Annotated[
 
 
 @app.command()
-def call(
-    method: Annotated[
-        str, typer.Argument(help="As in kvmservices.list_vms.", autocompletion=_methods, show_default=False)
-    ],
-    words: Annotated[
-        list[str] | None,
-        typer.Argument(help="The host, where one answers, and the parameters in their order.", show_default=False),
-    ] = None,
-    cache: Annotated[
-        int, typer.Option(metavar="SECONDS", min=0, help="How old a recorded answer may be; 0 asks the host.")
-    ] = 0,
-    wait: Annotated[
-        bool, typer.Option(help="Whether to wait for the job of a change, or only to print its id.")
-    ] = True,
-    json: Annotated[bool, typer.Option("--json", help="Show the answer as JSON.")] = False,
-    output: Output = None,
-    profile: ProfileName = None,
-) -> None:
-    """Call any method of the API by its own name: `oms call kvmservices.list_vms node1 cpu memory`.
-
-    Words are texts where a text is legal, and else JSON. Words that begin with a hyphen stand behind `--`.
-    """
-    from oms.cli import asking
-    from oms.cli.call import run
-
-    how = asking.How(asking.form("json" if json else output), profile, wait)
-    run(method, words or [], cache_timeout=cache, how=how)
-
-
-@app.command()
-def recording(
-    recording: Annotated[str, typer.Argument(help="Its id: consoleservices.list_recordings lists them.")],
-) -> None:
-    """Write the recording of a console out: `oms recording ID > shell.cast`, then `asciinema play shell.cast`."""
-    from oms.cli.recording import run
-
-    run(recording)
-
-
-@app.command()
 def login(
     url: Annotated[
         list[str] | None, typer.Argument(help="OMS's address, as in https://oms:8000; or several of one OMS.")
@@ -316,6 +291,46 @@ def vnc(
     elif not webbrowser.open(at):
         print(f"oms vnc: there is no browser here; the address is {at}", file=sys.stderr)
         raise typer.Exit(1)
+
+
+@app.command()
+def call(
+    method: Annotated[
+        str, typer.Argument(help="As in kvmservices.list_vms.", autocompletion=_methods, show_default=False)
+    ],
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(help="The host, where one answers, and the parameters in their order.", show_default=False),
+    ] = None,
+    cache: Annotated[
+        int, typer.Option(metavar="SECONDS", min=0, help="How old a recorded answer may be; 0 asks the host.")
+    ] = 0,
+    wait: Annotated[
+        bool, typer.Option(help="Whether to wait for the job of a change, or only to print its id.")
+    ] = True,
+    json: Annotated[bool, typer.Option("--json", help="Show the answer as JSON.")] = False,
+    output: Output = None,
+    profile: ProfileName = None,
+) -> None:
+    """Call any method of the API by its own name: `oms call kvmservices.list_vms node1 cpu memory`.
+
+    Words are texts where a text is legal, and else JSON. Words that begin with a hyphen stand behind `--`.
+    """
+    from oms.cli import asking
+    from oms.cli.call import run
+
+    how = asking.How(asking.form("json" if json else output), profile, wait)
+    run(method, words or [], cache_timeout=cache, how=how)
+
+
+@app.command()
+def recording(
+    recording: Annotated[str, typer.Argument(help="Its id: consoleservices.list_recordings lists them.")],
+) -> None:
+    """Write the recording of a console out: `oms recording ID > shell.cast`, then `asciinema play shell.cast`."""
+    from oms.cli.recording import run
+
+    run(recording)
 
 
 def main() -> None:

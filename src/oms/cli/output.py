@@ -40,7 +40,7 @@ def show(answer: Any, form: Form = "table") -> None:
 
         print(yaml.safe_dump(plain, sort_keys=False, allow_unicode=not sys.stdout.isatty()), end="")
     elif form == "table":
-        _table(for_people(rows(plain)))
+        _table(for_people(plain))
     elif form == "csv":
         found = rows(plain)
         csv.writer(sys.stdout, lineterminator="\n").writerows([found.columns, *found.rows])
@@ -49,10 +49,12 @@ def show(answer: Any, form: Form = "table") -> None:
             print("\t".join(row))
 
 
-def for_people(found: Rows) -> Rows:
-    """The same with names first, times short, and without columns that say nothing."""
+def for_people(plain: Any) -> Rows:
+    """The rows of an answer with names first, times short, only the names of what is within a thing, and without
+    columns or rows that say nothing."""
+    found = rows(plain, brief=True)
     if not found.of_things:
-        return found
+        return Rows(found.columns, [row for row in found.rows if row[-1]] or found.rows, of_things=False)
     columns = dict(zip(found.columns, zip(*found.rows, strict=True), strict=True))
     if columns.get("id") == columns.get("name"):
         columns.pop("id", None)
@@ -74,15 +76,15 @@ def _table(found: Rows) -> None:
         print("  ".join(word.ljust(width) for word, width in zip(line, widths, strict=True)).rstrip())
 
 
-def rows(plain: Any) -> Rows:
-    """The rows of an answer."""
+def rows(plain: Any, *, brief: bool = False) -> Rows:
+    """The rows of an answer. `brief`: of a list within a thing the names alone."""
     match plain:
         case [dict(), *_]:
-            return _things([dict(_flat(row)) for row in plain])
+            return _things([dict(_flat(row)) for row in plain], brief)
         case dict() if _alike(plain.values()):
-            return _things([{"name": key, **dict(_flat(row))} for key, row in plain.items()])
+            return _things([{"name": key, **dict(_flat(row))} for key, row in plain.items()], brief)
         case dict() if (listed := _page(plain)) is not None:
-            return rows(listed)
+            return rows(listed, brief=brief)
         case dict():
             members = [[printable(path), cell(value)] for path, value in _members(plain)]
             return Rows(["name", "value"], members, of_things=False)
@@ -92,9 +94,9 @@ def rows(plain: Any) -> Rows:
             return Rows(["value"], [[cell(plain)]], of_things=False)
 
 
-def _things(things: list[dict[str, Any]]) -> Rows:
+def _things(things: list[dict[str, Any]], brief: bool) -> Rows:
     columns = list(dict.fromkeys(name for thing in things for name in thing))
-    cells = [[cell(thing.get(name)) for name in columns] for thing in things]
+    cells = [[cell(thing.get(name), brief=brief) for name in columns] for thing in things]
     return Rows([printable(name) for name in columns], cells, of_things=True)
 
 
@@ -132,9 +134,11 @@ def _members(thing: dict[str, Any], within: str = "") -> Iterator[tuple[str, Any
                 yield path, value
 
 
-def cell(value: Any) -> str:
+def cell(value: Any, *, brief: bool = False) -> str:
     """One value in one line."""
     match value:
+        case [{"name": _}, *_] if brief and all("name" in thing for thing in value):
+            return ", ".join(cell(thing["name"]) for thing in value)
         case None:
             return ""
         case str():

@@ -82,4 +82,4 @@ async def _shown(client: Client, asked: Decoded) -> Any:
 def _drawn(now: Any, console: Console) -> Any:
     if isinstance(now, str):
         return Text(now, "yellow")
-    return Group(*table.parts(output.for_people(output.rows(now)), console))
+    return Group(*table.parts(output.for_people(now), console))

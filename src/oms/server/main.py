@@ -20,7 +20,7 @@ from oms.bus.nats.config import BusConfig, render
 from oms.bus.nats.nkey import Issuer
 from oms.bus.nats.server import NatsServerWire
 from oms.bus.nats.supervisor import Supervisor, SupervisorError, revision_of
-from oms.contract.errors import OmsError
+from oms.contract.errors import DatabaseConnectionError, OmsError
 from oms.server import admin, identity
 from oms.server.assembly import assembled
 from oms.server.ca.client import SignerClient, SignerError
@@ -57,7 +57,7 @@ def said() -> Iterator[None]:
     except OmsError as error:
         raise CannotServe(error.message) from error
     except SignerError as error:
-        raise CannotServe(f"{error} `oms up` starts both.") from error
+        raise CannotServe(f"{error} As a service it is oms-signer; `oms up` starts both.") from error
     except (SupervisorError, identity.Unusable) as error:
         raise CannotServe(str(error)) from error
     except Unfit as error:
@@ -117,7 +117,13 @@ async def _start(config: ServerConfig, parts: contextlib.AsyncExitStack) -> None
 def _first_start(store: Store) -> None:
     """Tables, and the first administrator if his password was given. None is invented here: it would stand in
     the log."""
-    store.migrate()
+    try:
+        store.migrate()
+    except DatabaseConnectionError as error:
+        raise CannotServe(
+            "OMS's database cannot be reached; the line above says why. Start it, or correct `database` in the "
+            "settings."
+        ) from error
     if place := store.transaction(lambda tx: meta.get(tx, move.MOVED)):
         raise CannotServe(f"What was in this database is in {place} now: serve from there.")
     if password := os.environ.get("OMS_ADMIN_PASSWORD"):

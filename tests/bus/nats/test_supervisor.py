@@ -195,11 +195,15 @@ async def test_two_oms_do_not_share_a_folder(make: Make, monkeypatch: pytest.Mon
     assert alive(first.pid)
 
 
-async def test_a_port_in_use_is_named(make: Make, config: BusConfig) -> None:
+async def test_a_port_in_use_is_named_and_nothing_that_an_earlier_one_said(make: Make, config: BusConfig) -> None:
+    config.run_dir.mkdir(exist_ok=True)
+    (config.run_dir / "nats.log").write_text("[1] 2026/11/26 15:03:13.960846 [ERR] An earlier one's trouble\n")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(SupervisorError, match=r"address already in use"):
+        with pytest.raises(SupervisorError, match=r"in use.*set bus_listen to another address") as caught:
             await make(listen=f"127.0.0.1:{port}").start()
+    assert str(caught.value).startswith("nats-server ended as soon as it was started: Error listening on port")
+    assert "earlier" not in str(caught.value)
 
 
 async def test_a_bad_configuration_is_named(config: BusConfig, tmp_path: Path) -> None:

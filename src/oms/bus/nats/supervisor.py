@@ -36,6 +36,9 @@ _FIRST_DELAY_S = 0.1
 _LONGEST_DELAY_S = 5.0
 _STEADY_S = 60.0
 _TAIL_LINES = 8
+_WORDS = re.compile(r"(?:\[(\d+)\] \S+ \S+ \[(\w+)\] )?(.*\S)")
+"""A line of its log: process, kind and text; what it says before it has a log is text alone."""
+_TAKEN = "address already in use"
 
 
 class SupervisorError(Exception):
@@ -226,17 +229,23 @@ class Supervisor:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(0.02):
                     await process.ended()
-                raise SupervisorError(f"nats-server ended as soon as it was started: {self._last_words()}")
+                last = self._last_words(process.pid)
+                do = ". End what listens there, or set bus_listen to another address" if _TAKEN in last else ""
+                raise SupervisorError(f"nats-server ended as soon as it was started: {last}{do}")
             if time.monotonic() > end:
-                raise SupervisorError(f"nats-server does not listen after {_READY_S:g} s: {self._last_words()}")
+                last = self._last_words(process.pid)
+                raise SupervisorError(f"nats-server does not listen after {_READY_S:g} s: {last}")
 
-    def _last_words(self) -> str:
+    def _last_words(self, pid: int) -> str:
+        """Of that process alone, since the log has earlier ones' too; warnings only where it says nothing else."""
         said = ""
         for name in ("nats.out", "nats.log"):
             with contextlib.suppress(OSError):
                 said += (self._dir / name).read_text(errors="replace")
-        lines = [line for line in said.splitlines() if "[INF]" not in line]
-        return " / ".join(lines[-_TAIL_LINES:]) or "it says nothing"
+        words = [found.groups() for line in said.splitlines() if (found := _WORDS.match(line))]
+        own = [(kind, text) for number, kind, text in words if number in (str(pid), None) and kind != "INF"]
+        errors = [text for kind, text in own if kind != "WRN"]
+        return " / ".join((errors or [text for _, text in own])[-_TAIL_LINES:]) or "it says nothing"
 
     async def _end(self, process: Process) -> None:
         process.signal(signal.SIGTERM)
@@ -256,7 +265,8 @@ class Supervisor:
                 await process.ended()
                 steady = time.monotonic() - process.started > _STEADY_S
                 delay = _FIRST_DELAY_S if steady else delay
-                log.error("nats-server has ended; it is started again", pid=process.pid, last=self._last_words())
+                last = self._last_words(process.pid)
+                log.error("nats-server has ended; it is started again", pid=process.pid, last=last)
                 process.release()
                 self._process = None
             await asyncio.sleep(delay)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from oms.bus import enrolment, pinning
+from oms.cli.up import MACHINES
 from tests.cli.command import oms
 from tests.cli.served import Up, alive, owned, until
 from tests.hosts.stack import Caller, CallFailed
@@ -72,6 +73,7 @@ def test_the_fingerprint_is_that_of_the_ca_which_is_served(up: Up) -> None:
 def test_this_machine_is_a_connected_host_when_it_says_so(up: Up, password: str) -> None:
     (host,) = up.log_in(password).func("list_signed")
     assert (host["name"], host["status"]) == (up.shown("This machine"), 1)
+    assert up.shown("Its machines") in MACHINES.values()
 
 
 def test_without_a_hypervisor_it_says_what_is_missing_and_how_to_get_it_and_serves(up: Up, password: str) -> None:

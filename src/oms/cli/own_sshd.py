@@ -43,7 +43,7 @@ def prepared(directory: Path) -> tuple[list[str], dict[str, str]]:
     config.write_text(
         f"ListenAddress 127.0.0.1:{port}\nHostKey {key}\nAuthorizedKeysFile {keys}\nPidFile none\nStrictModes no\n"
         "PermitRootLogin prohibit-password\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n"
-        "AllowUsers root\nAcceptEnv LANG LC_*\nPrintMotd no\n"
+        "AllowUsers root\nAcceptEnv LANG LC_*\nPrintMotd no\nLogLevel ERROR\n"
     )
     address = f"127.0.0.1:{port}"
     told = dict(zip(OURS, (address, str(directory), str(keys)), strict=True))

@@ -20,6 +20,7 @@ from collections.abc import Coroutine, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+import msgspec
 import structlog
 import typer
 
@@ -42,6 +43,12 @@ END_SECONDS = 15
 """For a process that is told to end; one that hangs is killed then."""
 EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not listened on
 OMS = (sys.executable, "-m", "oms")
+MACHINES = {
+    "kvm": "run by KVM",
+    "qemu": 'are emulated, which is slow: "how machines are run here", above, says why',
+    "": "cannot run yet: see above",
+}
+"""What is said of machines here, by how the agent runs them."""
 T = TypeVar("T")
 _PR_SET_PDEATHSIG = 1
 
@@ -160,6 +167,11 @@ async def _ready(child: Child, answer: Coroutine[Any, Any, T]) -> T:
         ending.cancel()
 
 
+def _domain_type(host: hosts.Host | None) -> str:
+    """How a host runs machines, by its own word."""
+    return str(msgspec.json.decode(host.facts).get("kvm_domain_type", "")) if host else ""
+
+
 def _die_with_parent(parent: int) -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != parent:
@@ -218,8 +230,7 @@ class Machine:
         self._ssh_server()
         agent = self._spawn("agent", self._agent_arguments(fingerprint))
         await _ready(server, self._answering())
-        host = await self._own_host(agent)
-        self._say(password, fingerprint, host)
+        self._say(password, fingerprint, await self._own_host(agent))
 
     def _ssh_server(self) -> None:
         """Consoles come by SSH: where this machine serves none, one of ours does, on loopback."""
@@ -302,7 +313,7 @@ class Machine:
                 return
             await asyncio.sleep(0.1)
 
-    async def _own_host(self, agent: Child) -> str:
+    async def _own_host(self, agent: Child) -> hosts.Host | None:
         """Wait for our own agent's request and sign it, known by its key, whatever its name is; then wait until it
         is connected."""
         store, began = Store(self._settings.database_url), now()
@@ -311,25 +322,25 @@ class Machine:
                 await asyncio.sleep(0.2)
                 if agent.ended.is_set():
                     break
-                if name := await self._signed_in(store, began):
-                    return name
+                if host := await self._signed_in(store, began):
+                    return host
         except (OmsError, OSError, ValueError) as failure:
             log.warning("this machine could not be signed in as a host", failure=str(failure))
         finally:
             store.close()
-        return ""
+        return None
 
-    async def _signed_in(self, store: Store, began: float) -> str:
+    async def _signed_in(self, store: Store, began: float) -> hosts.Host | None:
         key_file = self._settings.data / "agent" / "key.pem"
         if not key_file.exists():
-            return ""
+            return None
         key = hashlib.sha256(enrolment.public_key(key_file.read_bytes())).hexdigest()
         host, request = await store.read(lambda tx: (hosts.by_key(tx, key), hosts.request_by_key(tx, key)))
         if request and not host:
             await Signer(store, self._signer, self._settings.certificate_days).sign(request, "(oms up)")
-        return host.name if host and host.last_seen >= began else ""
+        return host if host and host.last_seen >= began else None
 
-    def _say(self, password: str | None, fingerprint: str, host: str) -> None:
+    def _say(self, password: str | None, fingerprint: str, host: hosts.Host | None) -> None:
         name, port = address(self._settings.listen)
         if name in EVERYWHERE:
             name = socket.gethostname().lower()
@@ -350,7 +361,8 @@ OpenNode Management Server is up.
 
   Address         {url}/
   First login     {login}
-  This machine    {host or "is not connected yet: see above"}
+  This machine    {host.name if host else "is not connected yet: see above"}
+  Its machines    {MACHINES[_domain_type(host)]}
   CA fingerprint  {fingerprint}
   Other hosts     {others}
   Data            {self._settings.data}

@@ -58,7 +58,9 @@ def run(directory: Path, socket_path: Path, user: str | None = None, clients: Se
                 privilege.hand_over(directory, owner)
             privilege.become(owner)
         elif os.geteuid() == 0:
-            log.warning("the signer runs as root: give it a user of its own, which nothing else runs as")
+            log.warning(
+                "the signer runs as root; as a service it has a user of its own, which nothing else runs as"
+            )
         privilege.seal()
         work = serve(directory, listener, frozenset(client.uid for client in asking))
         asyncio.run(_until_told(work))

@@ -135,6 +135,7 @@ def test_an_answer_is_a_table_for_people_and_json_for_programs(admin: Person) ->
     head, row = shown.out.splitlines()
     assert "name" in head.split()
     assert name in row.split()
+    assert "OpenNode," in row  # a tag by its name
     (host,) = json.loads(admin.oms("call", "funcservices.list_signed", "--json").out)
     assert (host["name"], host["status"]) == (name, 1)
     figures = admin.oms("call", "statsservices", "get_stats", name, "cpu", "memory").out.split()

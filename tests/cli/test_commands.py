@@ -134,6 +134,7 @@ def test_lists_are_as_many_words_as_they_have_parts(meant: list[Decoded]) -> Non
         ("kvm start-vm Node_1 a", "legal is a host's name"),
         ("kvm list-vms node1 weather", "legal is a statistic"),
         ("kvm list-vms node1 --output xml", "legal are table, json, yaml, csv, plain"),
+        ("kvm update-vm-settings node1 a", "nothing is to be changed: give --set NAME=VALUE"),
         ("kvm update-vm-settings node1 a --set memory", "legal is NAME=VALUE"),
         ("kvm update-vm-settings node1 a --json -", "- is no JSON object"),
         ("iso upload-image node1 a.iso /nonexistent", "does not exist"),

@@ -164,6 +164,8 @@ def _values(kind: type[Operation[Any]], given: Mapping[str, Any]) -> dict[str, A
     for param in commands.own(kind):
         if words.is_settings(param.type):
             values[param.name] = settings(given[f"set_{param.name}"] or [], given[f"json_{param.name}"])
+            if not values[param.name] and kind.facts.name.startswith("update"):
+                raise typer.BadParameter("nothing is to be changed: give --set NAME=VALUE, or --json FILE.")
     for param in commands.secrets(kind):
         asked = param.name.replace("_", " ").capitalize()
         values[param.name] = password(asked, twice=param.name.startswith("new"))

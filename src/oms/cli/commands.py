@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from oms.cli import words
 from oms.cli.completing import guests, hosts, profiles
@@ -99,6 +99,14 @@ class OfService(TyperGroup):
         return command(kind) if kind else None
 
 
+class Command(TyperCommand):
+    """A command whose usage has its words as they are named, without braces."""
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """They are in capitals already."""
+        return [word.strip("{}") for word in super().collect_usage_pieces(ctx)]
+
+
 @functools.cache
 def command(kind: type[Operation[Any]]) -> Any:
     """The command that calls an operation."""
@@ -111,7 +119,10 @@ def command(kind: type[Operation[Any]]) -> Any:
         asking.run(kind, path, given)
 
     run.__signature__ = inspect.Signature(list(_parameters(kind)))  # type: ignore[attr-defined]
-    made.command(command_name(kind.facts.name), help=_help(kind), short_help=_said(kind.facts.summary))(run)
+    named = made.command(
+        command_name(kind.facts.name), cls=Command, help=_help(kind), short_help=_said(kind.facts.summary)
+    )
+    named(run)
     return typer.main.get_command(made)
 
 
@@ -119,7 +130,7 @@ def usage(kind: type[Operation[Any]]) -> list[str]:
     """The words that must be given behind the command's own, as its help names them."""
     made = command(kind)
     words = made.collect_usage_pieces(typer.Context(made))
-    return [word.strip("{}") for word in words if word != "[OPTIONS]"]
+    return [word for word in words if word != "[OPTIONS]"]
 
 
 def short(kind: type[Operation[Any]]) -> str:

@@ -134,11 +134,16 @@ def _members(thing: dict[str, Any], within: str = "") -> Iterator[tuple[str, Any
                 yield path, value
 
 
+def _name(things: list[Any]) -> str:
+    """The member by which all of these are named; nothing where they have none."""
+    return next((name for name in ("name", "tag") if all(name in thing for thing in things)), "")
+
+
 def cell(value: Any, *, brief: bool = False) -> str:
     """One value in one line."""
     match value:
-        case [{"name": _}, *_] if brief and all("name" in thing for thing in value):
-            return ", ".join(cell(thing["name"]) for thing in value)
+        case [dict(), *_] if brief and (name := _name(value)):
+            return ", ".join(cell(thing[name]) for thing in value)
         case None:
             return ""
         case str():

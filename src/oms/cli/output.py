@@ -17,8 +17,9 @@ from oms.cli.failures import printable
 
 Form = Literal["table", "json", "yaml", "csv", "plain"]
 FORMS: tuple[Form, ...] = get_args(Form)
-
-
+NOTHING = "There is none."
+"""Of an empty list, where somebody looks at it."""
+_UUID = re.compile(r"\A[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
 _TIME = re.compile(r"\A(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.\d+)?Z\Z")
 
 
@@ -56,8 +57,9 @@ def for_people(plain: Any) -> Rows:
     if not found.of_things:
         return Rows(found.columns, [row for row in found.rows if row[-1]] or found.rows, of_things=False)
     columns = dict(zip(found.columns, zip(*found.rows, strict=True), strict=True))
-    if columns.get("id") == columns.get("name"):
-        columns.pop("id", None)
+    if "name" in columns and "id" in columns:  # what has a name is called by it, and needs no UUID besides
+        pairs = zip(columns["id"], columns["name"], strict=True)
+        columns["id"] = tuple("" if name and (key == name or _UUID.match(key)) else key for key, name in pairs)
     said = {name: cells for name, cells in columns.items() if any(cells)} or columns
     names = sorted(said, key=lambda name: name != "name")
     cells = [[_TIME.sub(r"\1 \2", cell) for cell in said[name]] for name in names]
@@ -69,6 +71,8 @@ def _table(found: Rows) -> None:
         from oms.cli import table
 
         table.show(found)
+        if not found.rows:
+            print(NOTHING, file=sys.stderr)
         return
     lines = [found.columns, *found.rows] if found.of_things else found.rows
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]

@@ -10,10 +10,12 @@ WIDE = 10_000
 """Columns in which everything has room."""
 LESS_TOLD = (
     *("deadline", "eta", "started", "notes", "result", "error.message", "finished", "uuid", "created"),
+    *("certificate_not_after", "agent_version", "architecture", "distribution", "kernel", "hypervisors", "load"),
+    *("disk", "memory_used", "uptime", "unfinished_jobs", "type", "must_change", "last_", "attention", "tags"),
     *("owner", "progress", "error.name", "host"),
 )
 """Beginnings of columns that are left out, one after the other, where a terminal is too narrow for all. Other
-forms of output have everything."""
+forms of output have everything. What has a name can do without an id at last."""
 COLOURS = {
     **dict.fromkeys(("running", "done"), "green"),
     **dict.fromkeys(("failed", "crashed"), "red"),
@@ -36,7 +38,7 @@ def parts(found: Rows, console: Console) -> list[Table]:
     if not found.of_things:
         return [_table([], found.rows)]
     heads, rows = found.columns, found.rows
-    for left_out in (None, *LESS_TOLD):
+    for left_out in (None, *LESS_TOLD, *(("id",) if "name" in heads else ())):
         heads = [name for name in heads if left_out is None or not name.startswith(left_out)]
         places = [found.columns.index(name) for name in heads]
         table = _table(heads, [[row[place] for place in places] for row in rows])

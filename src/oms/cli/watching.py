@@ -82,4 +82,5 @@ async def _shown(client: Client, asked: Decoded) -> Any:
 def _drawn(now: Any, console: Console) -> Any:
     if isinstance(now, str):
         return Text(now, "yellow")
-    return Group(*table.parts(output.for_people(now), console))
+    parts = table.parts(output.for_people(now), console)
+    return Group(*parts) if parts else Text(output.NOTHING)

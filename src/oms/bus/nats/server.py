@@ -97,6 +97,8 @@ class NatsServerWire(ServerWire):
         self._lanes = Lanes(self._handle_event)
         self._control = Control(is_signed, self._host_connected, self._host_gone)
         self._connected_at: dict[str, float] = {}
+        self._here: frozenset[str] | None = None
+        """What was answered last, while it holds: it is asked for at everything that any host tells."""
         self._bus = Link(
             servers, bus, name="oms-bus", timing=timing, on_up=self._open_bus, on_change=self._bus_changed
         )
@@ -181,7 +183,9 @@ class NatsServerWire(ServerWire):
 
     def connected_hosts(self) -> frozenset[str]:
         """See ServerWire. While OMS has no connection to the bus this is what was known last."""
-        return frozenset(self._control.hosts)
+        if self._here is None:
+            self._here = frozenset(self._control.hosts)
+        return self._here
 
     async def cut_off(self, host_id: str) -> bool:
         """See ServerWire. False, too, when the bus cannot be asked within a second."""
@@ -274,11 +278,13 @@ class NatsServerWire(ServerWire):
                     await self._resync.wait()
 
     def _host_connected(self, host_id: str, connection: Connection) -> None:
+        self._here = None
         self._connected_at[host_id] = time.monotonic()
         self._requests.rejoin(host_id, connection.instance)
         self._tell(host_id, True, "connect")
 
     def _host_gone(self, host_id: str, connection: Connection, reason: str) -> None:
+        self._here = None
         self._connected_at.pop(host_id, None)
         self._meter.forget(host_id)
         self._requests.strand(host_id, connection.instance, self._grace_s)

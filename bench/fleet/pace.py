@@ -65,6 +65,30 @@ class Line:
         return await self._reader.readexactly(length)
 
 
+class Single:
+    """A connection for one caller, who waits for each answer."""
+
+    def __init__(self, port: int) -> None:
+        self._loop, self._line = asyncio.Runner(loop_factory=uvloop.new_event_loop), Line(port)
+
+    def __enter__(self) -> "Single":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.close()
+
+    def ask(self, service: str, method: str, *params: object) -> bytes:
+        """The text of an answer that is no error."""
+        answer = self._loop.run(self._line.ask(call(service, method, *params).encode()))
+        assert is_good(answer), answer[:200]
+        return answer
+
+
+def is_good(answer: bytes) -> bool:
+    """Whether it is no error."""
+    return b'"error":null' in answer[:40] or b'"error":null' in answer[-400:]
+
+
 def run(
     port: int, sessions: Sequence[str], kinds: Sequence[tuple[int, Sequence[Kind]]], rate: int, seconds: float
 ) -> Asked:
@@ -99,7 +123,7 @@ async def _one(lines: "asyncio.Queue[Line]", asked: Asked, due: float, kind: Kin
         asked.wrong[name].append(repr(error))
         line = Line(line._port)
     else:
-        if b'"error":null' in answer[:40] or b'"error":null' in answer[-400:]:
+        if is_good(answer):
             asked.took[name].append((time.perf_counter() - due) * 1000)
         else:
             asked.wrong[name].append(answer[:200].decode())

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 from bench.fleet import pace
-from bench.fleet.pace import Kind
+from bench.fleet.pace import Kind, Single
 from bench.fleet.setting import KILLED, Fleet, until
 from bench.machine import cpu_ms, memory_mb
 from tests.hosts.stack import Caller, CallFailed
@@ -51,18 +51,19 @@ def lists(fleet: Fleet) -> None:
     caller = fleet.caller()
     guests = fleet.hosts * fleet.guests
 
-    def whole() -> None:
-        found = caller.call(
-            "fleetservices", "list_guests", caller.sessid, 0, "", "", "", "", "", "name", False, 0, 0
-        )
-        assert found["total"] == len(found["guests"]) == guests, found["total"]
+    front = caller.sessid, 0
 
-    def page(number: int) -> None:
+    def page(line: Single, offset: int, most: int, there: int) -> None:
+        by_name = ("", "", "", "", "", "name", False)
+        found = line.ask("fleetservices", "list_guests", *front, *by_name, offset, most)
+        assert found.count(b'"vcpus":') == there, found[:200]
+
+    def pages(line: Single, number: int) -> None:
         offset = number * 100 % guests
-        found = caller.call(
-            "fleetservices", "list_guests", caller.sessid, 0, "", "", "", "", "", "name", False, offset, 100
-        )
-        assert len(found["guests"]) == min(100, guests - offset)
+        page(line, offset, 100, min(100, guests - offset))
+
+    def status(line: Single, number: int) -> None:
+        line.ask("kvmservices", "list_vms_status", *front, f"sim-{number % fleet.hosts + 1:04}")
 
     until(
         lambda: (
@@ -72,24 +73,22 @@ def lists(fleet: Fleet) -> None:
             == guests
         )
     )
-    _timed(fleet, f"a page of 100 of {guests} guests, by name", page, PAGES)
-    _timed(fleet, f"all {guests} guests in one answer", lambda _number: whole(), 8)
-    _timed(fleet, "list_signed of all hosts", lambda _number: caller.func("list_signed"), 8)
-    _timed(
-        fleet,
-        "list_vms_status of one host",
-        lambda number: caller.kvm("list_vms_status", host=f"sim-{number % fleet.hosts + 1:04}"),
-        200,
-    )
+    _timed(fleet, f"a page of 100 of {guests} guests, by name", pages, PAGES)
+    _timed(fleet, f"all {guests} guests in one answer", lambda line, _: page(line, 0, 0, guests), 8)
+    _timed(fleet, "list_signed of all hosts", lambda line, _: line.ask("funcservices", "list_signed", *front), 8)
+    _timed(fleet, "list_vms_status of one host", status, 200)
 
 
-def _timed(fleet: Fleet, what: str, act: Callable[[int], object], times: int) -> None:
+def _timed(fleet: Fleet, what: str, act: Callable[[Single, int], object], times: int) -> None:
+    """One caller alone, who does nothing with the answers: what they cost him is not the server's."""
     took = []
-    before = cpu_ms(fleet.pid("server"))
-    for number in range(times):
-        began = time.perf_counter()
-        act(number)
-        took.append((time.perf_counter() - began) * 1000)
+    with Single(fleet.port) as line:
+        act(line, 0)
+        before = cpu_ms(fleet.pid("server"))
+        for number in range(times):
+            began = time.perf_counter()
+            act(line, number)
+            took.append((time.perf_counter() - began) * 1000)
     each = (cpu_ms(fleet.pid("server")) - before) / times
     say(what, f"p50 {statistics.median(took):.1f} ms, worst {max(took):.1f}; server CPU {each:.2f} ms each")
 

@@ -27,7 +27,7 @@ from tests.hosts.libvirtd import PrivateLibvirtd
 from tests.hosts.movers import counter, counting_disk, counting_xml, ports
 
 MOVE = MigrateVm("m", "node2")
-LONG_SECONDS = 40.0
+LONG_SECONDS = 120.0
 
 
 class Job(RehearsedJob):

@@ -220,7 +220,7 @@ def test_only_a_page_of_ours_with_a_ticket_of_that_port_is_let_in(
 ) -> None:
     """S-WS-1."""
     pages = oms.pages_port
-    port, other = set_up(caller), terminal(caller)
+    port = set_up(caller)
     good = f"https://127.0.0.1:{pages}"
     for origin in (
         "https://evil.example",
@@ -233,6 +233,7 @@ def test_only_a_page_of_ours_with_a_ticket_of_that_port_is_let_in(
         assert not_let_in(port, paper, pages=pages, origin=origin) == 403
         with open_socket(port, paper, pages=pages):  # the ticket was not even looked at
             pass
+    other = terminal(caller)  # only now: one that nobody looks at is closed after a minute
     for paper in ("", "x", ticket(pages, caller.sessid, other), caller.sessid):
         assert not_let_in(port, paper, pages=pages) == 403
     used = ticket(pages, caller.sessid, port)
@@ -370,6 +371,10 @@ def test_what_pages_may_do_is_said_with_them(oms: Stack, caller: Caller, screen:
     assert "connect-src 'self' wss://127.0.0.1:6801" in policy
     assert "script-src 'self';" in policy
     assert headers["referrer-policy"] == "no-referrer"
+    _, headers, _ = browser_socket.get(oms.pages_port, "/vnc.html?port=6801", Host=f"[::1]:{oms.pages_port}")
+    assert headers["content-security-policy"].endswith(
+        "connect-src 'self' wss://*:6801"
+    )  # Chromium takes no [::1]
     _, headers, _ = browser_socket.get(oms.pages_port, "/vnc.html?port=443&host=evil.example")
     assert "443" not in headers["content-security-policy"]
     assert browser_socket.get(oms.pages_port, "/../../etc/passwd")[0] == 404

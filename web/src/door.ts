@@ -44,7 +44,7 @@ export function asked(): Asked {
     sessionStorage.setItem(`${kept} by`, share === null ? "session" : "link");
   }
   const host = words.get("host");
-  if (host !== null && host !== location.hostname) {
+  if (host !== null && host !== location.hostname && `[${host}]` !== location.hostname) {
     throw new Refused(`This page shows consoles of ${location.hostname} alone, and was asked for one of “${host}”.`);
   }
   const secret = sessionStorage.getItem(kept) ?? "";

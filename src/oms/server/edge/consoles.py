@@ -104,6 +104,8 @@ class ConsoleDoor:
         asked = parse_qs(scope["query_string"].decode("latin-1")).get("port", [""])[0]
         shown = int(asked) if re.fullmatch(r"[0-9]{1,5}", asked) else 0
         host = _name(_headers(scope).get("host", ""))
+        if host.startswith("["):  # browsers know no such address here: any, but at this port alone
+            host = "*"
         there = f" wss://{host}:{shown}" if self._consoles.is_for_screens(shown) else ""
         return f"{POLICY}; connect-src 'self'{there}".encode("latin-1")
 

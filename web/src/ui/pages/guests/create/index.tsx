@@ -103,7 +103,12 @@ interface HostProps {
 function HostChoice({ kind, value, onChange, onFound }: HostProps): React.ReactNode {
   const hosts = useAnswer("fleetservices.list_hosts", { state: "connected", most: 0 });
   const able = (hosts.data?.hosts ?? []).filter((it) => it.hypervisors.includes(kind));
-  const at = able.find((it) => it.name === value);
+  const there = able.find((it) => it.name === value);
+  const [before, setBefore] = useState<FleetHost>();
+  if (there !== undefined && there !== before) setBefore(there);
+  // A host whose connection breaks for a moment takes nothing away of what was typed for it.
+  const isAway = there === undefined && before?.name === value && before.hypervisors.includes(kind);
+  const at = isAway ? before : there;
   useEffect(() => onFound(at), [at, onFound]);
   return (
     <>
@@ -114,9 +119,9 @@ function HostChoice({ kind, value, onChange, onFound }: HostProps): React.ReactN
         value={at ? value : ""}
         onChange={onChange}
         placeholder={said.chooseHost}
-        options={able.map((it) => ({ value: it.name, label: it.name }))}
+        options={(isAway ? [...able, before] : able).map((it) => ({ value: it.name, label: it.name }))}
         help={at && free(at)}
-        wrong={hosts.isSuccess && able.length === 0 ? said.noHost : undefined}
+        wrong={isAway ? said.away(value) : hosts.isSuccess && able.length === 0 ? said.noHost : undefined}
       />
     </>
   );
@@ -144,7 +149,8 @@ interface SourceProps {
 function Source({ what, host, value, onChange }: SourceProps): React.ReactNode {
   const listed = useAnswer(LISTS[what], { server_hostname: host });
   const isIso = what === "iso";
-  if (listed.error) return <Failure of={listed.error} retry={() => void listed.refetch()} />;
+  if (listed.data === undefined && listed.error)
+    return <Failure of={listed.error} retry={() => void listed.refetch()} />;
   return (
     <Choice
       id="source"

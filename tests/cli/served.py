@@ -99,8 +99,13 @@ class Up:
 
     def log_in(self, password: str, user: str = "admin") -> Caller:
         """A session, whose connection is closed at the end."""
+        return self.bearing("").log_in(user, password)
+
+    def bearing(self, token: str) -> Caller:
+        """A caller with that token, whose connection is closed at the end."""
         self._callers.append(Caller(self.port))
-        return self._callers[-1].log_in(user, password)
+        self._callers[-1].sessid = token
+        return self._callers[-1]
 
     def end(self, number: int = signal.SIGINT) -> int:
         """Send it a signal; its exit status."""

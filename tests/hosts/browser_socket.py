@@ -3,6 +3,7 @@
 import contextlib
 import json
 import re
+import ssl
 import time
 import urllib.error
 import urllib.request
@@ -16,6 +17,10 @@ from websockets.sync.client import ClientConnection, connect
 from oms.bus import pinning
 
 TRUSTING = pinning.unverified()
+ONE_THREAD = pinning.unverified()
+"""This client reads and writes in threads of its own, and Python's TLS of one connection may lose what one thread
+writes while another reads what is TLS's own, such as the tickets that TLS 1.3 sends after its handshake."""
+ONE_THREAD.maximum_version = ssl.TLSVersion.TLSv1_2
 
 
 def get(port: int, path: str, **headers: str) -> tuple[int, dict[str, str], bytes]:
@@ -51,7 +56,7 @@ def open_socket(
     """The WebSocket of a page that came from `pages`. Raises websockets' InvalidStatus where it is refused."""
     return connect(
         f"wss://127.0.0.1:{port}{path}?ticket={ticket}",
-        ssl=TRUSTING,
+        ssl=ONE_THREAD,
         origin=Origin(origin or f"https://127.0.0.1:{pages}"),
         compression=None,
         max_size=None,

@@ -47,6 +47,7 @@ def oms(path: Path, libvirtd: PrivateLibvirtd, tmp_path_factory: pytest.TempPath
 def caller(oms: Stack) -> Iterator[Caller]:
     with contextlib.closing(oms.caller()) as it:
         yield it
+        oms.wait_for_host(it)
         for container in ovz(it, "list_vms"):
             ovz(it, "delete_vm", container["id"])
         for name in ovz(it, "list_templates"):
@@ -216,6 +217,7 @@ def test_an_agent_that_is_killed_in_the_midst_finishes_when_it_is_back(
         oms.kill("agent")
         oms.start("agent")
         assert packing.result(120) == {}
+        oms.wait_for_host(caller)
     assert [one["id"] for one in ovz(caller, "list_vms")] == ["77"]
     assert (path / "77/rootfs/data").stat().st_size == 120 * MIB
     assert ovz(caller, "list_templates") == ["large", "packed"]

@@ -31,7 +31,6 @@ def move(monkeypatch: pytest.MonkeyPatch) -> None:
         kind,
         Move(lambda op: op.from_hostname, iso.DeleteImage, lambda op, there: op.image_name == there.image_name),
     )
-    monkeypatch.setattr(matchmaker, "ANSWERS_SECONDS", 0.3)
 
 
 class Two:
@@ -92,7 +91,10 @@ async def two(oms: Oms) -> Any:
         await asyncio.gather(made.calling, return_exceptions=True)
 
 
-async def test_the_other_host_gets_its_job_once_and_the_first_is_told_where_it_listens(two: Two) -> None:
+async def test_the_other_host_gets_its_job_once_and_the_first_is_told_where_it_listens(
+    two: Two, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(matchmaker, "ANSWERS_SECONDS", 0.3)
     two.over.clear()
     job = await two.asked()
     answers = [(await two.says(job)) for _ in range(2)]

@@ -5,8 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from oms.agent.context import Host
+from oms.agent.guests.containers import Containers
 from oms.agent.guests.fake import FakeContainers
-from oms.agent.rootfs import handlers, proposal
+from oms.agent.rootfs import conditions, handlers, proposal
+from oms.agent.rootfs.proposal import Conditions
 from oms.agent.templates import ovf_writing
 from oms.agent.templates.appliance import Amount, Appliance
 from oms.contract.errors import AlreadyThere, FuncManError, JobCancelled, NoSpace, NotThere, Unusable
@@ -127,6 +130,22 @@ async def test_two_at_once_get_two_ids_or_one_is_refused(rig: Rig) -> None:
     assert sorted(map(len, answers)) == [0, 1, 1]
     assert await rig.ids() == ["101", "102", "500"]
     assert rig.left() == []
+
+
+async def test_an_id_that_a_quick_job_took_meanwhile_is_not_taken_again(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked, quick = conditions.now, [rig.deploy({}, vm_name="a", job=_job(0))]
+
+    async def now(host: Host, containers: Containers) -> Conditions:
+        here = await looked(host, containers)
+        if quick:
+            assert await quick.pop() == {}
+        return here
+
+    monkeypatch.setattr(conditions, "now", now)
+    assert await rig.deploy({}, vm_name="b", job=_job(1)) == {}
+    assert await rig.ids() == ["101", "102"]
 
 
 def _job(number: int) -> RehearsedJob:

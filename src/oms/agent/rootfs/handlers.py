@@ -139,13 +139,18 @@ async def _planned(
             raise AlreadyThere(
                 f"Container {named[0]} is called {op.vm_name!r} already: choose another name", container=named[0]
             )
-        here = await conditions.now(host, containers)
-        here = msgspec.structs.replace(here, ids=here.ids | host.leases.names(conditions.LEASE))
-        choice = proposal.judged(op.settings_dictionary, conditions.case(template, op.vm_name, found, here))
-        if not isinstance(choice, Choice):
-            return choice
-        await held.enter_async_context(_alone(choice.ctid, host))  # nobody has come between: it was free
-        return Plan(template.key, choice.ctid, choice.settings, host.offer.container_bridge)
+        while True:
+            here = await conditions.now(host, containers)
+            here = msgspec.structs.replace(here, ids=here.ids | host.leases.names(conditions.LEASE))
+            choice = proposal.judged(op.settings_dictionary, conditions.case(template, op.vm_name, found, here))
+            if not isinstance(choice, Choice):
+                return choice
+            async with contextlib.AsyncExitStack() as taken:
+                await taken.enter_async_context(_alone(choice.ctid, host))
+                # A quick job may have taken it, made its container and let go since its ids were looked at.
+                if choice.ctid not in {state.ctid for state in await containers.states()}:
+                    await held.enter_async_context(taken.pop_all())
+                    return Plan(template.key, choice.ctid, choice.settings, host.offer.container_bridge)
 
 
 def _alone(ctid: str, host: Host) -> contextlib.AbstractAsyncContextManager[None]:

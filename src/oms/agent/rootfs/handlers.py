@@ -141,7 +141,6 @@ async def _planned(
             )
         while True:
             here = await conditions.now(host, containers)
-            here = msgspec.structs.replace(here, ids=here.ids | host.leases.names(conditions.LEASE))
             choice = proposal.judged(op.settings_dictionary, conditions.case(template, op.vm_name, found, here))
             if not isinstance(choice, Choice):
                 return choice

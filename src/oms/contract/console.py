@@ -122,9 +122,9 @@ class RecordingPiece(msgspec.Struct, frozen=True):
 class OpenConsole(ServerOperation[OpenedConsole], frozen=True):
     """Open a console of a guest, or a terminal on a host, which administrators alone may have.
 
-    A console that this session has already is answered as it is, and so is one that the user opened in this way in
-    another session and that nobody looks at now. Any other can be taken over. What nobody looks at for a minute is
-    closed, as is everything of a session that ends.
+    A console that the caller's session has already is answered as it is, and so is one that the user opened in
+    this way in another session and that nobody looks at now. Any other can be taken over. What nobody looks at for
+    a minute is closed, as is everything of a session that ends.
     """
 
     server_hostname: Hostname

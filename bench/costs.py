@@ -10,8 +10,8 @@ from bench.figures import Pairs, pairs, say
 from bench.load import call, good, wrk
 from bench.machine import cpu_ms, memory_mb
 from bench.setting import CLIENTS, Setting
-from oms.server import audit as log
 from oms.server.audit import Audit, Line
+from oms.server.store.moments import moment, now
 
 LINES = 5000
 PROCESSES = ("server", "agent", "nats", "signer")
@@ -36,7 +36,7 @@ def audit(on: Setting) -> None:
 
 def _line() -> Line:
     return Line(
-        time=log.moment(),
+        time=moment(now()),
         address="127.0.0.1",
         method="authservices.checksessid",
         user="admin",

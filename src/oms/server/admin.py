@@ -5,10 +5,10 @@ from sqlalchemy import Connection
 
 from oms.contract.operation import Permission
 from oms.server import accounts, passwords
-from oms.server.audit import moment
 from oms.server.metrics import token
 from oms.server.store import Store, audit, users
 from oms.server.store.audit import Entry
+from oms.server.store.moments import moment, now
 
 FIRST = "admin"
 CONSOLE = "(console)"
@@ -80,7 +80,7 @@ def delete_user(store: Store, name: str) -> None:
 def _noted(tx: Connection, method: str, target: str, **params: str) -> None:
     """What is done here stands in the audit log too, in the same transaction."""
     written = msgspec.json.encode(params).decode()
-    audit.append(tx, Entry(moment(), f"userservices.{method}", user=CONSOLE, target=target, params=written))
+    audit.append(tx, Entry(moment(now()), f"userservices.{method}", user=CONSOLE, target=target, params=written))
 
 
 def metrics_token(store: Store) -> str:

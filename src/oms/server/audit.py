@@ -4,11 +4,8 @@ Written before the answer leaves. Secrets print as dots because they are `Secret
 escapes what would break a line. The file is turned over at a size, so that no caller can fill the disk.
 """
 
-import functools
 import os
-import time
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -95,18 +92,6 @@ def _unwritable(why: str | None) -> FuncManError:
         "OMS cannot write down who asked what, and answers nothing without that: make room on OMS's disk.",
         cause="audit",
     )
-
-
-def moment() -> str:
-    """Now, as RFC 3339 in UTC."""
-    seconds, milliseconds = divmod(time.time_ns() // 1_000_000, 1000)
-    return f"{_of_second(seconds)}.{milliseconds:03}Z"
-
-
-@functools.lru_cache(maxsize=4)
-def _of_second(seconds: int) -> str:
-    """The part that thousands of calls have in common."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def printable(names: Iterable[str], op: object) -> dict[str, Any]:

@@ -14,11 +14,12 @@ from sqlalchemy import Connection
 from oms.contract import auth, console
 from oms.contract.errors import AuthError, OmsError
 from oms.contract.operation import Operation
-from oms.server.audit import LONGEST_TEXT, Line, moment
+from oms.server.audit import LONGEST_TEXT, Line
 from oms.server.same_commit import Row
-from oms.server.store import Store, audit, meta, moments, now
+from oms.server.store import Store, audit, meta
 from oms.server.store.audit import Entry
 from oms.server.store.jobs import Job
+from oms.server.store.moments import moment, now
 from oms.server.told import result
 
 log = structlog.get_logger("oms.audit")
@@ -57,7 +58,7 @@ class Ledger:
 
         def write(tx: Connection, job: Job) -> None:
             outcome, reason = how_it_ended(job)
-            audit.append(tx, msgspec.structs.replace(entry, time=moment(), outcome=outcome, reason=reason))
+            audit.append(tx, msgspec.structs.replace(entry, time=moment(now()), outcome=outcome, reason=reason))
 
         return Row(write)
 
@@ -87,9 +88,9 @@ class Ledger:
 
     async def prune(self, days: int, rows: int) -> None:
         """Take out what need not be kept; and tell the head to the log, which may be kept elsewhere."""
-        before = moments.moment(now() - days * 86_400)
+        before = moment(now() - days * 86_400)
         gone, head = await self._store.write(
-            lambda tx: (audit.prune(tx, before, rows, moment()), audit.mark(tx, audit.HEAD))
+            lambda tx: (audit.prune(tx, before, rows, moment(now())), audit.mark(tx, audit.HEAD))
         )
         log.info("audit", head=f"{head.seq}:{head.sha256}", pruned=gone)
 
@@ -119,6 +120,6 @@ def catch_up(tx: Connection, server: str) -> None:
     since = meta.get(tx, mine) or meta.get(tx, STARTED)
     for job, method, owner, host, target in audit.unwritten(tx, float(since), server) if since else ():
         why = "OMS was killed before this call was answered: the job says how it ended."
-        entry = Entry(moment(), method, user=owner, host=host, target=target, job=job, reason=why)
+        entry = Entry(moment(now()), method, user=owner, host=host, target=target, job=job, reason=why)
         audit.append(tx, msgspec.structs.replace(entry, outcome="broken off"))
     meta.put(tx, mine, repr(now()))

@@ -36,6 +36,7 @@ from oms.server.rules import tags as rules
 from oms.server.rules.tokens import is_token
 from oms.server.same_commit import Row
 from oms.server.sessions import NOT_VALID
+from oms.server.store.moments import moment, now
 from oms.server.store.sessions import Session
 from oms.server.tagging import Tagging
 
@@ -163,7 +164,7 @@ class Pipeline:
         asked = handler(decoded.op, desk)
         if desk.known is not None and kind.facts.timeout > LONG_SECONDS and not kind.facts.changes:
             asked = self._while_in(desk.known, asked)
-        return Answer(kind.facts.answers, await asked, audit.moment())
+        return Answer(kind.facts.answers, await asked, moment(now()))
 
     async def _while_in(self, session: Session, asked: Awaitable[Any]) -> Any:
         """What is asked, given up when the session ends. Raises AuthError then."""
@@ -229,7 +230,7 @@ class Pipeline:
             trace.row = self._ledger.with_end(trace.written(0), trace.target())
         wait = op.facts.timeout if caller.wait is None else min(caller.wait, op.facts.timeout)
         answered = await self._house.jobs.outcome(job, wait, trace.row)
-        return Answer(op.facts.answers, InHost(host.name, told.result(answered)), audit.moment())
+        return Answer(op.facts.answers, InHost(host.name, told.result(answered)), moment(now()))
 
 
 def _in_host(host: str, answer: Raw, op: HostOperation[Any]) -> InHost:
@@ -275,7 +276,7 @@ class _Trace:
             self.line["host"] = self._decoded.host
             if isinstance(op, auth.Authenticate) and "outcome" not in self.line:
                 self.line["user"] = op.username.strip().lower()
-        return Line(time=audit.moment(), params=params, milliseconds=milliseconds, **self.line)
+        return Line(time=moment(now()), params=params, milliseconds=milliseconds, **self.line)
 
     def target(self) -> str:
         """The guest, account or thing that it was about, as far as the call came to name one."""

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Raw
 
 from oms.contract.errors import HostBusy
-from oms.server.audit import moment
+from oms.server.store.moments import moment, now
 
 Key = tuple[str, str, bytes]
 """Host id, method, parameters."""
@@ -92,7 +92,7 @@ class Reads:
         try:
             async with lane:
                 change = self._changes.get(host_id, 0)
-                fresh = Recorded(await ask(), moment(), time.monotonic())
+                fresh = Recorded(await ask(), moment(now()), time.monotonic())
         finally:
             self._waiting[host_id] -= 1
         if change == self._changes.get(host_id, 0):

@@ -16,7 +16,6 @@ from urllib.parse import parse_qs, urlsplit
 import msgspec
 
 from oms.contract.errors import AuthError
-from oms.server import audit
 from oms.server.audit import Audit, Line
 from oms.server.consoles.console import Console
 from oms.server.consoles.desk import Consoles
@@ -24,6 +23,7 @@ from oms.server.consoles.relay import Socket
 from oms.server.edge.assets import FOR_GOOD, Assets
 from oms.server.edge.http import ALWAYS, Answered, Headers, Receive, Scope, Send, bearer, body
 from oms.server.sessions import Sessions
+from oms.server.store.moments import moment, now
 
 PATH = "/console"
 """In front of everything at the main address."""
@@ -187,7 +187,7 @@ class ConsoleDoor:
         who = console.session
         self._log.write(
             Line(
-                time=audit.moment(),
+                time=moment(now()),
                 address=scope["client"][0] if scope["client"] else "",
                 method=method,
                 user=who.user,

@@ -19,13 +19,13 @@ import msgspec
 from oms.contract import decode
 from oms.contract.errors import AuthError, OmsError, ParameterMismatch, PermissionDenied
 from oms.contract.event import ListEvents, TooManyListeners
-from oms.server import audit
 from oms.server.audit import Audit, Line
 from oms.server.edge.http import ALWAYS, Answered, Headers, Receive, Scope, Send, bearer
 from oms.server.events.log import Listener, Page
 from oms.server.events.news import News
 from oms.server.rules.events import View, whole
 from oms.server.sessions import Sessions
+from oms.server.store.moments import moment, now
 from oms.server.store.sessions import Session
 
 PATH = "/events"
@@ -89,7 +89,7 @@ class EventDoor:
 
     def _note(self, session: Session, address: str, method: str) -> None:
         who = session.token or session.digest[:8]
-        self._log.write(Line(time=audit.moment(), address=address, method=method, user=session.user, session=who))
+        self._log.write(Line(time=moment(now()), address=address, method=method, user=session.user, session=who))
 
 
 class _Stream:

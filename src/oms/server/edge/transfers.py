@@ -22,6 +22,7 @@ from oms.server.edge.detour import NONE_YET, ONCE_REMOVED, Detours
 from oms.server.edge.http import ALWAYS, Answered, Receive, Scope, Send, bearer
 from oms.server.meeting import Broken, Pipe
 from oms.server.store.jobs import Job
+from oms.server.store.moments import moment, now
 from oms.server.transfers import Transfers
 
 HOST_WAITS_SECONDS = 50.0
@@ -141,7 +142,7 @@ class Door:
             raise
         finally:
             address = scope["client"][0] if scope["client"] else ""
-            self._log.write(Line(time=audit.moment(), address=address, method="PUT /transfers", **line))
+            self._log.write(Line(time=moment(now()), address=address, method="PUT /transfers", **line))
 
     async def _fill(
         self, job: Job, span: Span, receive: Receive, still: Callable[[], Awaitable[None]]

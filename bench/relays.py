@@ -34,18 +34,21 @@ Between = tuple[Way, int]
 
 
 def relays(on: Setting) -> None:
-    """Both."""
+    """Both; and, beside `ssh -L` too, what a browser's TLS alone costs there."""
     with _relay(on) as ours, _websockify(on) as theirs:
         _beside("the relay / websockify with TLS", ours, theirs, throughput=1.0, round_trip=1.5)
-    with _whole_way(on) as (ours, theirs):
+    with _whole_way(on) as (ours, theirs, best):
         _beside("browser to machine / ssh -L", ours, theirs, throughput=0.9, round_trip=None)
+        _beside("the relay before ssh -L / ssh -L", best, theirs, throughput=None, round_trip=None)
 
 
-def _beside(title: str, ours: Between, theirs: Between, *, throughput: float, round_trip: float | None) -> None:
+def _beside(
+    title: str, ours: Between, theirs: Between, *, throughput: float | None, round_trip: float | None
+) -> None:
     for name, measure in (("down", bulk.down), ("up", bulk.up)):
         used: Pairs = Pairs([], [])
         found = pairs(lambda: _used(ours, measure, used.ours), lambda: _used(theirs, measure, used.theirs))  # noqa: B023
-        say(f"{title}: {name}", found, Goal(">=", throughput), "MB/s")
+        say(f"{title}: {name}", found, Goal(">=", throughput) if throughput else None, "MB/s")
         say("  CPU time of 100 MB in it", used, None, "ms")
     found = pairs(lambda: bulk.round_trip_ms(ours[0]), lambda: bulk.round_trip_ms(theirs[0]))
     say(f"{title}: 64 bytes and back", found, Goal("<=", round_trip) if round_trip else None, "ms")
@@ -90,20 +93,21 @@ def _websockify(on: Setting) -> Iterator[Between]:
 
 
 @contextmanager
-def _whole_way(on: Setting) -> Iterator[tuple[Between, Between]]:
-    """WebSocket, OMS, SSH, the socket of a machine's screen; and `ssh -L` to the same through the same sshd."""
+def _whole_way(on: Setting) -> Iterator[tuple[Between, Between, Between]]:
+    """WebSocket, OMS, SSH, the socket of a machine's screen; `ssh -L` to the same through the same sshd; and OMS's
+    relay before that, which is as quick as any server that speaks TLS to a browser could be."""
     with PrivateSshd(on.directory / "relayed-sshd", on.daemon) as sshd, _machine(on) as machine:
         on.oms.join(HOST, **sshd.agent_settings)
         place = screen_socket(on.daemon, machine)
         place.rename(place.with_name("kept"))
-        with bulk.serving(str(place)), _ssh(on, sshd, machine) as theirs:
+        with bulk.serving(str(place)), _ssh(on, sshd, machine) as theirs, _before_ssh(on, sshd, machine) as best:
             origin = f"https://127.0.0.1:{on.oms.port}"
             caller = on.caller
             console = caller.call("consoleservices", "open_console", caller.sessid, 0, HOST, "vnc", MACHINE)
             wanted = {"console": console["id"]}
             _, given = ask_ticket(on.oms.port, caller.sessid, wanted, path="/console/ticket", origin=origin)
             way = RawSocket(on.oms.port, f"/console/ws?ticket={given['ticket']}", origin)
-            yield (way, on.oms.pid("server")), theirs
+            yield (way, on.oms.pid("server")), theirs, best
             way.close()
             caller.call("consoleservices", "close_console", caller.sessid, 0, console["id"])
 
@@ -121,7 +125,33 @@ def _machine(on: Setting) -> Iterator[libvirt.virDomain]:
 
 @contextmanager
 def _ssh(on: Setting, sshd: PrivateSshd, machine: libvirt.virDomain) -> Iterator[Between]:
-    key, here = on.directory / "relayed-key", on.directory / "relayed.sock"
+    here = on.directory / "relayed.sock"
+    with _forwarded(on, sshd, machine, str(here)) as pid:
+        _wait(here.exists)
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.connect(str(here))
+            yield PlainWay(sock), pid
+
+
+@contextmanager
+def _before_ssh(on: Setting, sshd: PrivateSshd, machine: libvirt.virDomain) -> Iterator[Between]:
+    port, between = free_port(), free_port()
+    tls = on.oms.directory / "server" / "tls"
+    words = (str(port), str(between), str(tls / "web.crt"), str(tls / "web.key"))
+    with (
+        _forwarded(on, sshd, machine, str(between)),
+        _process(sys.executable, "-m", "bench.relay", *words) as pid,
+    ):
+        _wait(lambda: _listens(between))
+        way = _through(port)
+        yield way, pid
+        way.close()
+
+
+@contextmanager
+def _forwarded(on: Setting, sshd: PrivateSshd, machine: libvirt.virDomain, here: str) -> Iterator[int]:
+    """`here` is a port or a path of this machine's."""
+    key = on.directory / f"{Path(here).stem}-key"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
     with sshd.keys.open("a") as keys:
         keys.write(key.with_suffix(".pub").read_text())
@@ -129,10 +159,7 @@ def _ssh(on: Setting, sshd: PrivateSshd, machine: libvirt.virDomain) -> Iterator
     options = [f"-o{option}" for option in ("StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null")]
     words = ("-q", "-N", *options, "-c", CIPHER, "-i", str(key), "-p", str(sshd.port))
     with _process("ssh", *words, "-L", f"{here}:{there}", "root@127.0.0.1") as pid:
-        _wait(here.exists)
-        with socket.socket(socket.AF_UNIX) as sock:
-            sock.connect(str(here))
-            yield PlainWay(sock), pid
+        yield pid
 
 
 @contextmanager
@@ -146,13 +173,14 @@ def _process(*words: str) -> Iterator[int]:
 
 
 def _through(port: int) -> RawSocket:
-    def listens() -> bool:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-            return True
-        return False
-
-    _wait(listens)
+    _wait(lambda: _listens(port))
     return RawSocket(port, "/", f"https://127.0.0.1:{port}")
+
+
+def _listens(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+        return True
+    return False
 
 
 def _wait(true: Callable[[], bool], seconds: float = 120) -> None:

@@ -126,6 +126,7 @@ def run(engine: Engine, work: Callable[[Connection], T]) -> T:
     with engine.connect() as connection:
         begun = connection.begin()
         try:
+            _take_turn(connection)
             answer = work(connection)
         except BaseException:
             begun.rollback()
@@ -138,6 +139,21 @@ def run(engine: Engine, work: Callable[[Connection], T]) -> T:
             if not (number and broken.connection_invalidated and _was_committed(engine, number)):
                 raise
         return answer
+
+
+def _take_turn(connection: Connection) -> None:
+    """Begin. Called here and not by SQLAlchemy's own event, which would have each statement look for listeners.
+
+    SQLite: who will write says so at once and waits for its turn: after it has read, SQLite would not let it wait
+    for another process that wrote meanwhile, but refuse it. PostgreSQL: the turn, and the number of the
+    transaction, by which it can be asked whether it was committed.
+    """
+    writes = connection.get_execution_options().get("begins_to_write", False)
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+    elif writes:
+        turn = f"SELECT pg_advisory_xact_lock({TURN}), pg_current_xact_id()::text"
+        connection.info["transaction"] = connection.exec_driver_sql(turn).one()[1]
 
 
 class Unknown(DatabaseConnectionError):
@@ -175,7 +191,6 @@ def _other(url: sa.URL) -> Engine:
     engine = sa.create_engine(url, pool_pre_ping=url.get_backend_name() != "sqlite")
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
-        event.listen(engine, "begin", _begin_sqlite)
     return engine
 
 
@@ -198,13 +213,6 @@ def written_back(engine: Engine) -> None:
         connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
 
-def _begin_sqlite(connection: Connection) -> None:
-    """Who will write says so at once and waits for its turn: after it has read, SQLite would not let it wait for
-    another process that wrote meanwhile, but refuse it."""
-    writes = connection.get_execution_options().get("begins_to_write", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
-
-
 # --- PostgreSQL
 
 
@@ -213,7 +221,6 @@ def _postgresql(url: sa.URL) -> Engine:
     given = {"application_name": "oms", "options": options, **LINE}
     engine = sa.create_engine(url, pool_pre_ping=True, connect_args={**given, **url.query})
     event.listen(engine, "connect", _prepare_postgresql)
-    event.listen(engine, "begin", _begin_postgresql)
     return engine
 
 
@@ -226,10 +233,3 @@ def _prepare_postgresql(connection: Any, _record: ConnectionPoolEntry) -> None:
             return super().dump(obj.replace("\0", "\\0"))
 
     connection.adapters.register_dumper(str, Dumper)
-
-
-def _begin_postgresql(connection: Connection) -> None:
-    """The turn, and the number of the transaction, by which it can be asked whether it was committed."""
-    if connection.get_execution_options().get("begins_to_write", False):
-        turn = f"SELECT pg_advisory_xact_lock({TURN}), pg_current_xact_id()::text"
-        connection.info["transaction"] = connection.exec_driver_sql(turn).one()[1]

@@ -24,6 +24,7 @@ _encode = msgspec.json.Encoder().encode
 _INSERT = insert(events)
 _MARK = select(event_marks.c.seq).where(event_marks.c.name == bindparam("mark"))
 _MOVE = update(event_marks).where(event_marks.c.name == bindparam("mark"))
+_RISE = _MOVE.values(seq=event_marks.c.seq + bindparam("by")).returning(event_marks.c.seq)
 
 
 def tell(
@@ -72,10 +73,10 @@ def write(tx: Connection) -> None:
     pending = told(tx)
     if not pending:
         return
-    head, at = _mark(tx, HEAD), now()
-    rows = [_row(number, at, event) for number, event in enumerate(pending, head + 1)]
+    head: int = tx.execute(_RISE, {"mark": HEAD, "by": len(pending)}).scalar_one()
+    at = now()
+    rows = [_row(number, at, event) for number, event in enumerate(pending, head - len(pending) + 1)]
     tx.execute(_INSERT, [msgspec.structs.asdict(row) for row in rows])
-    _move(tx, HEAD, rows[-1].seq)
     pending.kept += rows
     pending.clear()
 

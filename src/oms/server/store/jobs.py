@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, or_, select, update
 
 from oms.contract.errors import WireError, unpack
 from oms.contract.event.fleet import JobBegun, JobEnded, JobOutcome, JobProgress, JobProgressed, JobWork
@@ -19,15 +19,17 @@ from oms.server.store.tables import jobs
 UNFINISHED = ("queued", "sent", "running")
 ENDED = ("done", "failed", "cancelled")
 
-# What every job runs is made once: SQLAlchemy takes longer to put such a statement together than to run it.
+# What every job runs is made once: SQLAlchemy takes longer to put such a statement together than to run it. The
+# states are named one by one for the same reason: an IN is put together anew each time.
+_IS_OPEN = or_(*(jobs.c.state == state for state in UNFINISHED))
 _SAME = select(jobs).where(
-    jobs.c.host_id == bindparam("host"), jobs.c.same == bindparam("same"), jobs.c.state.in_(UNFINISHED)
+    jobs.c.host_id == bindparam("host"), jobs.c.same == bindparam("same"), _IS_OPEN
 )
 _BEGIN = insert(jobs)
 _BY_ID = select(jobs).where(jobs.c.id == bindparam("which"))
-_CHANGE = update(jobs).where(jobs.c.id == bindparam("which"), jobs.c.state.in_(UNFINISHED)).returning(jobs)
+_CHANGE = update(jobs).where(jobs.c.id == bindparam("which"), _IS_OPEN).returning(jobs)
 _COUNT = (
-    select(func.count()).select_from(jobs).where(jobs.c.host_id == bindparam("host"), jobs.c.state.in_(UNFINISHED))
+    select(func.count()).select_from(jobs).where(jobs.c.host_id == bindparam("host"), _IS_OPEN)
 )
 
 

@@ -69,6 +69,9 @@ async def container_lives(containers: Containers, ctid: str, fill: Callable[[Pat
         await containers.pause(ctid)
     await _change_off(containers, ctid)
     await _change_running(containers, ctid)
+    await containers.pause(ctid)
+    await containers.start(ctid)
+    assert await _state(containers, ctid) == "running"
     await containers.ask_off(ctid)
     assert await containers.goes_off(ctid, seconds=SECONDS)
     await containers.destroy(ctid)

@@ -37,6 +37,11 @@ async def test_there_is_no_input_and_nothing_of_our_own_environment(monkeypatch:
     assert done.stdout.endswith(b" /\n")
 
 
+async def test_variables_are_added_and_taken_away() -> None:
+    done = await run(["/usr/bin/env"], timeout=120, environment={"MORE": "1", "PATH": None})
+    assert sorted(done.stdout.split()) == [b"LC_ALL=C.UTF-8", b"MORE=1"]
+
+
 async def test_a_program_that_is_not_there_is_said_to_be_missing() -> None:
     with pytest.raises(ProgramMissing, match="no-such-program cannot be run"):
         await run(["no-such-program"], timeout=5)

@@ -180,7 +180,8 @@ class NewContainer(msgspec.Struct, frozen=True):
 class Containers(Guests[Container], Protocol):
     """The containers of this host. Beside what `Guests` says, those that take a ctid raise `NoSuchContainer`.
 
-    `stop` kills what runs in the container; `ask_off` has its init shut it down.
+    `start` lets one that stands still go on; `stop` kills what runs in the container, `ask_off` has its init shut
+    it down.
     """
 
     @property

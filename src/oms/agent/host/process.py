@@ -14,7 +14,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
@@ -94,7 +94,7 @@ async def run(
     *,
     timeout: float | None,
     limit: int = MIB,
-    environment: dict[str, str] | None = None,
+    environment: Mapping[str, str | None] | None = None,
     limits: Limits | None = None,
     on_output: Callable[[bytes], None] | None = None,
     conversation: socket.socket | None = None,
@@ -102,10 +102,10 @@ async def run(
     """Run a program to its end; whatever its exit status is, that is for the caller to judge.
 
     `timeout` in seconds, None for work that takes as long as it takes; `limit` in bytes, for stdout and stderr
-    each; `environment` is added to the usual one; `on_output` is given what it writes to stdout as it comes, which
-    is then not kept; `conversation` is its stdin and stdout, for a program that speaks with another, and is closed
-    here once it has it. Raises ProgramMissing, ProgramTimeout, OutputTooLong. Cancelled, it kills the program
-    first.
+    each; `environment` is added to the usual one, None takes away what is in that; `on_output` is given what it
+    writes to stdout as it comes, which is then not kept; `conversation` is its stdin and stdout, for a program
+    that speaks with another, and is closed here once it has it. Raises ProgramMissing, ProgramTimeout,
+    OutputTooLong. Cancelled, it kills the program first.
     """
     if limits is not None:
         if not shutil.which(argv[0], path=ENVIRONMENT["PATH"]):
@@ -162,8 +162,12 @@ class _Listener(asyncio.SubprocessProtocol):
 
 
 async def _start(
-    argv: Sequence[str], said: _Listener, environment: dict[str, str], conversation: socket.socket | None
+    argv: Sequence[str],
+    said: _Listener,
+    environment: Mapping[str, str | None],
+    conversation: socket.socket | None,
 ) -> asyncio.SubprocessTransport:
+    variables = {**ENVIRONMENT, **environment}
     try:
         transport, _ = await asyncio.get_running_loop().subprocess_exec(
             lambda: said,
@@ -172,7 +176,7 @@ async def _start(
             stdout=subprocess.PIPE if conversation is None else conversation.fileno(),
             stderr=subprocess.PIPE,
             cwd="/",
-            env=ENVIRONMENT | environment,
+            env={name: value for name, value in variables.items() if value is not None},
             start_new_session=True,
         )
     except (FileNotFoundError, PermissionError) as error:

@@ -119,12 +119,7 @@ async def update_vm_settings(op: ovz.UpdateVmSettings, host: Host) -> ovz.Refusa
 @handlers.handles(ovz.StartVm)
 async def start_vm(op: ovz.StartVm, host: Host) -> int:
     """A container that stands still goes on."""
-    containers = containers_of(host)
-    container = await containers.find(str(op.container_id))
-    if container.state == "paused":
-        await containers.resume(container.ctid)
-    else:
-        await containers.start(container.ctid)
+    await containers_of(host).start(str(op.container_id))
     return 0
 
 

@@ -22,15 +22,11 @@ ENDED = ("done", "failed", "cancelled")
 # What every job runs is made once: SQLAlchemy takes longer to put such a statement together than to run it. The
 # states are named one by one for the same reason: an IN is put together anew each time.
 _IS_OPEN = or_(*(jobs.c.state == state for state in UNFINISHED))
-_SAME = select(jobs).where(
-    jobs.c.host_id == bindparam("host"), jobs.c.same == bindparam("same"), _IS_OPEN
-)
+_SAME = select(jobs).where(jobs.c.host_id == bindparam("host"), jobs.c.same == bindparam("same"), _IS_OPEN)
 _BEGIN = insert(jobs)
 _BY_ID = select(jobs).where(jobs.c.id == bindparam("which"))
 _CHANGE = update(jobs).where(jobs.c.id == bindparam("which"), _IS_OPEN).returning(jobs)
-_COUNT = (
-    select(func.count()).select_from(jobs).where(jobs.c.host_id == bindparam("host"), _IS_OPEN)
-)
+_COUNT = select(func.count()).select_from(jobs).where(jobs.c.host_id == bindparam("host"), _IS_OPEN)
 
 
 class Job(msgspec.Struct, frozen=True):

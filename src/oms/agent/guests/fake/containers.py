@@ -95,6 +95,8 @@ class FakeContainers:
         if kept.live is None:
             kept.live, kept.since = kept.settings, time.time()
             self._tell(ctid, "started")
+        elif kept.paused:
+            await self.resume(ctid)
 
     async def stop(self, ctid: str, /) -> None:
         """It is off at once."""

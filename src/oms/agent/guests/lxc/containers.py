@@ -26,7 +26,7 @@ from oms.agent.guests.joined import Joined
 from oms.agent.guests.lxc import boot, cgroups, disks, images, making, programs, sources
 from oms.agent.guests.lxc.changing import Changing
 from oms.agent.guests.lxc.ends import ended
-from oms.agent.guests.lxc.looking import CONFIG, Looking, Seen
+from oms.agent.guests.lxc.looking import CONFIG, Looking, Seen, condition
 from oms.agent.guests.system_files import set_hostname, set_password, set_resolver
 from oms.agent.guests.watching import Watching
 from oms.agent.host import durable
@@ -138,7 +138,10 @@ class LxcContainers:
     async def start(self, ctid: str, /) -> None:
         """Start it, as a unit of systemd's where that runs."""
         seen = await asyncio.to_thread(self._made_ready, ctid)
-        if seen.process is None:
+        if seen.process is not None:
+            if condition(seen) == "paused":
+                await self.resume(ctid)
+        else:
             await images.ready(self.home / ctid)
             if seen.runs and not await self._is_off(ctid, END_SECONDS):
                 raise FuncManError(f"Container {ctid} is just ending, and does not come to it", container=ctid)

@@ -37,27 +37,26 @@ async def start(path: Path, ctid: str, runs: Runs, *, ours: bool) -> None:
     """Start it; it runs when this returns, or the error says why it does not. Raises FuncManError.
 
     `runs` says whether it does now; `ours`, whether OMS has made it.
+
+    lxc-start finds newuidmap and newgidmap by PATH and lets them map a container's users; where it finds none it
+    maps them itself, as root may, which is faster. Ours need nothing else by PATH.
     """
     log = path / ctid / LOG
     with contextlib.suppress(OSError):
         log.unlink()
-    words = [*_starter(ours=ours), "-P", str(path), "-n", ctid, "-l", "ERROR", "-o", str(log)]
+    at = shutil.which("lxc-start", path=ENVIRONMENT["PATH"]) if ours else None
+    words = [at or "lxc-start", "-P", str(path), "-n", ctid, "-l", "ERROR", "-o", str(log)]
     if not SYSTEMD.is_dir():
-        done = await run([*words, "-d"], timeout=START_SECONDS)
+        done = await run([*words, "-d"], timeout=START_SECONDS, environment={"PATH": None} if at else None)
+        if not done.exit:
+            return  # it goes into the background when the container's monitor has told it that this runs
     else:
-        name = unit_name(ctid)
-        done = await run([SYSTEMD_RUN, *unit(path, ctid, name), *words, "-F"], timeout=START_SECONDS)
+        name, front = unit_name(ctid), ["env", "-u", "PATH"] if at else []
+        done = await run([SYSTEMD_RUN, *unit(path, ctid, name), *front, *words, "-F"], timeout=START_SECONDS)
         if not done.exit:
             await _comes_up(name, runs)
     if not await runs():
         raise FuncManError(f"Container {ctid} does not start: {why(log) or done.words}", container=ctid)
-
-
-def _starter(*, ours: bool) -> list[str]:
-    """lxc-start finds newuidmap and newgidmap by PATH and lets them map a container's users; where it finds
-    none it maps them itself, as root may, which is faster. Ours need nothing else by PATH."""
-    at = shutil.which("lxc-start", path=ENVIRONMENT["PATH"])
-    return ["env", "-u", "PATH", at] if ours and at else ["lxc-start"]
 
 
 async def _comes_up(name: str, runs: Runs) -> None:

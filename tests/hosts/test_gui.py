@@ -78,25 +78,25 @@ def test_a_machine_is_found_started_changed_and_deleted(gui: Gui, machine: libvi
 
     page.get_by_role("link", name="web-1").click()
     gui.heading("web-1")
-    expect(page.get_by_text(machine.UUIDString())).to_be_visible(timeout=15_000)
+    expect(page.get_by_text(machine.UUIDString())).to_be_visible(timeout=60_000)
     look(page, "guest")
     assert gui.barriers() == []
     page.get_by_role("tab", name="Settings").click()
     memory = page.get_by_label("Memory (MB)")
     memory.fill("1")
     page.get_by_role("button", name="Save").click()
-    expect(memory).to_have_attribute("aria-invalid", "true", timeout=15_000)
+    expect(memory).to_have_attribute("aria-invalid", "true", timeout=60_000)
     look(page, "guest-settings-refused")
     assert gui.barriers() == []
     memory.fill("96")
     page.get_by_role("button", name="Save").click()
-    expect(page.get_by_text("The settings are saved")).to_be_visible(timeout=15_000)
+    expect(page.get_by_text("The settings are saved")).to_be_visible(timeout=60_000)
     expect(memory).to_have_value("96")
 
     page.get_by_role("button", name="Actions for web-1").click()
     page.get_by_role("menuitem", name="Stop at once").click()
     page.get_by_role("dialog").get_by_role("button", name="Stop at once").click()
-    expect(page.get_by_text("web-1 is off")).to_be_visible(timeout=15_000)
+    expect(page.get_by_text("web-1 is off")).to_be_visible(timeout=60_000)
     until(lambda: not machine.isActive())
     page.get_by_role("button", name="Actions for web-1").click()
     page.get_by_role("menuitem", name="Delete").click()
@@ -106,7 +106,7 @@ def test_a_machine_is_found_started_changed_and_deleted(gui: Gui, machine: libvi
     page.get_by_label("To go on, type its name").fill("web-1")
     sure.click()
     gui.heading("Guests")
-    expect(page.get_by_role("link", name="web-1")).to_have_count(0, timeout=15_000)
+    expect(page.get_by_role("link", name="web-1")).to_have_count(0, timeout=60_000)
 
 
 def test_a_container_shows_what_it_is_and_its_console_opens_in_a_tab(gui: Gui) -> None:
@@ -114,19 +114,19 @@ def test_a_container_shows_what_it_is_and_its_console_opens_in_a_tab(gui: Gui) -
     gui.log_in(f"/guests/{NAME}/openvz/{CTID}", password=PASSWORD)
     page.get_by_role("button", name="Start").click()
     expect(page.get_by_text("Running", exact=True)).to_be_visible(timeout=20_000)
-    expect(page.get_by_text("Unprivileged")).to_be_visible(timeout=15_000)
+    expect(page.get_by_text("Unprivileged")).to_be_visible(timeout=60_000)
     look(page, "container")
     with page.context.expect_page() as opened:
         page.get_by_role("button", name="Text console").click()
     tab = opened.value
-    tab.wait_for_url("**/console/terminal.html?console=*", timeout=15_000)
+    tab.wait_for_url("**/console/terminal.html?console=*", timeout=60_000)
     assert "SESSID" not in tab.url
     expect(tab.locator(".xterm-rows")).to_contain_text("login:", timeout=20_000)
     tab.close()
     page.get_by_role("tab", name="Settings").click()
     page.get_by_label("Memory (MB)").fill("77")
     page.get_by_role("button", name="Save").click()
-    expect(page.get_by_text("The settings are saved")).to_be_visible(timeout=15_000)
+    expect(page.get_by_text("The settings are saved")).to_be_visible(timeout=60_000)
     look(page, "container-settings")
     assert gui.barriers() == []
 
@@ -193,14 +193,14 @@ def test_a_host_shows_how_it_is_and_was_and_takes_an_image(gui: Gui, oms: Stack,
     look(page, "host-images")
     row.get_by_role("button", name="Delete").click()
     page.get_by_role("dialog").get_by_role("button", name="Delete").click()
-    expect(row).to_have_count(0, timeout=15_000)
+    expect(row).to_have_count(0, timeout=60_000)
     page.get_by_role("tab", name="Volumes").click()
     expect(page.get_by_text("Logical volumes")).to_be_visible()
 
 
 def test_what_is_not_there_is_said(gui: Gui) -> None:
     gui.log_in("/guests?search=nobody", password=PASSWORD)
-    expect(gui.page.get_by_text("Nothing fits", exact=True)).to_be_visible(timeout=15_000)
+    expect(gui.page.get_by_text("Nothing fits", exact=True)).to_be_visible(timeout=60_000)
     gui.page.get_by_role("button", name="Clear search and filters").click()
     expect(gui.page).not_to_have_url("*search*")
     gui.page.get_by_role("combobox", name="Host", exact=True).press_sequentially(NAME)

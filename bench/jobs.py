@@ -23,7 +23,7 @@ WANTED_PER_S = 200
 def jobs(on: Setting) -> None:
     """Jobs that give the hypervisor nothing to do beside bare commits; then ones that change a definition."""
     stops = [call("kvmservices", "stop_vm", on.caller.sessid, 0, NAME, name(n)) for n in range(MACHINES)]
-    found = pairs(lambda: _rate(on, stops), lambda: _commits(on) / COMMITS_OF_A_JOB)
+    found = pairs(lambda: _rate(on, stops), lambda: commits(on) / COMMITS_OF_A_JOB)
     say(f"jobs at {CLIENTS} / {COMMITS_OF_A_JOB} bare commits each: rate", found, None, "per s")
     changes = [
         call("kvmservices", "update_vm_settings", on.caller.sessid, 0, NAME, name(n), {"memory": str(memory)})
@@ -39,7 +39,7 @@ def changes(on: Setting) -> None:
     front = (on.caller.sessid, 0)
     on.caller.call("userservices", "add_user", *front, "bench", "seven purple whales at noon", "viewer")
     roles = [call("userservices", "set_role", *front, "bench", role) for role in ("viewer", "operator")]
-    found = pairs(lambda: _rate(on, roles), lambda: _commits(on) / COMMITS_OF_A_CHANGE)
+    found = pairs(lambda: _rate(on, roles), lambda: commits(on) / COMMITS_OF_A_CHANGE)
     say(f"changing calls at {CLIENTS} / {COMMITS_OF_A_CHANGE} bare commits each: rate", found, None, "per s")
     wanted = Pairs(found.ours, [float(WANTED_PER_S)] * len(found.ours))
     say("  changing calls / as many as there must be", wanted, Goal(">=", 1), "per s")
@@ -49,7 +49,7 @@ def _rate(on: Setting, bodies: Sequence[str]) -> float:
     return good(wrk(on.url, bodies, clients=CLIENTS, seconds=SECONDS)).rate
 
 
-def _commits(on: Setting) -> float:
+def commits(on: Setting) -> float:
     """Commits a second that survive the power going off, of one row each, where OMS's database lies."""
     database = sqlite3.connect(on.directory / "commits.db", isolation_level=None)
     for pragma in ("journal_mode = WAL", "synchronous = FULL"):

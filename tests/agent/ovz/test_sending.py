@@ -110,6 +110,17 @@ async def test_where_it_may_run_over_there_nothing_is_started_here(two: Two) -> 
     assert await two.where() == ["shutdown here", "running there"]
 
 
+async def test_one_that_has_left_before_an_error_is_said_to_be_over_there(two: Two) -> None:
+    (two.root / "here/complains").touch()
+    with pytest.raises(JobInterrupted) as told:
+        await two.move()
+    words = "Container 101 has left this host for there.example.org"
+    assert told.value.message.startswith(words)
+    assert "Failed to release the lock. Look at list_vms of there.example.org" in told.value.message
+    assert told.value.data == {"container": "101", "target": "there.example.org"}
+    assert await two.where() == ["running there"]
+
+
 async def test_an_agent_that_was_killed_finds_out_what_became_of_it(two: Two) -> None:
     began = {"ran": "true"}
     with pytest.raises(JobInterrupted, match="it runs here, as before"):

@@ -6,7 +6,8 @@ Its containers are configuration files in DIRECTORY/etc/conf, as OpenVZ's are; w
 what the kernel would tell of it in DIRECTORY/proc. DIRECTORY/hosts/NAME leads to the directory of another host
 that lets this one's root in. Files in DIRECTORY make trouble: with `hang` every call hangs, with `broken` vzlist
 says what is no JSON, with `refuses` nothing starts on other hosts, with `breaks` vzmigrate ends before its last
-step. Written after the manual pages vzctl(8), vzlist(8), vzmigrate(8), ctid.conf(5).
+step, with `complains` with an error after it. Written after the manual pages vzctl(8), vzlist(8), vzmigrate(8),
+ctid.conf(5).
 """
 
 import fcntl
@@ -202,6 +203,8 @@ class OpenVz:
         if (self.directory / "breaks").exists():
             raise Ended(137, "")
         self.do_destroy(ctid, [])
+        if (self.directory / "complains").exists():
+            raise Ended(1, "Failed to release the lock")
 
 
 def _say(line: str) -> None:

@@ -17,7 +17,8 @@ LOOK_SECONDS = 1.0
 
 
 async def sent(op: api.MigrateVm, host: Host, containers: Sender) -> int:
-    """Raises OpenVZMigrationNotCapable where it stays; JobInterrupted where that is not known."""
+    """Raises OpenVZMigrationNotCapable where it stays; JobInterrupted where that is not known, or where it has
+    left and more than that was to be done."""
     ctid, target, job = str(op.container_id), op.server2_hostname, host.job
     if (ran := job.recall("ran")) is None:
         container = await containers.find(ctid)
@@ -32,7 +33,11 @@ async def sent(op: api.MigrateVm, host: Host, containers: Sender) -> int:
     except (HypervisorUnavailable, NoSuchContainer):
         raise
     except FuncManError as error:
-        if await _is_as_it_was(ctid, containers, ran=ran):
+        try:
+            stays = await _is_as_it_was(ctid, containers, ran=ran)
+        except NoSuchContainer:
+            raise _gone(ctid, target, error.message) from error
+        if stays:
             raise rules.refusal("target", error.message, str(error.details().get("reason", "refused"))) from error
         raise _look(ctid, target, error.message) from error
     return 0
@@ -63,4 +68,15 @@ def _look(ctid: str, target: str, why: str) -> JobInterrupted:
         f"Container {ctid} is off here, and there may be one of that id on {target} now: {why}. Look at list_vms "
         f"of {target}. If it is there, delete_vm here; if not, start_vm here",
         container=ctid,
+        target=target,
+    )
+
+
+def _gone(ctid: str, target: str, why: str) -> JobInterrupted:
+    return JobInterrupted(
+        f"Container {ctid} has left this host for {target}, and then something went wrong: {why}. Look at "
+        f"list_vms of {target}: if it is off there, start_vm there. If it is not there, look for its files on "
+        "both hosts, below VE_PRIVATE of /etc/vz/vz.conf",
+        container=ctid,
+        target=target,
     )

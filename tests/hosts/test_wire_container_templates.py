@@ -224,17 +224,32 @@ def test_an_agent_that_is_killed_in_the_midst_finishes_when_it_is_back(
     assert left(oms, path) == []
 
 
-def test_two_at_once_of_one_id_are_one_container(oms: Stack, path: Path, caller: Caller, tiny: bytes) -> None:
+@pytest.mark.parametrize(
+    "calls",
+    [
+        (("a", {"vm_id": "88"}), ("b", {"vm_id": "88"})),
+        (("a", {"vm_id": "88"}), ("a", {"vm_id": "89"})),
+        (("a", {"hostname": "same"}), ("b", {"hostname": "same"})),
+        (("a", {"hostname": "b"}), ("b", {})),
+        (("a", {"ip_address": "10.98.7.6"}), ("b", {"ip_address": "10.98.7.6"})),
+    ],
+)
+def test_two_at_once_that_want_the_same_are_one_container(
+    oms: Stack, path: Path, caller: Caller, tiny: bytes, calls: tuple[tuple[Any, ...], ...]
+) -> None:
     (shelf(oms) / "tiny.tar.xz").write_bytes(tiny)
 
-    def deploy(name: str) -> Any:
+    def deploy(of: tuple[Any, ...]) -> str:
         with contextlib.closing(oms.caller()) as other:
-            return ovz(other, "deploy_template_for_vm", "tiny", name, {"vm_id": "88"})
+            answer = other.raw("ovzservices", "deploy_template_for_vm", other.sessid, 0, NAME, "tiny", *of)
+        if answer["error"] is not None:
+            return str(answer["error"]["data"]["reason"])
+        return "refused" if answer["result"]["result"]["result"] else "made"
 
     with ThreadPoolExecutor(2) as threads:
-        answers = list(threads.map(deploy, ("a", "b")))
-    assert sorted(map(len, answers)) == [0, 1]
-    assert [one["id"] for one in ovz(caller, "list_vms")] == ["88"]
+        outcomes = sorted(threads.map(deploy, calls))
+    assert outcomes in (["already_there", "made"], ["made", "refused"])
+    assert len(ovz(caller, "list_vms")) == 1
     assert left(oms, path) == []
 
 

@@ -55,12 +55,12 @@ class Leases:
         lease = self._leases.get(name)
         return lease.holders[0] if lease and lease.holders else ""
 
-    def names(self, front: str) -> frozenset[str]:
-        """The rest of the names of all that begin so and are held."""
+    def names(self, front: str, *, but: Holder | None = None) -> frozenset[str]:
+        """The rest of the names of all that begin so and are held, by others than `but`."""
         return frozenset(
             name.removeprefix(front)
             for name, lease in self._leases.items()
-            if lease.holders and name.startswith(front)
+            if name.startswith(front) and any(but is None or holder != but.id for holder in lease.holders)
         )
 
     def held(self, front: str) -> int:

@@ -132,6 +132,38 @@ async def test_two_at_once_get_two_ids_or_one_is_refused(rig: Rig) -> None:
     assert rig.left() == []
 
 
+@pytest.mark.parametrize("given", [{"hostname": "same"}, {"ip_address": "10.0.0.9"}])
+async def test_two_at_once_of_one_name_or_address_are_one_container(rig: Rig, given: dict[str, str]) -> None:
+    both = (rig.deploy(given, vm_name=name, job=_job(number)) for number, name in enumerate("ab"))
+    answers = await asyncio.gather(*both)
+    assert sorted(map(len, answers)) == [0, 1]
+    (refused,) = filter(None, answers)
+    assert "just being made: choose another" in refused[next(iter(given))]
+    assert await rig.ids() == ["101"]
+    await rig.containers.start("101")
+    assert "container 101" in (await rig.deploy(given, vm_name="c"))[next(iter(given))].lower()
+    assert rig.left() == []
+
+
+async def test_a_name_that_another_is_just_given_by_its_settings_is_taken(rig: Rig) -> None:
+    calls = (rig.deploy({"hostname": "web"}, vm_name="a", job=_job(1)), rig.deploy({}, vm_name="web", job=_job(2)))
+    outcomes = await asyncio.gather(*calls, return_exceptions=True)
+    (lost,) = (outcome for outcome in outcomes if outcome != {})
+    assert "A container called 'web' is just being made" in str(lost)
+    assert await rig.ids() == ["101"]
+
+
+async def test_a_job_that_is_taken_up_again_holds_what_it_was_given(rig: Rig) -> None:
+    job = Steady(break_at=2)  # right after the plan is written down
+    with pytest.raises(Crash):
+        await rig.deploy({"hostname": "web", "ip_address": "10.0.0.9"}, vm_name="a", job=job)
+    again = RehearsedJob(job.records)
+    given = {"ip_address": "10.0.0.9"}
+    calls = (rig.deploy({}, vm_name="a", job=again), rig.deploy(given, vm_name="b", job=_job(1)))
+    first, second = await asyncio.gather(*calls)
+    assert (first, list(second)) == ({}, ["ip_address"])
+
+
 async def test_an_id_that_a_quick_job_took_meanwhile_is_not_taken_again(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:

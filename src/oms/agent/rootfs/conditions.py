@@ -21,13 +21,13 @@ from oms.agent.tarballs.scanning import Found
 from oms.agent.templates import ovf
 from oms.agent.templates.appliance import BadPackage
 
-LEASE: Final = "container/"
-"""Before a container's id: held by whoever makes it."""
+ID, NAME, ADDRESS = "container/", "hostname/", "address/"
+"""Before what a container alone has: held by whoever makes it."""
 RESOLVER: Final = Path("/etc/resolv.conf")
 
 
 async def now(host: Host, containers: Containers) -> Conditions:
-    """The host as it is now."""
+    """The host as it is now; what the job itself holds is free."""
     legal, states, uses, nameserver = await asyncio.gather(
         limits_of_host(containers),
         containers.states(),
@@ -35,11 +35,14 @@ async def now(host: Host, containers: Containers) -> Conditions:
         asyncio.to_thread(_nameserver),
     )
     networks = {ctid: use.network for ctid, use in uses.items() if use.network}
+    ids, names, addresses = (host.leases.names(front, but=host.job) for front in (ID, NAME, ADDRESS))
     return Conditions(
         limits=msgspec.structs.replace(legal, routed=not host.offer.container_bridge),
         nameserver=nameserver,
-        ids=frozenset(state.ctid for state in states) | host.leases.names(LEASE),
-        addresses={network.address: ctid for ctid, network in networks.items() if network.address},
+        ids=frozenset(state.ctid for state in states) | ids,
+        names=dict.fromkeys(names, "") | {state.name: state.ctid for state in states},
+        addresses=dict.fromkeys(addresses, "")
+        | {network.address: ctid for ctid, network in networks.items() if network.address},
     )
 
 

@@ -86,7 +86,7 @@ async def deploy_template_for_vm(op: templates.DeployTemplateForVm, host: Host) 
             await job.record(PLAN, msgspec.to_builtins(planned))
         else:
             planned = msgspec.convert(known, Plan)
-            await held.enter_async_context(_alone(planned.ctid, host))
+            await held.enter_async_context(_alone(Choice(planned.ctid, planned.settings), host))
         job.note("vm_id", planned.ctid)
         password = str(given.get("passwd") or given.get("password") or "")
         await deploying.deploy(planned, op.template_name, Secret(password) if password else None, host, containers)
@@ -134,23 +134,23 @@ async def _planned(
         found = await conditions.look(
             template, host, containers, lambda share: host.job.progress(share * deploying.LOOKED)
         )
-        named = [state.ctid for state in await containers.states() if state.name == op.vm_name]
-        if named:
-            raise AlreadyThere(
-                f"Container {named[0]} is called {op.vm_name!r} already: choose another name", container=named[0]
-            )
         while True:
             here = await conditions.now(host, containers)
+            if called := here.called(op.vm_name):
+                raise AlreadyThere(called, **({"container": who} if (who := here.names[op.vm_name]) else {}))
             choice = proposal.judged(op.settings_dictionary, conditions.case(template, op.vm_name, found, here))
             if not isinstance(choice, Choice):
                 return choice
             async with contextlib.AsyncExitStack() as taken:
-                await taken.enter_async_context(_alone(choice.ctid, host))
-                # A quick job may have taken it, made its container and let go since its ids were looked at.
-                if choice.ctid not in {state.ctid for state in await containers.states()}:
+                await taken.enter_async_context(_alone(choice, host))
+                # A quick job may have taken it, made its container and let go since the host was looked at.
+                if choice.is_free(await conditions.now(host, containers)):
                     await held.enter_async_context(taken.pop_all())
                     return Plan(template.key, choice.ctid, choice.settings, host.offer.container_bridge)
 
 
-def _alone(ctid: str, host: Host) -> contextlib.AbstractAsyncContextManager[None]:
-    return host.leases.hold(host.job, alone=(f"{conditions.LEASE}{ctid}",))
+def _alone(choice: Choice, host: Host) -> contextlib.AbstractAsyncContextManager[None]:
+    """Hold what only one container can have."""
+    addresses = (f"{conditions.ADDRESS}{address}" for address in choice.addresses)
+    names = (f"{conditions.ID}{choice.ctid}", f"{conditions.NAME}{choice.settings.hostname}", *addresses)
+    return host.leases.hold(host.job, alone=names)

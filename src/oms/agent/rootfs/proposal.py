@@ -32,12 +32,29 @@ NOTHING: Final = Amount(0)
 
 
 class Conditions(msgspec.Struct, frozen=True):
-    """What this host has for a new container now. `ids` are those that are taken, `addresses` whose they are."""
+    """What this host has for a new container now. `ids` are those that are taken; `names` and `addresses` say by
+    which container each is, "" for one that is just being made."""
 
     limits: Limits
     nameserver: str
     ids: frozenset[str]
+    names: dict[str, str]
     addresses: dict[str, str]
+
+    def called(self, name: str) -> str:
+        """Why no new container can be called so, or ""."""
+        if (who := self.names.get(name)) is None:
+            return ""
+        if not who:
+            return f"A container called {name!r} is just being made: choose another name"
+        return f"Container {who} is called {name!r} already: choose another name"
+
+    def at(self, address: str) -> str:
+        """Why no new container can have that address, or ""."""
+        if (who := self.addresses.get(address)) is None:
+            return ""
+        whose = f"that of container {who}" if who else "for a container that is just being made"
+        return f"IP address {address} is {whose}: choose another"
 
 
 class Case(msgspec.Struct, frozen=True):
@@ -70,6 +87,16 @@ class Choice(msgspec.Struct, frozen=True):
 
     ctid: str
     settings: ContainerSettings
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Its own, without prefixes."""
+        return tuple(address.partition("/")[0] for address in self.settings.addresses)
+
+    def is_free(self, here: Conditions) -> bool:
+        """Whether nobody else has taken what only one container can have."""
+        taken = here.called(self.settings.hostname) or any(here.at(address) for address in self.addresses)
+        return self.ctid not in here.ids and not taken
 
 
 def settings(case: Case) -> ContainerTemplateSettings:
@@ -120,8 +147,8 @@ def judged(given: Given, case: Case) -> Choice | Refusals:
     refusals |= _unmet(legal, wanted)
     for name, text in {**_strict(wanted, case), **_own(values, proposed, case)}.items():
         refusals.setdefault(name, text)
-    if (address := _used(wanted, case)) and "ip_address" not in refusals:
-        refusals["ip_address"] = address
+    for name, text in _taken(wanted, case.here).items():
+        refusals.setdefault(name, text)
     if refusals:
         return {name[:64]: text for name, text in refusals.items()}
     change = limits.wanted(wanted)
@@ -180,12 +207,15 @@ def _own(values: Given, proposed: ContainerTemplateSettings, case: Case) -> Refu
     return refusals
 
 
-def _used(wanted: Given, case: Case) -> str:
-    """Why an address cannot be given to this container too."""
+def _taken(wanted: Given, here: Conditions) -> Refusals:
+    """What another container has."""
+    refusals: Refusals = {}
+    if called := here.called(str(wanted.get("hostname", ""))):
+        refusals["hostname"] = called
     for word in str(wanted.get("ip_address", "")).split():
-        if (who := case.here.addresses.get(word.partition("/")[0])) is not None:
-            return f"IP address {word.partition('/')[0]} is that of container {who}: choose another"
-    return ""
+        if at := here.at(word.partition("/")[0]):
+            refusals.setdefault("ip_address", at)
+    return refusals
 
 
 def _within(number: int, least: int, most: int) -> int:

@@ -40,6 +40,15 @@ def is_in(caller: Caller) -> bool:
     return False
 
 
+BELOW = """() => {
+  const [button] = document.querySelectorAll("tbody button[aria-expanded=true]");
+  const [menu] = document.querySelectorAll(".pf-v6-c-menu");
+  if (!button || !menu) return false;
+  const [one, other] = [button.getBoundingClientRect(), menu.getBoundingClientRect()];
+  return Math.abs(one.bottom - other.top) < 20 && Math.abs(one.right - other.right) < 20;
+}"""
+
+
 def test_a_user_is_added_changed_and_deleted(gui: Gui) -> None:
     gui.log_in("/people")
     gui.page.get_by_role("button", name="Add a user").click()
@@ -57,6 +66,7 @@ def test_a_user_is_added_changed_and_deleted(gui: Gui) -> None:
     expect(row).to_contain_text("Operator")
     expect(row).to_contain_text("has to choose a password")
     row.get_by_role("button", name="Actions for bert").click()
+    gui.page.wait_for_function(BELOW)
     gui.page.get_by_role("menuitem", name="Change the role").click()
     gui.page.get_by_role("dialog").get_by_label("Viewer").check()
     gui.page.get_by_role("dialog").get_by_role("button", name="Change the role").click()

@@ -66,6 +66,11 @@ def test_a_machine_is_found_started_changed_and_deleted(gui: Gui, machine: libvi
     state(page, "web-1", "Off")
     look(page, "guests")
     assert gui.barriers() == []
+    page.set_viewport_size({"width": 390, "height": 800})
+    expect(page.get_by_role("link", name="web-1")).to_be_in_viewport()
+    assert not gui.in_browser("document.querySelector('main').scrollWidth > innerWidth")
+    look(page, "guests-narrow")
+    page.set_viewport_size({"width": 1280, "height": 800})
     page.get_by_role("row", name="web-1").get_by_role("checkbox").check()
     page.get_by_role("button", name="Start", exact=True).click()
     dialog = page.get_by_role("dialog")

@@ -44,13 +44,15 @@ export function queryClient(): QueryClient {
   });
 }
 
-export interface AskOptions {
+export interface AskOptions<M extends Method> {
   /** Ask only while this is so. */
   enabled?: boolean;
   /** Ask again so often, in milliseconds, where no event tells of changes. */
   every?: number | undefined;
   /** While other parameters are asked for, show the answer to those before: for lists that are leafed through. */
   keepBefore?: boolean;
+  /** What is known of it from elsewhere, to be shown until it is answered. */
+  known?: () => Answer<M> | undefined;
   /** How old a recorded answer of a host may be, in seconds. */
   cache?: number;
 }
@@ -59,7 +61,7 @@ export interface AskOptions {
 export function useAnswer<M extends Method>(
   method: M,
   params: Params<M>,
-  { enabled = true, every, keepBefore = false, cache = 0 }: AskOptions = {},
+  { enabled = true, every, keepBefore = false, known, cache = 0 }: AskOptions<M> = {},
 ): UseQueryResult<Answer<M>> {
   const queryKey = keyOf(method, params) as QueryKey;
   useEvery(queryKey, enabled ? every : undefined);
@@ -70,8 +72,26 @@ export function useAnswer<M extends Method>(
       return call(method, params, { signal, cache, isByItself });
     },
     enabled,
-    ...(keepBefore ? { placeholderData: keepPreviousData as never } : {}),
+    ...(keepBefore && { placeholderData: keepPreviousData as never }),
+    ...(known && { placeholderData: known as never }),
   });
+}
+
+const AT_REST_MS = 1000;
+
+/** Asks for what may be wanted next, once nothing else has happened for a moment; not where it is undefined. */
+export function useAhead<M extends Method>(method: M, params: Params<M> | undefined): void {
+  const client = useQueryClient();
+  const hash = params && hashKey(keyOf(method, params));
+  // biome-ignore lint/correctness/useExhaustiveDependencies: the hash is the same where the parameters say the same
+  useEffect(() => {
+    if (params === undefined) return;
+    const timer = setTimeout(() => {
+      const queryFn = ({ signal }: { signal: AbortSignal }) => call(method, params, { signal, isByItself: true });
+      void client.prefetchQuery({ queryKey: keyOf(method, params), queryFn });
+    }, AT_REST_MS);
+    return () => clearTimeout(timer);
+  }, [client, method, hash]);
 }
 
 /** Asks again so often, in milliseconds, as long as somebody is there to look. */

@@ -1,6 +1,7 @@
+import "@patternfly/react-styles/css/components/MenuToggle/menu-toggle.css";
 import { Divider, Dropdown, DropdownItem, DropdownList, MenuToggle } from "@patternfly/react-core";
 import { EllipsisVIcon } from "@patternfly/react-icons";
-import { Fragment, useRef, useState } from "react";
+import { Fragment, useEffect, useRef, useState } from "react";
 import { words } from "../messages";
 
 export interface RowAction {
@@ -26,23 +27,26 @@ export function RowMenu({ of, items, label }: Props): React.ReactNode {
   const [isOpen, setOpen] = useState(false);
   const [wasOpened, setOpened] = useState(false);
   const toggle = useRef<HTMLButtonElement>(null);
+  // Made closed, then opened: PatternFly finds a menu's place when it opens.
+  useEffect(() => setOpen(wasOpened), [wasOpened]);
   const offered = items.filter((item) => item !== false);
   if (offered.length === 0) return null;
+  const turn = (): void => (wasOpened ? setOpen(!isOpen) : setOpened(true));
   return (
     <>
-      <MenuToggle
-        ref={toggle}
-        variant={label === undefined ? "plain" : "secondary"}
-        isExpanded={isOpen}
-        aria-label={words.parts.actionsOf(of)}
-        onClick={() => {
-          setOpen(!isOpen);
-          setOpened(true);
-        }}
-        {...(label === undefined && { icon: <EllipsisVIcon /> })}
-      >
-        {label}
-      </MenuToggle>
+      {label === undefined ? (
+        <Dots toggle={toggle} isOpen={isOpen} of={of} onClick={turn} />
+      ) : (
+        <MenuToggle
+          ref={toggle}
+          variant="secondary"
+          isExpanded={isOpen}
+          aria-label={words.parts.actionsOf(of)}
+          onClick={turn}
+        >
+          {label}
+        </MenuToggle>
+      )}
       {wasOpened && (
         <Dropdown
           isOpen={isOpen}
@@ -64,5 +68,30 @@ export function RowMenu({ of, items, label }: Props): React.ReactNode {
         </Dropdown>
       )}
     </>
+  );
+}
+
+interface DotsProps {
+  toggle: React.Ref<HTMLButtonElement>;
+  isOpen: boolean;
+  of: string;
+  onClick: () => void;
+}
+
+/** It looks as PatternFly's plain toggle and is as plain as can be: lists have a hundred of them. */
+function Dots({ toggle, isOpen, of, onClick }: DotsProps): React.ReactNode {
+  return (
+    <button
+      ref={toggle}
+      type="button"
+      className={`pf-v6-c-menu-toggle pf-m-plain ${isOpen ? "pf-m-expanded" : ""}`}
+      aria-expanded={isOpen}
+      aria-label={words.parts.actionsOf(of)}
+      onClick={onClick}
+    >
+      <span className="pf-v6-c-menu-toggle__icon">
+        <EllipsisVIcon set="default" />
+      </span>
+    </button>
   );
 }

@@ -20,7 +20,7 @@ import {
   ToolbarGroup,
   ToolbarItem,
 } from "@patternfly/react-core";
-import { Suspense, useState } from "react";
+import { memo, Suspense, useState } from "react";
 import { Link, Outlet, useLocation } from "react-router";
 import { METHODS } from "../api/contract";
 import { suffices, useSession } from "../api/session";
@@ -38,8 +38,8 @@ import { UserMenu } from "./UserMenu";
 
 const MAIN = "page";
 
-/** The frame around every page of somebody who is logged in. */
-export function Shell(): React.ReactNode {
+/** The frame around every page of somebody who is logged in. It stays as it is while pages come and go in it. */
+export const Shell = memo(function Shell() {
   const [showsJobs, setShowsJobs] = useState(false);
   return (
     <>
@@ -62,7 +62,7 @@ export function Shell(): React.ReactNode {
       </Page>
     </>
   );
-}
+});
 
 function Head({ showsJobs, toggleJobs }: { showsJobs: boolean; toggleJobs: () => void }): React.ReactNode {
   return (
@@ -103,8 +103,11 @@ function Head({ showsJobs, toggleJobs }: { showsJobs: boolean; toggleJobs: () =>
 }
 
 function Side(): React.ReactNode {
+  return <Places at={useLocation().pathname} />;
+}
+
+const Places = memo(function Places({ at: pathname }: { at: string }) {
   const { role } = useSession();
-  const { pathname } = useLocation();
   const here = (to: string): boolean =>
     to === "/" ? pathname === "/" : pathname === to || pathname.startsWith(`${to}/`);
   return (
@@ -124,7 +127,7 @@ function Side(): React.ReactNode {
       </PageSidebarBody>
     </PageSidebar>
   );
-}
+});
 
 function Connection(): React.ReactNode {
   const state = useStore(streamState);

@@ -1,9 +1,10 @@
 // All guests of all hosts.
 import { Button, EmptyState, EmptyStateBody, PageSection } from "@patternfly/react-core";
+import type { UseQueryResult } from "@tanstack/react-query";
 import { lazy, Suspense, useCallback, useMemo, useState } from "react";
 import { Link } from "react-router";
-import type { FleetGuest } from "../../api/contract";
-import { useAnswer, useMay } from "../../api/queries";
+import type { FleetGuest, GuestPage } from "../../api/contract";
+import { useAhead, useAnswer, useMay } from "../../api/queries";
 import { useSession } from "../../api/session";
 import { usePace } from "../../events/feed";
 import { words } from "../../messages";
@@ -12,7 +13,7 @@ import { type ActionName, act, keyOf, pageOf, possible } from "../../parts/guest
 import { GuestAsking, isAsked, useAct } from "../../parts/guest/GuestAsking";
 import { type Asking, GuestMenu } from "../../parts/guest/GuestMenu";
 import { GuestState } from "../../parts/guest/GuestState";
-import { useListAddress } from "../../parts/list/address";
+import { type ListAddress, useListAddress } from "../../parts/list/address";
 import { type Column, ListTable } from "../../parts/list/ListTable";
 import { type Filter, ListToolbar, Pages } from "../../parts/list/ListToolbar";
 import { Marks } from "../../parts/Mark";
@@ -24,6 +25,7 @@ const said = words.guests;
 const SORTS = ["name", "host", "kind", "state", "vcpus", "memory"] as const;
 const FILTERS = ["kind", "state", "host", "tag"] as const;
 type Sort = (typeof SORTS)[number];
+type Address = ListAddress<Sort, (typeof FILTERS)[number]>;
 /** What is done with many is loaded when somebody has chosen some. */
 const loadBulk = () => import("./bulk");
 const Outcomes = lazy(async () => ({ default: (await loadBulk()).Outcomes }));
@@ -35,50 +37,47 @@ const COLUMNS: readonly Column<FleetGuest, Sort>[] = [
   {
     title: said.columns.name,
     sort: "name",
+    width: [5, 8],
     cell: (guest) => (
       <Link to={pageOf(guest)} className="oms-break">
         {guest.name}
       </Link>
     ),
   },
-  { title: said.columns.state, sort: "state", cell: (guest) => <GuestState state={guest.state} /> },
+  {
+    title: said.columns.state,
+    sort: "state",
+    width: [1, 7],
+    cell: (guest) => <GuestState state={guest.state} />,
+  },
   {
     title: said.columns.host,
     sort: "host",
+    width: [2, 7],
     cell: (guest) => (
       <Link to={`/hosts/${guest.host}`} className="oms-break">
         {guest.host}
       </Link>
     ),
   },
-  { title: said.columns.kind, sort: "kind", cell: (guest) => said.kind[guest.kind] },
-  { title: said.columns.vcpus, sort: "vcpus", cell: (guest) => guest.vcpus },
+  { title: said.columns.kind, sort: "kind", width: [1, 6], cell: (guest) => said.kind[guest.kind] },
+  { title: said.columns.vcpus, sort: "vcpus", width: [0.6, 5.5], cell: (guest) => guest.vcpus },
   {
     title: said.columns.memory,
     sort: "memory",
+    width: [1, 6.5],
     cell: (guest) => (guest.memory_mb === 0 ? said.unlimited : mb(guest.memory_mb)),
   },
   {
     title: said.columns.tags,
+    width: [1.5, 5],
     cell: ({ tags }) => <Marks label={said.columns.tags} marks={tags.map((text) => ({ text }))} />,
   },
 ];
 
 export function Component(): React.ReactNode {
-  const at = useListAddress<Sort, (typeof FILTERS)[number]>(SORTS, FILTERS);
-  const pace = usePace();
-  const listed = useAnswer(
-    "fleetservices.list_guests",
-    {
-      search: at.search,
-      ...(at.filters as { kind: "" | "kvm"; state: "" | "running"; host: string; tag: string }),
-      sort: at.sort,
-      descending: at.descending,
-      offset: at.offset,
-      most: at.perPage,
-    },
-    { keepBefore: true, ...(pace !== undefined && { every: pace }) },
-  );
+  const at: Address = useListAddress(SORTS, FILTERS);
+  const listed = useGuests(at);
   const filters = useFilters();
   const rows = listed.data?.guests;
   const [chosen, setChosen] = useState<ReadonlySet<string>>(new Set());
@@ -158,6 +157,24 @@ export function Component(): React.ReactNode {
       {asked && <GuestAsking {...asked} onClose={() => setAsked(undefined)} />}
     </>
   );
+}
+
+/** The guests that the address tells of; those after them are asked for too, as one may go on to them. */
+function useGuests(at: Address): UseQueryResult<GuestPage> {
+  const pace = usePace();
+  const asking = {
+    search: at.search,
+    ...(at.filters as { kind: "" | "kvm"; state: "" | "running"; host: string; tag: string }),
+    sort: at.sort,
+    descending: at.descending,
+    offset: at.offset,
+    most: at.perPage,
+  };
+  const listed = useAnswer("fleetservices.list_guests", asking, { keepBefore: true, every: pace });
+  const following = at.offset + at.perPage;
+  const isMore = !listed.isPlaceholderData && following < (listed.data?.total ?? 0);
+  useAhead("fleetservices.list_guests", isMore ? { ...asking, offset: following } : undefined);
+  return listed;
 }
 
 function useFilters(): readonly Filter<(typeof FILTERS)[number]>[] {

@@ -9,12 +9,13 @@ import type { FleetGuest } from "../../api/contract";
 import { words } from "../../messages";
 import { Mark } from "../Mark";
 
+/** Signs of one set: without it, PatternFly draws each of them twice and hides one. */
 const LOOKS = {
-  running: { look: "green", icon: <PlayCircleIcon /> },
-  paused: { look: "blue", icon: <PauseCircleIcon /> },
-  shutdown: { look: "grey", icon: <BanIcon /> },
-  crashed: { look: "red", icon: <ExclamationCircleIcon /> },
-  unknown: { look: "orange", icon: <QuestionCircleIcon /> },
+  running: { look: "green", icon: <PlayCircleIcon set="default" /> },
+  paused: { look: "blue", icon: <PauseCircleIcon set="default" /> },
+  shutdown: { look: "grey", icon: <BanIcon set="default" /> },
+  crashed: { look: "red", icon: <ExclamationCircleIcon set="default" /> },
+  unknown: { look: "orange", icon: <QuestionCircleIcon set="default" /> },
 } as const;
 
 /** How a guest is, in a word, a colour and a sign. */

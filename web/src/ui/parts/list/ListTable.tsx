@@ -7,11 +7,12 @@ import {
   Skeleton,
 } from "@patternfly/react-core";
 import { ArrowsAltVIcon, LongArrowAltDownIcon, LongArrowAltUpIcon } from "@patternfly/react-icons";
-import { Table, Tbody, Thead } from "@patternfly/react-table";
+import { Table, TableGridBreakpoint, Tbody, Thead } from "@patternfly/react-table";
 import { memo, useCallback, useRef } from "react";
 import { words } from "../../messages";
 import { Check } from "../Check";
 import type { ListAddress } from "./address";
+import { useInSteps } from "./steps";
 import "./list.css";
 
 export interface Column<Row, S extends string> {
@@ -19,6 +20,8 @@ export interface Column<Row, S extends string> {
   readonly cell: (row: Row) => React.ReactNode;
   /** By which order the list is asked for where this is clicked. */
   readonly sort?: S;
+  /** Its share of the room that is left, and the least that it needs, in rem: see `widths`. */
+  readonly width?: readonly [share: number, least: number];
 }
 
 interface Props<Row, S extends string, F extends string> {
@@ -40,25 +43,42 @@ interface Props<Row, S extends string, F extends string> {
 }
 
 const WAITING_ROWS = 6;
+/** What they are is said: some browsers forget it where CSS makes a table of grids. */
+const AS = {
+  group: { role: "rowgroup" },
+  row: { role: "row" },
+  head: { role: "columnheader" },
+  cell: { role: "gridcell" },
+} as const;
 
-/** A part of a list that OMS sorts and cuts into pages. Rows and cells are plain: PatternFly's own take ten times as long. */
+/**
+ * A part of a list that OMS sorts and cuts into pages, drawn from above. Rows and cells are plain: PatternFly's own take ten times as long.
+ * Where the columns have widths, the browser lays out only the rows that are on the screen.
+ */
 export function ListTable<Row, S extends string, F extends string>(props: Props<Row, S, F>): React.ReactNode {
   const { label, at, columns, rows, areOld = false, keyOf, nameOf, chosen, onChoose, actions, empty } = props;
   const choose = useChoosing(chosen, onChoose);
+  const drawn = useInSteps(rows, keyOf);
   if (rows?.length === 0) return at.isNarrow || at.page > 1 ? <NothingFits clear={at.clear} /> : empty;
   const isAll = rows?.every((row) => chosen?.has(keyOf(row))) ?? false;
+  const tracks = widths(columns, onChoose !== undefined, actions !== undefined);
+  const isLong = tracks !== undefined;
   return (
     <Table
       aria-label={label}
       aria-busy={areOld}
       variant="compact"
       isStickyHeader
-      className={areOld ? "oms-list-old" : ""}
+      {...(isLong && {
+        gridBreakPoint: TableGridBreakpoint.gridLg,
+        style: { "--oms-list-widths": tracks } as React.CSSProperties,
+      })}
+      className={`${isLong ? "oms-list-long" : ""} ${areOld ? "oms-list-old" : ""}`}
     >
-      <Thead>
-        <tr className="pf-v6-c-table__tr">
+      <Thead {...AS.group}>
+        <tr className="pf-v6-c-table__tr" {...AS.row}>
           {onChoose && (
-            <th scope="col" className="pf-v6-c-table__th pf-v6-c-table__check">
+            <th scope="col" {...AS.head} className="pf-v6-c-table__th pf-v6-c-table__check">
               <Check
                 id="choose-all"
                 label={words.parts.selectPage}
@@ -71,17 +91,18 @@ export function ListTable<Row, S extends string, F extends string>(props: Props<
             <Heading key={column.title} at={at} column={column} />
           ))}
           {actions && (
-            <th scope="col" className="pf-v6-c-table__th">
+            <th scope="col" {...AS.head} className="pf-v6-c-table__th">
               <span className="pf-v6-screen-reader">{words.parts.actions}</span>
             </th>
           )}
         </tr>
       </Thead>
-      <Tbody>
-        {rows === undefined
+      <Tbody {...AS.group}>
+        {drawn === undefined
           ? Array.from({ length: WAITING_ROWS }, (_, place) => (
-              <tr key={place} className="pf-v6-c-table__tr">
+              <tr key={place} {...AS.row} className="pf-v6-c-table__tr">
                 <td
+                  {...AS.cell}
                   className="pf-v6-c-table__td"
                   colSpan={columns.length + (onChoose ? 1 : 0) + (actions ? 1 : 0)}
                 >
@@ -89,7 +110,7 @@ export function ListTable<Row, S extends string, F extends string>(props: Props<
                 </td>
               </tr>
             ))
-          : rows.map((row, place) => (
+          : drawn.map((row, place) => (
               <Line
                 key={keyOf(row)}
                 row={row}
@@ -121,9 +142,9 @@ interface LineProps {
 /** One row; a hundred of them take a while to draw, so that those that stay as they are, are left alone. */
 const Line = memo(function Line({ row, id, name, place, columns, isChosen, choose, actions }: LineProps) {
   return (
-    <tr className={`pf-v6-c-table__tr ${isChosen ? "pf-m-selected" : ""}`}>
+    <tr {...AS.row} className={`pf-v6-c-table__tr ${isChosen ? "pf-m-selected" : ""}`}>
       {choose && (
-        <td className="pf-v6-c-table__td pf-v6-c-table__check">
+        <td {...AS.cell} className="pf-v6-c-table__td pf-v6-c-table__check">
           <Check
             id={`choose-${place}`}
             label={words.parts.select(name)}
@@ -133,19 +154,41 @@ const Line = memo(function Line({ row, id, name, place, columns, isChosen, choos
         </td>
       )}
       <Cells row={row} columns={columns} />
-      {actions && <td className="pf-v6-c-table__td pf-v6-c-table__action">{actions(row)}</td>}
+      {actions && <Offered row={row} actions={actions} />}
     </tr>
   );
 });
 
-/** What a row says stays when the row is chosen. */
+/** What a row says and offers stays when the row is chosen. */
 const Cells = memo(function Cells({ row, columns }: Pick<LineProps, "row" | "columns">) {
   return columns.map((column) => (
-    <td key={column.title} data-label={column.title} className="pf-v6-c-table__td">
+    <td key={column.title} {...AS.cell} data-label={column.title} className="pf-v6-c-table__td">
       {column.cell(row)}
     </td>
   ));
 });
+
+const Offered = memo(function Offered({ row, actions }: Required<Pick<LineProps, "row" | "actions">>) {
+  return (
+    <td {...AS.cell} className="pf-v6-c-table__td pf-v6-c-table__action">
+      {actions(row)}
+    </td>
+  );
+});
+
+/**
+ * How wide each column is, for all rows alike, whatever is in them; undefined where the columns do not say it and the
+ * browser is to find out from every row.
+ */
+function widths(
+  columns: readonly Column<never, string>[],
+  hasBoxes: boolean,
+  hasMenus: boolean,
+): string | undefined {
+  if (columns.some(({ width }) => width === undefined)) return undefined;
+  const tracks = columns.map(({ width: [share, least] = [1, 0] }) => `minmax(${least}rem, ${share}fr)`);
+  return [...(hasBoxes ? ["3rem"] : []), ...tracks, ...(hasMenus ? ["3.5rem"] : [])].join(" ");
+}
 
 /** The same function all the time, so that choosing one row does not draw the others. */
 function useChoosing(
@@ -174,7 +217,7 @@ function Heading<Row, S extends string, F extends string>({
   const { title, sort } = column;
   if (sort === undefined) {
     return (
-      <th scope="col" className="pf-v6-c-table__th">
+      <th scope="col" {...AS.head} className="pf-v6-c-table__th">
         {title}
       </th>
     );
@@ -184,6 +227,7 @@ function Heading<Row, S extends string, F extends string>({
   return (
     <th
       scope="col"
+      {...AS.head}
       className={`pf-v6-c-table__th pf-v6-c-table__sort ${isSorted ? "pf-m-selected" : ""}`}
       {...(isSorted && { "aria-sort": at.descending ? "descending" : "ascending" })}
     >

@@ -1,8 +1,9 @@
 // One guest: how it is, what it uses, its settings and snapshots, and all that can be done with it.
 import { Button, EmptyState, EmptyStateBody, PageSection, Tab, Tabs, TabTitleText } from "@patternfly/react-core";
+import { useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { useNavigate, useParams } from "react-router";
-import type { FleetGuest } from "../../../api/contract";
+import type { FleetGuest, GuestPage } from "../../../api/contract";
 import { useAnswer, useMay } from "../../../api/queries";
 import { useSession } from "../../../api/session";
 import { usePace } from "../../../events/feed";
@@ -30,7 +31,7 @@ export function Component(): React.ReactNode {
   const listed = useAnswer(
     "fleetservices.list_guests",
     { search: id, host, kind: kind === "openvz" ? "openvz" : "kvm", most: 0 },
-    pace === undefined ? {} : { every: pace },
+    { every: pace, known: useListed({ host, kind, id }) },
   );
   if (listed.isPending) return <Loading />;
   const guest = listed.data?.guests.find((found) => found.id === id);
@@ -46,6 +47,19 @@ export function Component(): React.ReactNode {
       )}
     </PageSection>
   );
+}
+
+/** The guest as a list said of it that somebody has looked at: its page is there at once. */
+function useListed(asked: { host: string; kind: string; id: string }): () => GuestPage | undefined {
+  const client = useQueryClient();
+  return () => {
+    const lists = client.getQueriesData<GuestPage>({ queryKey: ["fleetservices.list_guests"] });
+    const listed = lists.flatMap(([, list]) => list?.guests ?? []);
+    const guest = listed.find(
+      ({ host, kind, id }) => host === asked.host && kind === asked.kind && id === asked.id,
+    );
+    return guest && { guests: [guest], total: 1 };
+  };
 }
 
 function Page({ guest }: { guest: FleetGuest }): React.ReactNode {

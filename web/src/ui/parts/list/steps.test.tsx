@@ -1,0 +1,38 @@
+import { render, screen, waitFor } from "@testing-library/react";
+import { expect, it } from "vitest";
+import { FIRST, useInSteps } from "./steps";
+
+const seen: string[][] = [];
+
+function Names({ rows }: { rows: readonly string[] }): React.ReactNode {
+  const drawn = useInSteps(rows, (name) => name) ?? [];
+  seen.push([...drawn]);
+  return drawn.map((name) => <p key={name}>{name}</p>);
+}
+
+function named(from: number, to: number): string[] {
+  return Array.from({ length: to - from }, (_, place) => `guest ${from + place}`);
+}
+
+function shown(): string[] {
+  return screen.getAllByText(/^guest/).map((it) => it.textContent ?? "");
+}
+
+it("draws what fills the screen first, and in the end all, none of them twice", async () => {
+  const before = named(0, 100);
+  const { rerender } = render(<Names rows={before} />);
+  await waitFor(() => expect(shown()).toEqual(before));
+  expect(seen[0]).toEqual(before.slice(0, FIRST));
+
+  const after = named(50, 150);
+  seen.length = 0;
+  rerender(<Names rows={after} />);
+  await waitFor(() => expect(shown()).toEqual(after));
+  expect(seen[0]?.slice(0, FIRST)).toEqual(after.slice(0, FIRST));
+  for (const drawn of seen) expect(new Set(drawn).size).toBe(drawn.length);
+
+  seen.length = 0;
+  rerender(<Names rows={named(7, 9)} />);
+  await waitFor(() => expect(shown()).toEqual(named(7, 9)));
+  expect(seen[0]).toEqual(named(7, 9));
+});

@@ -30,12 +30,15 @@ _OTHER_EACH_TIME: tuple[tuple[str, str], ...] = (
     *((rf"\b[0-9a-f]{{{length}}}\b", _DIGITS[:length]) for length in (16, 32, 40, 64)),
     (r"\boms_[A-Za-z0-9_-]{20,}", "oms_TOKEN"),
     (r"(ssh-ed25519|ssh-rsa|ecdsa-\S+) [A-Za-z0-9+/=]{40,}", r"\1 AAAA…"),
+    (r"#share=\S+", "#share=KEY"),
+    (r'"timestamp":\d+', '"timestamp":1767268800'),
     (r"SHA256:[A-Za-z0-9+/]{43}", "SHA256:…"),
     (r"/(tmp|var/tmp|dev/shm)/\S*?/storage/", "/var/lib/oms-agent/storage/"),
     (r"/(tmp|var/tmp|dev/shm)/[^\s\"':]*/", "/srv/"),
     (r"omstest-\d+-loop\d+", "group"),
     (re.escape(os.uname().release), "6.1.0-32-amd64"),
     (r"\b198\.18\.\d+\.\d+\b", "198.51.100.1"),
+    (r"http://127\.0\.0\.1:\d+/a\.iso", "https://mirror.example/file"),
     (r"127\.0\.0\.1:\d{4,5}\b", "127.0.0.1:8000"),
 )
 

@@ -62,7 +62,7 @@ def test_every_method_answers_however_it_is_written(
     _tour_of_tasks(tour)
     tours.power(tour, domain)
     tours.snapshots(tour, virt, oms.images)
-    tours.devices(tour, virt, oms.images.parent / "iso")
+    tours.devices(tour, virt, oms.images.parent / "iso", oms.place)
     _tour_of_volumes(tour, group)
     tours.disk_images(tour, oms)
     tours.iso_images(tour, oms)

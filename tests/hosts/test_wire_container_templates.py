@@ -15,6 +15,7 @@ import pytest
 from oms.contract.ovz import arrivals, templates
 from oms.contract.registry import OPERATIONS
 from tests.agent.templates.packages import member
+from tests.agent.transfer.web_server import serving
 from tests.contract.document import METHODS
 from tests.hosts import rootfs, uploads, wire
 from tests.hosts.libvirtd import PrivateLibvirtd
@@ -253,13 +254,20 @@ def test_two_at_once_that_want_the_same_are_one_container(
     assert left(oms, path) == []
 
 
-def test_a_template_is_copied_to_another_host(oms: Stack, path: Path, caller: Caller, tiny: bytes) -> None:
+def test_a_template_is_copied_or_fetched_to_another_host(
+    oms: Stack, path: Path, caller: Caller, tiny: bytes
+) -> None:
     (shelf(oms) / "tiny.tar.xz").write_bytes(tiny)
     with lxc_path() as other:
-        storage = oms.join("node2", containers="lxc", lxc_path=str(other))
+        storage = oms.join("node2", containers="lxc", lxc_path=str(other), fetch_private="true")
         received = ovz(caller, "copy_template", "tiny", NAME, host="node2")
         assert received["size_bytes"] == len(tiny)
         assert (storage / "rootfs/tiny.tar").read_bytes() == tiny
         assert ovz(caller, "deploy_template_for_vm", "tiny", "web", {}, host="node2") == {}
         assert ovz(caller, "delete_vm", 101, host="node2") == 0
+        with serving(tiny) as web:
+            url = web.url.replace("mirror.example", "127.0.0.1")
+            fetched = ovz(caller, "fetch_template", "fetched", url, received["sha256"], host="node2")
+        assert fetched == received
+        assert ovz(caller, "list_templates", host="node2") == ["fetched", "tiny"]
         oms.kill("node2")

@@ -14,6 +14,7 @@ import libvirt
 import pytest
 
 from oms.bus import pinning
+from tests.hosts.conftest import MakeDomain
 from tests.hosts.guests import domain_xml
 from tests.hosts.stack import NAME, Caller, CallFailed, Stack
 from tests.hosts.waiting import until
@@ -109,6 +110,14 @@ def test_tags_go_with_the_machine_wherever_it_goes(oms: Stack, caller: Caller, v
     assert listed() == {"one": [], "other": ["www"]}
     assert caller.tag("remove_tag", "www", NAME) == 0
     assert bearers("www") == ["other"]
+
+
+def test_a_guest_that_hears_is_rebooted(caller: Caller, make_domain: MakeDomain) -> None:
+    guest = make_domain("hears")
+    guest.start_and_wait()
+    virt, before = guest.domain.connect(), guest.domain.ID()
+    assert caller.kvm("reboot_vm", "hears") == 0
+    assert virt.lookupByName("hears").ID() > before
 
 
 def test_settings_are_refused_together_or_changed_together(
@@ -227,7 +236,9 @@ def test_a_removed_host_is_cut_off_and_asks_again_with_a_new_key(oms: Stack, cal
     assert caller.func("list_signed") == []
     with pytest.raises(CallFailed, match="UnknownRemoveSignedError"):
         caller.func("remove_signed", [NAME])
-    oms.sign_in()
+    (request,) = until(lambda: caller.call("fleetservices", "describe_requests", caller.sessid, 0))
+    assert caller.func("sign_key", NAME, request["key_sha256"]) == {"type": "KVM"}
+    oms.wait_for_host(caller)
     after = caller.func("describe_host", NAME)
     assert after["key_sha256"] != before["key_sha256"]
     assert after["id"] != before["id"]

@@ -103,8 +103,8 @@ def templates(tour: Tour, oms: Stack) -> None:
     assert tour.call("kvmservices.delete_vm", "test_vm_1") == 0
 
 
-def devices(tour: Tour, virt: libvirt.virConnect, oms_iso: Path) -> None:
-    """A machine of its own, off, with a CD drive."""
+def devices(tour: Tour, virt: libvirt.virConnect, oms_iso: Path, place: Place) -> None:
+    """A machine of its own, off, with a CD drive, on a host with a bridge."""
     drive = "<disk type='file' device='cdrom'><target dev='hda' bus='ide'/><readonly/></disk>"
     virt.defineXML(small_xml("parts", devices=drive))
     tour.call("kvmservices.create_file_based_image", "part.qcow2", 1)
@@ -120,6 +120,11 @@ def devices(tour: Tour, virt: libvirt.virConnect, oms_iso: Path) -> None:
     assert {(disk["target"], disk["format"]) for disk in described["disks"]} == {("vda", "qcow2"), ("hda", "raw")}
     assert tour.call("kvmservices.change_cdrom", "parts", "") == 0
     assert tour.call("kvmservices.detach_disk", "parts", "vda") == 0
+    place.ip("link", "add", "br0", "type", "bridge")
+    assert tour.call("kvmservices.attach_nic", "parts", "bridge", "br0", "virtio", mac) == mac
+    assert tour.call("kvmservices.describe_vm", "parts")["nics"][0]["mac"] == mac
+    assert tour.call("kvmservices.detach_nic", "parts", mac) == 0
+    place.ip("link", "del", "br0")
     assert tour.refused("kvmservices.detach_nic", "parts", mac).error["data"]["reason"] == "not_there"
     for method, words, wrong in (
         ("attach_disk", ("../part.qcow2",), "diskimage_name"),

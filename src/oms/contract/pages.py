@@ -32,9 +32,10 @@ Every call goes to `/` of the server, over TLS. It can be written in three ways,
   by position or by name, batches, notifications. `rpc.discover` answers this API as an OpenRPC document.
 
 The examples below name a server `oms.example` whose certificate curl knows (`--cacert` otherwise) and write
-`SESSID` where the session id belongs that [`authservices.authenticate`](#authservicesauthenticate) answered. One
-with an answer below it was made by the tests against a real OMS on real hypervisors, and stands here as it was; of
-what is long the beginning is shown, and times, ids and keys stand for others.
+`SESSID` where the session id belongs that [`authservices.authenticate`](#authservicesauthenticate) answered. Each
+was made by the tests against a real OMS on real hypervisors, and stands here with its answer as it was; of what is
+long the beginning is shown, and times, ids and keys stand for others. Containers were LXC's: the tests have no
+kernel of OpenVZ's own.
 
 `cache_timeout` is the greatest age, in whole seconds, of a recorded answer that the caller accepts; with 0 the
 host is asked. Only reads are recorded, and a change of a host made through OMS drops what was recorded of it.

@@ -1,13 +1,15 @@
 """Commands in a terminal while something is under way: progress, Ctrl-C, lists that are watched."""
 
 import asyncio
+import json
+import subprocess
 from typing import Any
 
 import pytest
 
 from oms.client import Client
 from oms.contract import kvm, user
-from oms.contract.errors import NoSuchMachine
+from oms.contract.errors import FuncManError, NoSuchMachine
 from tests.cli import command
 from tests.cli.command import Ran
 from tests.cli.terminal import Terminal
@@ -23,12 +25,18 @@ class Slow:
 
     def __init__(self) -> None:
         self.gate = asyncio.Event()
+        self.ill = False
 
     async def stop(self, op: kvm.StopVm) -> int:
         await self.gate.wait()
         if op.kvm_vm_name != "vm1":
             raise NoSuchMachine(f"There is no machine {op.kvm_vm_name}.")
         return 0
+
+    async def listed(self, op: kvm.ListVms) -> list[kvm.Machine]:
+        if self.ill:
+            raise FuncManError("The hypervisor sleeps.")
+        return [kvm.Machine(1, [], kvm.MachineStats(), f"vm{number}", f"vm{number}") for number in range(1, 61)]
 
 
 @pytest.fixture
@@ -40,7 +48,11 @@ def slow() -> Slow:
 async def given(door: Door, slow: Slow) -> dict[str, str]:
     """What says to a command where OMS is, and who asks."""
     status = kvm.MachineStatus(1, "running", "64", "0", "64")
-    handlers: dict[Any, Any] = {kvm.StopVm: slow.stop, kvm.ListVmsStatus: answering({"vm1": status})}
+    handlers: dict[Any, Any] = {
+        kvm.StopVm: slow.stop,
+        kvm.ListVms: slow.listed,
+        kvm.ListVmsStatus: answering({"vm1": status}),
+    }
     await door.oms.sign_in_host("node1", handlers)
     async with Client(door.url, ca_sha256=door.server.ca_sha256) as client:
         await client.login("admin", PASSWORD)
@@ -93,6 +105,42 @@ async def test_a_list_is_watched_until_ctrl_c(given: dict[str, str]) -> None:
             return terminal.ended()
 
     assert await asyncio.to_thread(watched) == 0
+
+
+async def test_what_is_watched_stays_while_there_is_no_answer(given: dict[str, str], slow: Slow) -> None:
+    def watched() -> bytes:
+        with Terminal("kvm", "list-vms", "node1", "memory", "--watch", more=given) as terminal:
+            terminal.until(b"60 rows in all")
+            slow.ill = True
+            terminal.until(b"The hypervisor sleeps.")
+            told = terminal.shown.rpartition(b"The hypervisor sleeps.")[2]
+            terminal.until(b"60 rows in all")
+            terminal.interrupt()
+            assert terminal.ended() == 0
+            return told or terminal.shown.rpartition(b"The hypervisor sleeps.")[2]
+
+    assert b"vm1 " in await asyncio.to_thread(watched)
+
+
+async def test_what_is_watched_into_a_pipe_is_each_answer(given: dict[str, str]) -> None:
+    words = ("kvm", "list-vms-status", "node1", "--watch", "-o", "json")
+
+    def first() -> str:
+        with subprocess.Popen(
+            [*command.OMS, *words], stdout=subprocess.PIPE, env=command.environment(**given)
+        ) as oms:
+            assert oms.stdout is not None
+            shown = ""
+            while not shown.endswith("\n}\n"):
+                line = oms.stdout.readline().decode()
+                assert line, shown
+                shown += line
+            oms.terminate()
+            return shown
+
+    assert json.loads(await asyncio.to_thread(first))["vm1"]["state"] == "running"
+    unknown = await ran(given, "kvm", "list-vms-status", "node2", "--watch")
+    assert (unknown.code, unknown.last.endswith("Did you mean node1?")) == (1, True)
 
 
 async def test_a_shell_is_offered_hosts_and_guests(given: dict[str, str]) -> None:

@@ -74,7 +74,7 @@ def make(asked: Decoded, path: str, how: How) -> None:
         if how.watch:
             from oms.cli import watching
 
-            watching.run(asked, profile)
+            watching.run(asked, profile, f"{path} {asked.host}", how.form)
             return
         try:
             answer, task = asyncio.run(_called(asked, profile, how, watched))
@@ -93,7 +93,7 @@ async def _called(asked: Decoded, profile: Profile, how: How, watched: Watched) 
             try:
                 return await client.call(op, cache_timeout=asked.cache_timeout), None
             except OmsError as error:
-                raise await _explained(client, error, asked) from None
+                raise await suggesting.explained(client, error, asked) from None
         if not op.facts.changes:
             return await _read(client, asked), None
         if not how.wait:
@@ -106,7 +106,7 @@ async def _read(client: Client, asked: Decoded) -> Any:
     try:
         return await client.call(op, host=asked.host, cache_timeout=asked.cache_timeout)
     except OmsError as error:
-        raise await _explained(client, error, asked) from None
+        raise await suggesting.explained(client, error, asked) from None
 
 
 async def _changed(client: Client, asked: Decoded, how: How, watched: Watched) -> tuple[Any, Task | None]:
@@ -120,7 +120,7 @@ async def _changed(client: Client, asked: Decoded, how: How, watched: Watched) -
     except OmsError as error:
         if "job" not in error.data and await _found(client, job):
             error.data["job"] = job
-        raise await _explained(client, error, asked) from None
+        raise await suggesting.explained(client, error, asked) from None
     return answer, await _found(client, watched.job)
 
 
@@ -129,14 +129,6 @@ async def _found(client: Client, job: str) -> Task | None:
         return await client.jobs.find(job)
     except (NoSuchTask, OutOfReach):
         return None
-
-
-async def _explained(client: Client, error: OmsError, asked: Decoded) -> OmsError:
-    """The error with what may have been meant."""
-    given = (getattr(asked.op, name) for name in asked.op.__struct_fields__)
-    names = [asked.host, *(value for value in given if isinstance(value, str))]
-    error.message = await suggesting.meant(client, error, asked.host, names)
-    return error
 
 
 def _interrupted(asked: Decoded, profile: Profile, watched: Watched) -> None:

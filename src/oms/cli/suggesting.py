@@ -6,11 +6,20 @@ from typing import Any
 
 from oms.client import Client, ClientError
 from oms.contract import func, kvm, ovz
+from oms.contract.decode import Decoded
 from oms.contract.errors import HostUnavailable, NoSuchContainer, NoSuchMachine, NotThere, OmsError
 
 OLDEST_SECONDS = 60
 CUTOFF = 0.5
 """Names are short: one wrong letter of two is a near miss."""
+
+
+async def explained(client: Client, error: OmsError, asked: Decoded) -> OmsError:
+    """The error of a call, with what may have been meant."""
+    given = (getattr(asked.op, name) for name in asked.op.__struct_fields__)
+    names = [asked.host, *(value for value in given if isinstance(value, str))]
+    error.message = await meant(client, error, asked.host, names)
+    return error
 
 
 async def meant(client: Client, error: OmsError, host: str, names: Iterable[str]) -> str:

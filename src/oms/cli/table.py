@@ -1,13 +1,14 @@
 """Rows on a terminal: a table, or one thing below the other where that is too wide without what tells less too."""
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from oms.cli.output import Rows
 
-WIDE = 10_000
-"""Columns in which everything has room."""
+BETWEEN = 2
+"""Blanks between two columns."""
 LESS_TOLD = (
     *("deadline", "eta", "started", "notes", "result", "error.message", "finished", "uuid", "created"),
     *("certificate_not_after", "agent_version", "architecture", "distribution", "kernel", "hypervisors", "load"),
@@ -38,12 +39,13 @@ def parts(found: Rows, console: Console) -> list[Table]:
     if not found.of_things:
         return [_table([], found.rows)]
     heads, rows = found.columns, found.rows
+    columns = zip(heads, *rows, strict=True)
+    widths = {head: max(map(cell_len, (head, *cells))) for head, *cells in columns}
     for left_out in (None, *LESS_TOLD, *(("id",) if "name" in heads else ())):
         heads = [name for name in heads if left_out is None or not name.startswith(left_out)]
-        places = [found.columns.index(name) for name in heads]
-        table = _table(heads, [[row[place] for place in places] for row in rows])
-        if console.measure(table, options=console.options.update(width=WIDE)).maximum <= console.width:
-            return [table]
+        if sum(widths[name] + BETWEEN for name in heads) - BETWEEN <= console.width:
+            places = [found.columns.index(name) for name in heads]
+            return [_table(heads, [[row[place] for place in places] for row in rows])]
     return [_below(found.columns, row) for row in rows]
 
 

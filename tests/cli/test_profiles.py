@@ -1,41 +1,30 @@
 """Profiles: which one is taken, and where what opens it is kept."""
 
-import json
-import sys
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 
+import keyring
 import pytest
 
 from oms.cli import profiles
 from oms.cli.failures import NotLoggedIn
 from oms.cli.profiles import Profile
+from oms.client import ClientError
 
-RING = """
-import json, pathlib
-kept = pathlib.Path(__file__).with_name("ring.json")
-class Backend: priority = 5
-def get_keyring(): return Backend()
-def _all(): return json.loads(kept.read_text()) if kept.exists() else {}
-def get_password(service, name): return _all().get(f"{service} {name}")
-def set_password(service, name, secret): kept.write_text(json.dumps({**_all(), f"{service} {name}": secret}))
-def delete_password(service, name):
-    left = _all(); del left[f"{service} {name}"]; kept.write_text(json.dumps(left))
-"""
-"""A keyring of this user's, as the package of that name gives it."""
+REAL_RING = "keyrings.alt.file.PlaintextKeyring"
+"""One that needs nobody to unlock it; like each of its kind it is used only where somebody has chosen it."""
 LAB = Profile("lab", ("https://oms1:8000", "https://oms2:8000"), "anna", "ab" * 32, "", "SESSION")
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A person's, who has set nothing."""
-    for name in ("OMS_URL", "OMS_TOKEN", "OMS_PROFILE"):
+    for name in ("OMS_URL", "OMS_TOKEN", "OMS_PROFILE", "PYTHON_KEYRING_BACKEND", "DBUS_SESSION_BUS_ADDRESS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    yield tmp_path
-    sys.modules.pop("keyring", None)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    return tmp_path
 
 
 def test_a_profile_is_found_again_and_the_file_is_as_a_person_would_write_it(home: Path) -> None:
@@ -67,19 +56,34 @@ def test_who_says_most_clearly_is_heard(monkeypatch: pytest.MonkeyPatch) -> None
     assert profiles.logged_in("lab") == profiles.chosen(environment=False) == LAB
 
 
-def test_what_opens_something_is_in_the_keyring_where_there_is_one(
+def test_what_opens_something_is_in_the_keyring_that_was_chosen(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     profiles.keep(LAB)
-    place = home / "ring"
-    place.mkdir()
-    (place / "keyring.py").write_text(RING)
-    monkeypatch.syspath_prepend(place)
+    file = home / "state" / "oms" / "secrets.json"
+    assert "SESSION" in file.read_text()
+    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", REAL_RING)
     profiles.keep(LAB)
-    assert json.loads((place / "ring.json").read_text()) == {"opennode-oms lab": "SESSION"}
-    assert "SESSION" not in (home / "state" / "oms" / "secrets.json").read_text()
+    assert "SESSION" not in file.read_text()
+    assert keyring.get_password("opennode-oms", "lab") == "SESSION"
+    assert "opennode" in (home / "data" / "python_keyring" / "keyring_pass.cfg").read_text()
     assert profiles.logged_in("lab") == LAB
     profiles.keep_secret("lab", "")
-    assert json.loads((place / "ring.json").read_text()) == {}
+    assert keyring.get_password("opennode-oms", "lab") is None
     with pytest.raises(NotLoggedIn, match="`oms login --profile lab` asks"):
         profiles.logged_in("lab")
+
+
+@pytest.mark.parametrize(
+    "chosen", ["keyring.backends.SecretService.Keyring", "nothing.Here", "keyring.backends.X"]
+)
+def test_a_keyring_that_was_chosen_and_cannot_be_used_is_named(
+    monkeypatch: pytest.MonkeyPatch, chosen: str
+) -> None:
+    profiles.keep(LAB)
+    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", chosen)
+    monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nowhere")
+    with pytest.raises(ClientError, match=r"Your keyring cannot be used: .* choose another one"):
+        profiles.keep(LAB)
+    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
+    assert profiles.logged_in("lab") == LAB

@@ -3,11 +3,12 @@
 What opens something is not in that file: it is in the user's keyring where there is one, else in a file of his.
 """
 
+import contextlib
 import importlib.util
 import json
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -92,12 +93,12 @@ def keep(profile: Profile) -> None:
 
 
 def keep_secret(name: str, secret: str) -> None:
-    """Keep it in place of the one before; an empty one is forgotten."""
-    if (ring := _keyring()) is not None:
-        if secret:
+    """Keep it in place of the one before; an empty one is forgotten. Raises ClientError."""
+    with _keyring() as ring:
+        if ring is not None and secret:
             ring.set_password(KEYRING, name, secret)
             secret = ""
-        elif ring.get_password(KEYRING, name):
+        elif ring is not None and ring.get_password(KEYRING, name):
             ring.delete_password(KEYRING, name)
     kept = _secrets()
     if kept.get(name, "") != secret:
@@ -109,17 +110,27 @@ def keep_secret(name: str, secret: str) -> None:
 def _secret(name: str) -> str:
     if kept := _secrets().get(name):
         return kept
-    ring = _keyring()
-    return (ring.get_password(KEYRING, name) or "") if ring is not None else ""
+    with _keyring() as ring:
+        return (ring.get_password(KEYRING, name) or "") if ring is not None else ""
 
 
-def _keyring() -> Any:
-    """The user's keyring, where the package is installed and a keyring is there to be used; None else."""
+@contextlib.contextmanager
+def _keyring() -> Iterator[Any]:
+    """The keyring that the user has chosen, or the best one here that is made to be used unasked; None where the
+    package is not installed, or there is none. Raises ClientError for one that cannot be used."""
     if importlib.util.find_spec("keyring") is None:
-        return None
+        yield None
+        return
     import keyring
 
-    return keyring if keyring.get_keyring().priority >= 1 else None
+    try:
+        keyring.core.init_backend(keyring.core.recommended)
+        yield keyring if keyring.get_keyring().priority > 0 else None
+    except Exception as why:
+        raise ClientError(
+            f"Your keyring cannot be used: {why}. Unlock it, or choose another one in PYTHON_KEYRING_BACKEND; "
+            "keyring.backends.null.Keyring has a file in its place."
+        ) from why
 
 
 def _secrets() -> dict[str, str]:

@@ -197,7 +197,7 @@ def test_a_data_directory_that_is_none_is_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("setting", "value", "said"),
     [
-        ("DATABASE", "nonsense", "The setting `database` is no SQLAlchemy URL"),
+        ("DATABASE", "nonsense", "That is no database known here: legal is postgresql"),
         ("DATABASE", "postgresql+asyncpg://h/d", "needs the Python package asyncpg, which is not installed"),
         ("DATABASE", "sqlite:////nonexistent/oms.db", "OMS's database cannot be reached"),
         ("ADMIN_PASSWORD", "short", "OMS_ADMIN_PASSWORD will not do: A password has 12 to 1024 characters."),

@@ -65,8 +65,11 @@ class Desk:
             return ""
 
     async def _offered(self) -> str:
-        _, body = await self._exchange(pinning.unverified(), "GET", "/ca.pem", b"")
-        return body.decode("ascii", "replace")
+        status, body = await self._exchange(pinning.unverified(), "GET", "/ca.pem", b"")
+        said = body.decode("ascii", "replace")
+        if status != 200:
+            raise OutOfReach(f"{self._config.server} answers {status}: {_printable(said.strip())}")
+        return said
 
     async def ask(self, path: str, question: msgspec.Struct) -> EnrolAnswer:
         """OMS's answer. Raises Refusal with OMS's reason besides."""
@@ -91,9 +94,8 @@ class Desk:
             async with asyncio.timeout(ANSWER_SECONDS):
                 return await asyncio.to_thread(_spoken, connection, verb, path, body)
         except ssl.SSLCertVerificationError as error:
-            raise NotOurs(
-                f"{self._config.server} is not verified by the CA that was pinned: {error.verify_message}."
-            ) from error
+            why = error.verify_message.rstrip(".")
+            raise NotOurs(f"{self._config.server} is not verified by the CA that was pinned: {why}.") from error
         except (OSError, http.client.HTTPException) as error:
             raise OutOfReach(f"{self._config.server} cannot be reached: {str(error) or 'no answer'}") from error
         finally:

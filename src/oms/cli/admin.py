@@ -156,7 +156,7 @@ def migrate_database(
     """Bring all that OMS keeps into another database, while no server runs."""
 
     def bring() -> None:
-        place = sa.make_url(new).render_as_string(hide_password=True)
+        place = _url(new).render_as_string(hide_password=True)
         try:
             move.move(_there(old), Store(new), place, lambda table, rows: print(f"{table:14} {rows:>9} rows"))
         except move.NotMoved as why:
@@ -166,9 +166,20 @@ def migrate_database(
     _run(bring)
 
 
+def _url(text: str) -> sa.URL:
+    """Raises BadParameter."""
+    try:
+        return sa.make_url(text)
+    except (sa.exc.ArgumentError, ValueError):
+        raise typer.BadParameter(
+            f"{text!r} is no database: legal is sqlite:////var/lib/oms/server/oms.db, or "
+            "postgresql://oms@db.example.org/oms."
+        ) from None
+
+
 def _there(url: str) -> Store:
     """Raises Refused where there is none: SQLite would make one."""
-    parsed = sa.make_url(url)
+    parsed = _url(url)
     if parsed.get_backend_name() == "sqlite" and not Path(parsed.database or "").is_file():
         raise Refused(f"There is no database {parsed.database}.")
     return Store(url)

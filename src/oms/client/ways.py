@@ -130,7 +130,9 @@ class Ways:
                 except FAILURES as failure:
                     failed = _told(failure, url, changes=False)
                 else:
-                    return answer.content.decode("utf-8", "replace"), url
+                    if answer.status == 200:
+                        return answer.content.decode("utf-8", "replace"), url
+                    failed = OutOfReach(f"{url} answers {answer.status}: {Response(url, 0, answer.content).text}")
         assert failed is not None
         raise failed
 
@@ -144,7 +146,7 @@ def _told(failure: BaseException, url: str, *, changes: bool) -> Exception:
     cause: BaseException | None = failure
     while cause is not None:
         if isinstance(cause, ssl.SSLCertVerificationError):
-            return NotOurs(f"{url} is not verified by the CA that was given: {cause.verify_message}.")
+            return NotOurs(f"{url} is not verified by the CA that was given: {cause.verify_message.rstrip('.')}.")
         cause = cause.__cause__ or cause.__context__
     why = str(failure) or type(failure).__name__
     if isinstance(failure, (httpcore.ConnectError, httpcore.ConnectTimeout)):

@@ -140,7 +140,9 @@ async def _answer(desk: Desk, allowed: frozenset[int], reader: asyncio.StreamRea
         text = await protocol.read_frame(reader)
         if uid not in allowed:
             log.warning("a user who may not ask was turned away", uid=uid)
-            return Failure("not_allowed", f"The user with uid {uid} may not ask the signer.")
+            return Failure(
+                "not_allowed", f"The user with uid {uid} may not ask the signer: run this as the server's account."
+            )
         answer = desk.answer(_question.decode(text))
     except protocol.FrameTooLong:
         return Failure("too_long", f"A question has at most {protocol.LONGEST} bytes.")

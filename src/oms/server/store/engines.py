@@ -46,8 +46,10 @@ def made(url: str) -> Engine:
         if parsed.drivername in ("postgresql", "postgres"):
             parsed = parsed.set(drivername="postgresql+psycopg")
         return _postgresql(parsed) if parsed.get_backend_name() == "postgresql" else _other(parsed)
-    except ArgumentError as wrong:
-        raise DatabaseConnectionError("The setting `database` is no SQLAlchemy URL that is known here.") from wrong
+    except (ArgumentError, ValueError) as wrong:
+        raise DatabaseConnectionError(
+            "That is no database known here: legal is postgresql://USER@HOST/NAME, or sqlite:////PATH/oms.db."
+        ) from wrong
     except ModuleNotFoundError as missing:
         raise DatabaseConnectionError(
             f"The database of the settings needs the Python package {missing.name}, which is not installed here."

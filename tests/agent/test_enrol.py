@@ -2,10 +2,11 @@
 out."""
 
 import asyncio
+import contextlib
 import hashlib
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from oms.agent.identity import Identity, Place
 from oms.bus import enrolment
 from oms.bus.enrolment import EnrolAnswer
 from oms.bus.pinning import NotOurs
+from oms.client import Client, OutOfReach
 from oms.contract.internal import HostFacts
 from oms.server.ca import authority
 from oms.server.ca.keystore import KeyStore
@@ -131,17 +133,25 @@ async def test_somebody_with_the_right_ca_page_but_another_certificate_is_not_be
     door: Door, tmp_path: Path
 ) -> None:
     """A man in the middle can copy the CA's certificate, but not speak in its name."""
-    agent = Agent(door, tmp_path)
-    key, now = enrolment.make_key(), datetime.now(UTC)
-    other = authority.create("server", now)
-    made = authority.issue_server(other, enrolment.public_key(key), ["localhost"], [ip("127.0.0.1")], now)
-    door.server.web.certificate.write_text(authority.pem(made))
-    door.server.web.key.write_bytes(key)
-    async with serving(door.oms, door.server) as false:
+    async with known_by_another_ca(door, tmp_path) as (false, _):
         agent = Agent(false, tmp_path)
         with pytest.raises(NotOurs, match="not verified"):
             await agent.enter()
         assert false.asked == ["/ca.pem"]
+
+
+async def test_a_name_that_oms_does_not_answer_to_is_told(
+    door: Door, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = socket.getaddrinfo
+    monkeypatch.setattr(socket, "getaddrinfo", lambda _host, *how, **more: known("127.0.0.1", *how, **more))
+    agent = Agent(door, tmp_path, server=door.url.replace("127.0.0.1", "other.example"))
+    entering = asyncio.create_task(agent.enter())
+    await until(lambda: "does not answer to that name: see its setting `names`" in agent.enrolment.waiting)
+    await ended(entering)
+    with pytest.raises(OutOfReach, match="does not answer to that name: see its setting `names`"):
+        async with Client(agent.config.server, ca_sha256=door.server.ca_sha256):
+            pass
 
 
 def ip(text: str) -> Any:
@@ -203,17 +213,43 @@ async def test_as_long_as_oms_cannot_say_so_a_host_is_not_out(door: Door, tmp_pa
     assert not await agent.enrolment.thrown_out()
 
 
+@contextlib.asynccontextmanager
+async def known_by_another_ca(door: Door, folder: Path) -> AsyncIterator[tuple[Door, Path]]:
+    """OMS with a certificate of somebody else's CA, as the settings may give it one; and that CA."""
+    key, now, file = enrolment.make_key(), datetime.now(UTC), folder / "other.crt"
+    other = authority.create("server", now)
+    made = authority.issue_server(other, enrolment.public_key(key), ["localhost"], [ip("127.0.0.1")], now)
+    file.write_text(authority.pem(other.certificate))
+    door.server.web.certificate.write_text(authority.pem(made))
+    door.server.web.key.write_bytes(key)
+    async with serving(door.oms, door.server) as anew:
+        yield anew, file
+
+
+async def test_a_host_stays_where_its_oms_has_another_certificate(door: Door, tmp_path: Path) -> None:
+    agent = await signed(door, tmp_path)
+    before, key = agent.identity.place(), agent.identity.key.read_bytes()
+    assert before is not None
+    async with known_by_another_ca(door, tmp_path) as (anew, file):
+        moved = Agent(anew, tmp_path, ca_file=file, ca_sha256="")
+        place = await moved.enter()
+        assert (place.host_id, place.bus) == (before.host_id, before.bus)
+        assert place.known_by == moved.identity.pinned() != before.known_by
+        assert moved.identity.signed_key.read_bytes() == key
+        assert await moved.enrolment.renew() == "renewed"
+        assert await door.listed() == []
+
+
 async def test_a_host_that_is_told_of_another_oms_asks_that_one(door: Door, tmp_path: Path) -> None:
     agent = await signed(door, tmp_path)
-    key = agent.identity.key.read_bytes()
-    other = authority.pem(authority.create("server", datetime.now(UTC)).certificate)
-    file = tmp_path / "other.crt"
-    file.write_text(other)
-    moved = Agent(door, tmp_path, ca_file=file, ca_sha256="", server="https://127.0.0.1:1")
-    asking = asyncio.create_task(moved.enter())
-    await until(lambda: moved.identity.key.exists() and moved.identity.key.read_bytes() != key)
-    await ended(asking)
-    assert moved.identity.place() is None
+    await door.people(REMOVE, "h1")  # an OMS that does not know it
+    async with known_by_another_ca(door, tmp_path) as (anew, file):
+        moved = Agent(anew, tmp_path, ca_file=file, ca_sha256="")
+        asking = asyncio.create_task(moved.enter())
+        await until(lambda: agent.identity.place() is None)
+        await anew.sign()
+        await asking
+        assert await door.listed("list_signed") == ["h1"]
 
 
 # --- renewing

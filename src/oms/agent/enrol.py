@@ -60,6 +60,7 @@ class Enrolment:
         Raises NotOurs; everything else is tried again for ever.
         """
         await self._until_reached(self._desk.pin)
+        await self._until_reached(self._see_whose_place_it_is)
         if place := self._place():
             return place
         began = asyncio.get_running_loop().time()
@@ -74,16 +75,28 @@ class Enrolment:
             waited = asyncio.get_running_loop().time() - began
             await asyncio.sleep(ASK_SECONDS if waited < PATIENT_AFTER_SECONDS else ASK_SLOWLY_SECONDS)
 
-    def _place(self) -> Place | None:
-        """The place kept here, if it is one of the OMS that is meant now."""
+    async def _see_whose_place_it_is(self) -> None:
+        """Where OMS is known by another CA than before: keep the place that it gave if it is the same OMS, which
+        knows this host. Raises OutOfReach, NotOurs."""
         place = self._identity.place()
-        if place is None:
-            return None
-        if place.known_by not in ("", self._identity.pinned()):
-            log.warning("this host was signed by another OMS: it asks the one it is told of now")
-            self._identity.throw_away()
-            return None
-        if (name := self._identity.name()) != self._wanted_name:
+        if place is None or place.known_by in ("", self._identity.pinned()):
+            return
+        key = self._identity.signed_key.read_bytes()
+        try:
+            answer = await self._ask_to_enter(enrolment.make_csr(key, self._identity.name()))
+            if answer.state == "signed" and answer.host_id == place.host_id:
+                self._identity.take(answer, key)
+                log.info("OMS is known by another CA now, and still knows this host")
+                return
+        except Refusal as refusal:
+            log.warning("this host is refused", why=str(refusal))
+        log.warning("this host was signed by another OMS: it asks the one it is told of now")
+        self._identity.leave()
+
+    def _place(self) -> Place | None:
+        """The place kept here."""
+        place = self._identity.place()
+        if place is not None and (name := self._identity.name()) != self._wanted_name:
             log.warning("this host is signed under another name and keeps it until it is removed", name=name)
         return place
 

@@ -145,11 +145,16 @@ class Identity:
         self._tidy(aside.name)
         return place
 
-    def throw_away(self) -> None:
-        """Forget key and certificate: this host was removed, and will ask with a new key."""
-        for file in (self.home / "current", self.key, self.next_key):
+    def leave(self) -> None:
+        """Forget the place and keep the key: another OMS is asked with it."""
+        for file in (self.home / "current", self.next_key):
             file.unlink(missing_ok=True)
         self._tidy("")
+
+    def throw_away(self) -> None:
+        """Forget key and certificate: this host was removed, and will ask with a new key."""
+        self.key.unlink(missing_ok=True)
+        self.leave()
 
     def _tidy(self, keep: str) -> None:
         for old in self.home.glob("a-*"):

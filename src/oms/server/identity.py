@@ -1,12 +1,13 @@
 """OMS's own certificates and keys: HTTPS, the bus's server, OMS's two connections to it. Made by the signer when
 they are missing, when a third of their life is left, or when this server's names have changed."""
 
+import contextlib
 import hashlib
 import ipaddress
 import os
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +23,8 @@ from oms.server.ca.protocol import Issued, Trust
 from oms.server.config import ServerConfig
 from oms.server.store import Store, events, servers
 
+HAS_EXPIRED = 10
+"""OpenSSL's X509_V_ERR_CERT_HAS_EXPIRED."""
 Issue = Callable[[bytes], Awaitable[Issued]]
 
 
@@ -117,14 +120,56 @@ def given(config: ServerConfig) -> tuple[Pair, str] | None:
         enrolment.read_certificate(ca)
     except (OSError, ValueError) as error:
         raise Unusable(f"{config.tls_ca} is no CA certificate (PEM).") from error
-    return Pair(config.tls_certificate, config.tls_key), ca
+    pair = Pair(config.tls_certificate, config.tls_key)
+    if why := _not_verified(pair, ca):
+        raise Unusable(
+            f"{pair.certificate} is not verified by {config.tls_ca}, which hosts are to know OMS by: {why}. It is "
+            "the CA at the end; those between stand behind the certificate, in its file."
+        )
+    return pair, ca
+
+
+def _not_verified(pair: Pair, ca: str) -> str:
+    """Why somebody who knows this CA alone does not believe that certificate; nothing where he does. One that has
+    ended is shown: to say so is up to whoever looks at it."""
+    server, caller = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context(cadata=ca)
+    server.load_cert_chain(pair.certificate, pair.key)
+    caller.check_hostname = False  # by which of its names OMS is called is not known here
+    there, back = ssl.MemoryBIO(), ssl.MemoryBIO()
+    sides = caller.wrap_bio(back, there), server.wrap_bio(there, back, server_side=True)
+    try:
+        for side in (*sides, *sides):
+            with contextlib.suppress(ssl.SSLWantReadError):
+                side.do_handshake()
+    except ssl.SSLCertVerificationError as error:
+        return "" if error.verify_code == HAS_EXPIRED else error.verify_message
+    return ""
+
+
+def old(ident: Identity, config: ServerConfig) -> bool:
+    """Whether a certificate that OMS made for itself is to be made anew."""
+    own = (ident.bus, ident.as_sys, ident.as_bus, *(() if config.tls_certificate else (ident.web,)))
+    return not all(map(_fresh, own))
 
 
 def names(config: ServerConfig) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The host names and the addresses in this server's certificates."""
-    listened = (config.listen.rpartition(":")[0], config.bus_listen.rpartition(":")[0])
-    dns, addresses = parted((*config.own_names(), *listened))
+    listened = {config.listen.rpartition(":")[0].strip("[]"), config.bus_listen.rpartition(":")[0].strip("[]")}
+    dns, addresses = parted((*config.own_names(), *sorted(listened), *_found_at(listened)))
     return dns, tuple(dict.fromkeys(("127.0.0.1", "::1", *addresses)))
+
+
+def _found_at(listened: Collection[str]) -> Iterator[str]:
+    """The addresses from which this machine speaks to others, where all are listened on: who knows no name of it
+    knows one of these."""
+    for family, everywhere, far in (
+        (socket.AF_INET, {"0.0.0.0", "::"}, "192.0.2.1"),  # noqa: S104
+        (socket.AF_INET6, {"::"}, "2001:db8::1"),
+    ):
+        if everywhere & set(listened):
+            with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
+                probe.connect((far, 9))  # nothing is sent
+                yield probe.getsockname()[0]
 
 
 def parted(mixed: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -21,7 +21,7 @@ from oms.bus.nats.nkey import Issuer
 from oms.bus.nats.server import NatsServerWire
 from oms.bus.nats.supervisor import Supervisor, SupervisorError, revision_of
 from oms.contract.errors import DatabaseConnectionError, OmsError
-from oms.server import admin, identity
+from oms.server import admin, certificates, identity
 from oms.server.assembly import assembled
 from oms.server.ca.client import SignerClient, SignerError
 from oms.server.config import ServerConfig, address
@@ -97,14 +97,17 @@ async def _start(config: ServerConfig, parts: contextlib.AsyncExitStack) -> None
     await asyncio.to_thread(_first_start, store)
     signer = SignerClient(config.signer, patience=15)
     ident = await identity.prepare(config, signer)
-    wire = await _bus(config, store, ident, parts)
+    wire, renew_bus = await _bus(config, store, ident, parts)
     ports = MorePorts(config.consoles[0])
     edge = await parts.enter_async_context(
         assembled(
             config, store, wire, signer=signer, trust=ident.trust, ca=(ident.web_ca, ident.ca_sha256), ports=ports
         )
     )
-    ports.use(await parts.enter_async_context(listener.listening(edge, ident.web, sock, edge.leave)))
+    web = await parts.enter_async_context(listener.listening(edge, ident.web, sock, edge.leave))
+    ports.use(web)
+    keeping = asyncio.create_task(certificates.keep(config, signer, ident, web.take, renew_bus))
+    parts.callback(keeping.cancel)
     parts.callback(_pages(config, ports))
     parts.callback(edge.ending)
     # What is here now stays: the collector need not look at all of it again for every few calls.
@@ -156,32 +159,38 @@ def _pages(config: ServerConfig, ports: MorePorts) -> Callable[[], None]:
 
 async def _bus(
     config: ServerConfig, store: Store, ident: Identity, parts: contextlib.AsyncExitStack
-) -> NatsServerWire:
-    """Connect to the bus, after starting or adopting the nats-server where it is our own."""
+) -> tuple[NatsServerWire, Callable[[], None]]:
+    """Connect to the bus, after starting or adopting the nats-server where it is our own. Answers also what has
+    that take up renewed certificates."""
     issuer = Issuer.from_seed(await store.write(meta.bus_issuer))
-    if config.nats:
-        return await _connected(NatsServerWire(config.buses, **_ours(store, ident, issuer)), parts)
     home = config.home / "bus"
+    if config.nats:
+        await Supervisor("", home).retire()
+        wire = await _connected(NatsServerWire(config.buses, **_ours(store, ident, issuer)), parts)
+        return wire, lambda: None  # its nodes have certificates of their own
     home.mkdir(mode=0o700, exist_ok=True)
-    text = render(
-        BusConfig(
-            listen=config.bus_listen,
-            run_dir=home,
-            cert_file=ident.bus.certificate,
-            key_file=ident.bus.key,
-            clients_ca_file=ident.clients_ca,
-            issuer=issuer.public,
-            revision=revision_of(ident.bus.certificate, ident.clients_ca),
+
+    def text() -> str:
+        return render(
+            BusConfig(
+                listen=config.bus_listen,
+                run_dir=home,
+                cert_file=ident.bus.certificate,
+                key_file=ident.bus.key,
+                clients_ca_file=ident.clients_ca,
+                issuer=issuer.public,
+                revision=revision_of(ident.bus.certificate, ident.clients_ca),
+            )
         )
-    )
-    supervisor = Supervisor(text, home, binary=config.nats_server)
+
+    supervisor = Supervisor(text(), home, binary=config.nats_server)
     await supervisor.start()
     parts.push_async_callback(supervisor.stop, keep=config.keep_bus)
     host, port = address(config.bus_listen)
     reach = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
     address_of_ours = f"[{reach}]:{port}" if ":" in reach else f"{reach}:{port}"
     wire = NatsServerWire((address_of_ours,), on_hung=supervisor.replace, **_ours(store, ident, issuer))
-    return await _connected(wire, parts)
+    return await _connected(wire, parts), lambda: supervisor.reload(text())
 
 
 def _ours(store: Store, ident: Identity, issuer: Issuer) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import socket
+import ssl
 import stat
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -283,3 +284,39 @@ def test_the_revision_changes_with_the_certificates(tmp_path: Path) -> None:
     assert revision_of(one, two) != before
     two.write_bytes(b"b")
     assert revision_of(one, two) == before
+
+
+async def test_one_that_was_left_is_ended_when_the_bus_is_elsewhere(make: Make, config: BusConfig) -> None:
+    await make().retire()  # there is none
+    first = make()
+    await first.start()
+    pid = first.pid
+    await first.stop(keep=True)
+    await Supervisor("", config.run_dir).retire()
+    assert not alive(pid)
+
+
+async def test_renewed_certificates_are_taken_up_without_a_restart(make: Make, config: BusConfig) -> None:
+    supervisor = make()
+    await supervisor.start()
+    first, pid = shown(config), supervisor.pid
+    (folder := config.run_dir.parent / "anew").mkdir()
+    anew = Pki(folder)
+    for old, new in ((config.cert_file, anew.nats.cert), (config.key_file, anew.nats.key)):
+        old.write_bytes(new.read_bytes())
+    supervisor.reload(render(replace(config, revision=revision_of(config.cert_file))))
+    await eventually(lambda: shown(config) != first)
+    assert (supervisor.pid, supervisor.restarts) == (pid, 0)
+    await supervisor.stop(keep=True)
+    adopting = make(revision=revision_of(config.cert_file))
+    await adopting.start()
+    assert adopting.adopted
+
+
+def shown(config: BusConfig) -> str:
+    """The certificate that callers of the bus are shown."""
+    host, _, port = config.listen.rpartition(":")
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with socket.create_connection((host, int(port)), timeout=30) as plain, context.wrap_socket(plain) as tls:
+        return ssl.DER_cert_to_PEM_cert(tls.getpeercert(binary_form=True) or b"")

@@ -89,7 +89,8 @@ def check_version(binary: Path) -> str:
 
 
 def revision_of(*files: Path) -> str:
-    """A digest of certificate files, for `BusConfig.revision`: nats-server reads them only when it starts."""
+    """A digest of certificate files, for `BusConfig.revision`: nats-server reads them when it starts or is
+    told to."""
     return hashlib.sha256(b"\0".join(file.read_bytes() for file in files)).hexdigest()
 
 
@@ -145,6 +146,20 @@ class Supervisor:
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
+
+    async def retire(self) -> None:
+        """End one that an earlier OMS has left running here: the bus is elsewhere, and hosts are to go there."""
+        if (running := self._find_running()) is not None:
+            log.warning("nats-server is ended: the bus is elsewhere now", pid=running.pid)
+            await self._end(running)
+            running.release()
+
+    def reload(self, config_text: str) -> None:
+        """Have it take up renewed certificates, and this text, which differs in nothing else; connections stay."""
+        self._text = config_text
+        self._write_config()
+        if self._process is not None:
+            self._process.signal(signal.SIGHUP)
 
     async def replace(self) -> None:
         """Kill a nats-server that hangs; the watch starts another."""

@@ -74,6 +74,11 @@ def configured(edge: Edge, pair: Pair) -> uvicorn.Config:
 class Server(uvicorn.Server):
     """uvicorn, with the signals left to `main`, and a way to end on which no call is lost."""
 
+    def take(self, pair: Pair) -> None:
+        """Show this certificate from the next connection on, at each port. Raises ssl.SSLError, OSError."""
+        if self.config.ssl is not None:
+            self.config.ssl.load_cert_chain(pair.certificate, pair.key)
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """First nobody comes in any more; whoever is just coming is let in and served; then all is ended."""
         for server in self.servers:

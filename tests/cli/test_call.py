@@ -3,6 +3,7 @@
 import json
 import re
 import stat
+import subprocess
 import sys
 import tomllib
 import uuid
@@ -18,7 +19,7 @@ from oms.contract.errors import MethodNotFound, ParameterMismatch, ServiceNotFou
 from oms.contract.func import SignRequests
 from oms.contract.kvm import ListVms, UpdateVmSettings
 from oms.contract.task import WaitTask
-from tests.cli.command import Ran, oms
+from tests.cli.command import Ran, environment, oms
 from tests.cli.served import Up, until
 
 PASSWORD = "a first password"
@@ -43,6 +44,12 @@ class Person:
     def oms(self, *words: object, stdin: str = "", **more: str) -> Ran:
         own = {"XDG_STATE_HOME": str(self.home / "state"), "XDG_CONFIG_HOME": str(self.home / "config")}
         return oms(*words, stdin=stdin, more={**own, **more})
+
+    def shell(self, script: str) -> "subprocess.CompletedProcess[str]":
+        own = {"XDG_STATE_HOME": str(self.home / "state"), "XDG_CONFIG_HOME": str(self.home / "config")}
+        return subprocess.run(
+            ["bash", "-c", script], env=environment(**own), capture_output=True, text=True, check=False
+        )
 
     def kept(self, profile: str = "default") -> str:
         """The session that is kept."""
@@ -351,3 +358,45 @@ def test_a_recording_is_written_out_whole(admin: Person) -> None:
     missing = admin.oms("recording", "b" * 32)
     assert (missing.code, missing.last.split(":")[1]) == (1, " FuncManError")
     assert admin.oms("recording", "../../audit").code == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("login", "http://oms:8000"), 2, "'http://oms:8000' is no address of OMS: legal is https://NAME:PORT."),
+        (("login", "https://oms:99999"), 2, "'https://oms:99999' is no address of OMS"),
+        (("kvm", "update-vm-settings", "h", "vm", "--set", "memory={bad"), 2, "begins as JSON and is none"),
+        (("kvm", "update-vm-settings", "h", "vm", "--json", "/nowhere"), 1, "/nowhere: No such file or directory"),
+        (("kvm", "start-vm", "h", "\udcff"), 2, "is not legal: got"),
+        (("kvm", "start-vm", "h", "a" * 100_000), 2, "at most 63."),
+    ],
+)
+def test_what_cannot_be_right_is_told_before_anybody_is_asked(
+    words: tuple[str, ...], code: int, said: str
+) -> None:
+    ran = oms(*words)
+    assert (ran.code, said in " ".join(ran.err.split())) == (code, True), ran.err
+    assert len(ran.err) < 1000
+
+
+def test_variables_and_files_that_are_wrong_are_told(person: Person) -> None:
+    ran = person.oms("hosts", "list-signed", OMS_URL="oms", OMS_TOKEN="x")
+    assert (ran.code, "'oms' is no address of OMS" in ran.last) == (1, True)
+    person.profiles.parent.mkdir(parents=True)
+    for text in ("profiles = 3", "[profiles.default]\nurl = 5", "default = 5", "[profiles]\ndefault = []"):
+        person.profiles.write_text(text)
+        ran = person.oms("hosts", "list-signed")
+        assert (ran.code, f"{person.profiles} has no profiles: " in ran.last) == (1, True), ran.err
+
+
+def test_an_ended_session_and_a_full_disk_are_told_and_a_closed_pipe_is_not(person: Person) -> None:
+    person.log_in()
+    kept = person.secrets.read_text()
+    script = f"{sys.executable} -m oms hosts list-signed"
+    for redirected, said in ((">/dev/full", "oms hosts list-signed: No space left on device\n"), ("| true", "")):
+        ran = person.shell(f"{script} {redirected}")
+        assert ran.stderr == said
+    person.oms("logout")
+    person.secrets.write_text(kept)
+    ended = person.oms("hosts", "list-signed")
+    assert (ended.code, "`oms login` begins another" in ended.last) == (4, True)

@@ -26,7 +26,7 @@ from oms.contract.operation import HostOperation, Operation
 from oms.contract.partly import Partly
 from oms.contract.task import Task
 
-NOTHING_TO_SAY = (0, [0, "", ""], "0")
+NOTHING_TO_SAY = (0, (0, "", ""), "0")
 """Answers that only say that all went well."""
 
 
@@ -82,7 +82,8 @@ def make(asked: Decoded, path: str, how: How) -> None:
             watched.close()
             _interrupted(asked, profile, watched)
             raise
-    _show(asked, answer, task, how)
+    with said(path):
+        _show(asked, answer, task, how)
 
 
 async def _called(asked: Decoded, profile: Profile, how: How, watched: Watched) -> tuple[Any, Task | None]:
@@ -179,7 +180,10 @@ def settings(single: list[str], file: str | None) -> dict[str, Any]:
         name, equals, value = word.partition("=")
         if not (name and equals):
             raise typer.BadParameter(f"{word!r} sets nothing: legal is NAME=VALUE, as in memory=512.")
-        made[name] = msgspec.json.decode(value) if value.startswith(("{", "[")) else value
+        try:
+            made[name] = msgspec.json.decode(value) if value.startswith(("{", "[")) else value
+        except msgspec.MsgspecError as wrong:
+            raise typer.BadParameter(f"{word!r} sets what begins as JSON and is none: {wrong}.") from None
     return made
 
 

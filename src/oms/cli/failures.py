@@ -2,6 +2,8 @@
 
 import contextlib
 import enum
+import errno
+import os
 import sys
 from collections.abc import Iterator
 from typing import NoReturn
@@ -38,14 +40,28 @@ def said(command: str) -> Iterator[None]:
     """End with one sentence where something fails."""
     try:
         yield
+    except BrokenPipeError:  # nobody reads on, as behind `| head`
+        _say_no_more()
+        raise typer.Exit(Code.ERROR) from None
     except (OmsError, ClientError, NotOurs, OSError) as error:
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            _say_no_more()
         end(command, sentence(error), code(error))
     except KeyboardInterrupt:
         raise typer.Exit(Code.INTERRUPTED) from None
 
 
+def _say_no_more() -> None:
+    """What was not written yet goes nowhere, or Python would complain of it at the end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def sentence(error: Exception) -> str:
     """What went wrong, with the name that the API has for it."""
+    if isinstance(error, AuthError) and error.reason == "no_session":
+        return f"{error.wire_name}: The session or token is not valid, or has ended: `oms login` begins another."
+    if isinstance(error, OSError) and error.strerror:
+        return printable(f"{error.filename}: {error.strerror}" if error.filename else error.strerror)
     if isinstance(error, OmsError):
         return f"{error.wire_name}: {printable(error.message)}"
     return printable(str(error))

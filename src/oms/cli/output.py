@@ -48,6 +48,7 @@ def show(answer: Any, form: Form = "table") -> None:
     else:
         for row in rows(plain).rows:
             print("\t".join(row))
+    sys.stdout.flush()  # a full disk is found now, where it can be said
 
 
 def for_people(plain: Any) -> Rows:

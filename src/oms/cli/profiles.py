@@ -37,9 +37,28 @@ class Profile(msgspec.Struct, frozen=True):
     """A SESSID or a token; empty where nobody is logged in."""
 
     def client(self) -> Client:
-        """A client that goes on with it. Raises ValueError for an address that is none."""
+        """A client that goes on with it. Raises ClientError for an address that is none."""
         ca_file = Path(self.ca_file) if self.ca_file else None
-        return Client(self.urls, ca_sha256=self.ca_sha256, ca_file=ca_file, sessid=self.secret)
+        try:
+            return Client(self.urls, ca_sha256=self.ca_sha256, ca_file=ca_file, sessid=self.secret)
+        except ValueError as wrong:
+            raise ClientError(str(wrong)) from None
+
+
+class _Kept(msgspec.Struct):
+    """A profile as it stands in the file."""
+
+    url: str | list[str] = ""
+    user: str = ""
+    ca_sha256: str = ""
+    ca_file: str = ""
+
+
+class _Profiles(msgspec.Struct):
+    """What may stand in the file."""
+
+    default: str = USUAL
+    profiles: dict[str, _Kept] = {}
 
 
 def chosen(name: str | None = None, *, environment: bool = True) -> Profile:
@@ -159,11 +178,17 @@ def _secret_file() -> Path:
 
 def _read() -> dict[str, Any]:
     try:
-        return tomllib.loads(_file().read_text(encoding="utf-8"))
+        found = tomllib.loads(_file().read_text(encoding="utf-8"))
+        msgspec.convert(found, _Profiles)
     except FileNotFoundError:
         return {}
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as wrong:
         raise ClientError(f"{_file()} is not TOML: {wrong}. Mend it, or remove it and log in again.") from wrong
+    except msgspec.ValidationError as wrong:
+        raise ClientError(
+            f"{_file()} has no profiles: {wrong}. Mend it, or remove it and log in again."
+        ) from wrong
+    return found
 
 
 def _toml(file: Mapping[str, Any]) -> str:

@@ -11,6 +11,7 @@ from oms.cli import profiles
 from oms.cli.failures import said
 from oms.cli.profiles import Profile
 from oms.client import Client
+from oms.client.ways import check_address
 from oms.contract.types import Secret
 from oms.contract.user import ChangePassword, Whoami
 
@@ -28,6 +29,11 @@ def login(
     with said("login"):
         before = profiles.chosen(profile, environment=False)
     urls = urls or typer.prompt("Address", default=" ".join(before.urls) or None).split()
+    try:
+        for url in urls:
+            check_address(url)
+    except ValueError as wrong:
+        raise typer.BadParameter(str(wrong)) from None
     if ca_file is None and ca_sha256 is None:
         known = before.ca_sha256 if before.urls == tuple(urls) else ""
         asked = "CA fingerprint (none: the CAs of this machine)"
@@ -36,12 +42,8 @@ def login(
         user = user or typer.prompt("User", default=before.user or None)
     file = str(ca_file.absolute()) if ca_file else ""
     made = Profile(before.name, tuple(url.rstrip("/") for url in urls), user or "", ca_sha256 or "", file)
-    try:
-        client = made.client()
-    except ValueError as wrong:
-        raise typer.BadParameter(str(wrong)) from None
     with said("login"):
-        made = asyncio.run(_begun(client, made, password("Token" if token else "Password"), token=token))
+        made = asyncio.run(_begun(made.client(), made, password("Token" if token else "Password"), token=token))
         profiles.keep(made)
     print(f"Logged in at {made.urls[0]} as {made.user}.")
 

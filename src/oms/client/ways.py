@@ -8,6 +8,7 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpcore
 import msgspec
@@ -21,7 +22,7 @@ PAUSES_SECONDS = (0.0, 0.5, 2.0)
 FAULT = 500
 """From this status on, no call was answered: another try may help."""
 UNKNOWN = " Whether it was done is not known: taskservices.list_tasks says it."
-FAILURES = (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError)
+FAILURES = (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError, ssl.SSLError)
 
 
 class ClientError(Exception):
@@ -45,13 +46,23 @@ class Response(msgspec.Struct, frozen=True):
         return self.body[:200].decode("utf-8", "replace")
 
 
+def check_address(url: str) -> None:
+    """Raises ValueError for what is no address of an OMS."""
+    try:
+        parts = urlsplit(url)
+        is_one = parts.scheme == "https" and parts.hostname and parts.port != 0
+    except ValueError:  # of what is no port
+        is_one = False
+    if not is_one:
+        raise ValueError(f"{url!r} is no address of OMS: legal is https://NAME:PORT.")
+
+
 class Ways:
     """Connections to whichever address of one OMS answers. `urls` are never empty."""
 
     def __init__(self, urls: Sequence[str], ca_sha256: str, ca_file: Path | None) -> None:
         for url in urls:
-            if not url.startswith("https://"):
-                raise ValueError(f"{url!r} is no address of OMS: legal is https://NAME:PORT.")
+            check_address(url)
         self.urls = [url.rstrip("/") for url in urls]
         """The one that answered last stands first."""
         self._ca_sha256, self._ca_file = pinning.plain(ca_sha256), ca_file

@@ -141,11 +141,12 @@ def _keyring() -> Iterator[Any]:
         yield None
         return
     import keyring
+    from keyring.errors import KeyringError
 
     try:
         keyring.core.init_backend(keyring.core.recommended)
         yield keyring if keyring.get_keyring().priority > 0 else None
-    except Exception as why:
+    except (KeyringError, RuntimeError, ImportError, AttributeError, OSError) as why:  # each fails in its own way
         raise ClientError(
             f"Your keyring cannot be used: {why}. Unlock it, or choose another one in PYTHON_KEYRING_BACKEND; "
             "keyring.backends.null.Keyring has a file in its place."

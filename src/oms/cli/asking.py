@@ -136,10 +136,11 @@ def _interrupted(asked: Decoded, profile: Profile, watched: Watched) -> None:
     """Ctrl-C while a change is under way: it goes on, unless somebody says that it shall not."""
     if not (isinstance(asked.op, HostOperation) and asked.op.facts.changes) or watched.over:
         return
-    told = f"The job goes on: `oms tasks get-task {watched.job}` says how it stands."
+    later = f"`oms tasks get-task {watched.job}` says how it stands."
+    told = f"The job goes on: {later}"
     if sys.stdin.isatty() and typer.confirm("\nCancel the job? Otherwise it goes on", err=True):
         task = asyncio.run(_cancelled(profile, watched.job))
-        told = f"The job is {task.state}."
+        told = f"The job is {task.state}." if task.finished else f"The job is told to end: {later}"
     print(told, file=sys.stderr)
 
 

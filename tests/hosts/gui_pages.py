@@ -4,6 +4,10 @@ import os
 
 from playwright.sync_api import Locator, Page, expect
 
+from tests.hosts.waiting import until
+
+NEAR = 12
+"""Pixels."""
 LOOKED_AT = os.environ.get("OMS_SCREENSHOTS", "")
 """A directory for pictures of every page, for whoever wants to look at them."""
 
@@ -28,9 +32,22 @@ def state(page: Page, name: str, said: str) -> None:
 
 
 def choose(page: Page, of: str, action: str) -> None:
-    """Of the menu of something."""
-    page.get_by_role("button", name=f"Actions for {of}").click()
-    page.get_by_role("menuitem", name=action).click()
+    """Of the menu of something, which opens beside its button."""
+    button = page.get_by_role("button", name=f"Actions for {of}")
+    button.click()
+    item = page.get_by_role("menuitem", name=action)
+    until(lambda: _are_near(button, page.get_by_role("menu").filter(has=item)))
+    item.click()
+
+
+def _are_near(button: Locator, menu: Locator) -> bool:
+    one, other = button.bounding_box(), menu.bounding_box()
+    if one is None or other is None:
+        return False
+    beside = abs(one["x"] + one["width"] - other["x"] - other["width"]) < NEAR
+    below = abs(one["y"] + one["height"] - other["y"]) < NEAR
+    above = abs(one["y"] - other["y"] - other["height"]) < NEAR
+    return beside and (below or above)
 
 
 def dialog(page: Page, heading: str) -> Locator:

@@ -175,7 +175,7 @@ def test_a_host_shows_how_it_is_and_was_and_takes_an_image(gui: Gui, oms: Stack,
     page = gui.page
     gui.log_in(f"/hosts/{NAME}", password=PASSWORD)
     gui.heading(NAME)
-    expect(page.get_by_role("img", name="CPU (%)").locator("canvas")).to_be_visible(timeout=20_000)
+    expect(page.get_by_role("img", name="CPU: ").locator("canvas")).to_be_visible(timeout=20_000)
     expect(page.get_by_text("File systems")).to_be_visible()
     look(page, "host")
     assert gui.barriers() == []

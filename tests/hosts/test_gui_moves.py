@@ -45,7 +45,7 @@ def test_a_machine_is_moved_and_a_move_is_watched_and_cancelled(gui: Gui, both: 
     asking.get_by_role("button", name="Move", exact=True).click()
     expect(page.get_by_text("Still under way")).to_be_visible()
     page.get_by_role("button", name=UNDER_WAY).click()
-    job = page.get_by_role("listitem").filter(has_text="Migrate machine").filter(has_text="Running")
+    job = page.get_by_role("listitem").filter(has_text="Move machine web").filter(has_text="Running")
     expect(job.get_by_role("progressbar")).to_be_visible()
     look(page, "jobs-drawer")
     assert gui.barriers() == []
@@ -55,7 +55,7 @@ def test_a_machine_is_moved_and_a_move_is_watched_and_cancelled(gui: Gui, both: 
     assert gui.barriers() == []
     dialog(page, "Cancel this job?").get_by_role("button", name="Cancel the job").click()
     expect(page.get_by_role("button", name="Jobs: none under way")).to_be_visible()
-    expect(page.get_by_role("listitem").filter(has_text="Migrate machine").first).to_contain_text("Cancelled")
+    expect(page.get_by_role("listitem").filter(has_text="Move machine web").first).to_contain_text("Cancelled")
     both.stays("web", disk)
 
     domain = both.here.domain("web")

@@ -16,6 +16,7 @@ from oms.server.store.jobs import Job
 from tests.server import clock as clocks
 from tests.server.double import Does, HostDouble
 from tests.server.rig import Oms, Person, answering, eventually
+from tests.server.rosters import joined, line
 
 STOP = "kvmservices.stop_vm"
 
@@ -611,6 +612,22 @@ async def test_jobs_are_listed_the_newest_first_by_state_and_host(oms: Oms) -> N
     assert await targets("", "h2") == ["vm3", "vm2"]
     assert await targets("failed", "h2") == []
     assert (await viewer.ask("taskservices.get_task", 0, waits))["owner"] == "operator"
+
+
+async def test_a_job_tells_what_people_call_its_guest(oms: Oms) -> None:
+    web = line(26, "web")
+    host = await joined(oms, "h1", web, line(101, "db", kind="openvz"))
+    inventory = oms.edge._pipeline._house.inventory
+    await eventually(lambda: len(dict(inventory.all())[host.id]) == 2)
+    operator, viewer = await oms.as_operator(), await oms.as_viewer()
+    for method, target in ((STOP, web.id.upper()), (STOP, "web"), ("ovzservices.stop_vm", "101")):
+        host.refuses[method] = HostBusy("No.")
+        await operator.error(method, 0, "h1", target)
+    inventory.forget(host.id)
+    listed = await viewer.ask("taskservices.list_tasks", 0)
+    assert [(task["target"], task["name"]) for task in listed] == [
+        ("101", "db"), ("web", ""), (web.id.upper(), "web"),
+    ]  # fmt: skip
 
 
 async def test_there_is_no_job_that_never_was(oms: Oms) -> None:

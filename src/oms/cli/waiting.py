@@ -25,7 +25,7 @@ class Watched:
     def tell(self, task: Task) -> None:
         """The job stands so."""
         self.job, self.over = task.id, bool(task.finished)
-        what = f"{task.method.partition('.')[2]} {task.target or task.host}"
+        what = f"{task.method.partition('.')[2]} {task.name or task.target or task.host}"
         self._show(what, task.progress, 100, f"{task.state}{_left(task.eta)}")
 
     def sent(self, sent: Sent) -> None:

@@ -33,8 +33,10 @@ class Task(msgspec.Struct, frozen=True):
     """A job. Times are RFC 3339 in UTC, empty where there is none yet; `progress` is 0 to 100, and `eta` when it
     should end by the pace so far.
 
-    `result` is what the method answers (some methods answer before their job has ended); `notes` say what a result
-    of the documented shape cannot (for instance which setting waits for the next start).
+    `target` is what the caller called the thing that is changed; `name` is what that guest was called then, empty
+    where it was not known or is no guest. `result` is what the method answers (some methods answer before their
+    job has ended); `notes` say what a result of the documented shape cannot (for instance which setting waits for
+    the next start).
     """
 
     id: str
@@ -52,6 +54,7 @@ class Task(msgspec.Struct, frozen=True):
     result: Any
     notes: dict[str, str]
     eta: str = ""
+    name: str = ""
 
 
 @operation(SERVICE, Permission.VIEWER)

@@ -92,6 +92,11 @@ class Inventory:
             self._stale = set()
         return self._rows
 
+    def name(self, host_id: str, kind: Hypervisor, guest: str) -> str:
+        """What a guest is called, by its id; empty where none of that host is known by it."""
+        line = self._hosts.get(host_id, _NOTHING).lines.get((kind, guest))
+        return line.name if line else ""
+
     def on_change(self, callback: Callable[[Difference], None]) -> None:
         """Call back in the event loop at each difference. What a host told an earlier run of the server, or before
         it was signed, makes none."""

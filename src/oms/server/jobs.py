@@ -90,14 +90,16 @@ class Jobs:
 
     # --- for callers
 
-    async def submit(self, op: HostOperation[Any], host: Host, owner: str, *, job_id: str = "") -> Job:
+    async def submit(
+        self, op: HostOperation[Any], host: Host, owner: str, *, job_id: str = "", name: str = ""
+    ) -> Job:
         """Write the change down as a job and send it; the same change under way already is the answer instead, or
-        the job of that id, where one is given.
+        the job of that id, where one is given. `name`: what people call the guest that it is about.
 
         Raises HostBusy where nothing was written.
         """
         job = msgspec.structs.replace(
-            _job(op, host, owner, self._caller.now(), job_id), server=self._caller.server
+            _job(op, host, owner, self._caller.now(), job_id), server=self._caller.server, name=name
         )
         if job_id and (known := await self._store.read(lambda tx: jobs.by_id(tx, job_id))) is not None:
             return known

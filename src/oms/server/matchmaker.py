@@ -70,7 +70,9 @@ class Matchmaker:
         job, op, move = await self._of(host, job_id)
         there = _understood(body, move, op, job.id)
         other = await self._other(host, move.to(op))
-        begun = await self._house.jobs.submit(there, other, job.owner, job_id=introduction.job_there(job.id))
+        begun = await self._house.jobs.submit(
+            there, other, job.owner, job_id=introduction.job_there(job.id), name=job.name
+        )
         if not answered(begun):
             begun = await self._house.jobs.outcome(begun, ANSWERS_SECONDS)
         return Introduced(begun.id, begun.state, await self._gate(begun), begun.failure())

@@ -32,6 +32,7 @@ from oms.server.desk import Desk, House, Table
 from oms.server.ledger import Ledger
 from oms.server.metrics.own import UNKNOWN, Own
 from oms.server.reads import Reads
+from oms.server.rules import consequences
 from oms.server.rules import tags as rules
 from oms.server.rules.tokens import is_token
 from oms.server.same_commit import Row
@@ -222,7 +223,8 @@ class Pipeline:
         self, decoded: Decoded, op: HostOperation[Any], desk: Desk, trace: "_Trace", caller: Origin
     ) -> Answer:
         host = await self._house.fleet.host(decoded.host)
-        job = await self._house.jobs.submit(op, host, desk.user, job_id=caller.job)
+        name = self._house.inventory.name(host.id, *about) if (about := consequences.called(op)) else ""
+        job = await self._house.jobs.submit(op, host, desk.user, job_id=caller.job, name=name)
         if job.id == caller.job and not jobs.is_of(job, op, host, desk.user):
             raise ParameterMismatch(OTHER_JOB, parameter="Idempotency-Key")
         trace.line["job"] = job.id

@@ -1,7 +1,7 @@
 """What a job that has ended may have changed beside what its host tells by itself."""
 
 from collections.abc import Iterator, Mapping
-from typing import Final
+from typing import Any, Final
 
 from oms.contract.event.fleet import (
     DoneBy,
@@ -14,6 +14,7 @@ from oms.contract.event.fleet import (
     VolumesChanged,
 )
 from oms.contract.event.shape import EventGuest, GuestKind
+from oms.contract.operation import HostOperation
 from oms.contract.registry import OF_JOBS
 from oms.server.rules.sights import Happened
 
@@ -41,6 +42,15 @@ def guest(method: str, target: str, notes: Mapping[str, str]) -> EventGuest | No
     if kind == "openvz":
         return EventGuest(kind, notes.get("vm_id", "") or target, target)
     return EventGuest(kind, notes.get("uuid", "").lower(), target)
+
+
+def called(op: HostOperation[Any]) -> tuple[GuestKind, str] | None:
+    """Of which kind the guest is that an operation is about, and what it is called there: its id, or its name."""
+    facts = op.facts
+    if facts.target not in GUESTS or facts.lane.name not in KINDS:
+        return None
+    kind, target = KINDS[facts.lane.name], str(getattr(op, facts.target))
+    return kind, target.lower() if kind == "kvm" else target
 
 
 def consequences(method: str, about: EventGuest | None) -> Iterator[Happened]:

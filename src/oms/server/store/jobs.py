@@ -51,6 +51,7 @@ class Job(msgspec.Struct, frozen=True):
     notes: str = ""
     eta: float = 0
     server: str = ""
+    name: str = ""
 
     @property
     def guest(self) -> EventGuest | None:
@@ -182,6 +183,7 @@ def task(job: Job) -> Task:
         result=msgspec.json.decode(job.result) if job.result else None,
         notes=_notes(job),
         eta=moment(job.eta) if job.state == "running" else "",
+        name=job.name,
     )
 
 

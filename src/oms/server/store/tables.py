@@ -166,6 +166,7 @@ jobs = Table(
     Column("notes", Text, nullable=False, default=""),  # JSON
     Column("eta", Double, nullable=False, default=0, server_default="0"),  # when it should end; 0: cannot be told
     Column("server", String(16), nullable=False, default="", server_default=""),  # which watches over it
+    Column("name", String(253), nullable=False, default="", server_default=""),  # of the guest, as people know it
     Index("ix_jobs_state_host_id", "state", "host_id"),
     Index("ix_jobs_created", "created"),
 )

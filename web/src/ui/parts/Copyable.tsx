@@ -1,4 +1,4 @@
-import { Button, CodeBlock, CodeBlockAction, CodeBlockCode, Tooltip } from "@patternfly/react-core";
+import { Button, Tooltip } from "@patternfly/react-core";
 import { CheckIcon, CopyIcon } from "@patternfly/react-icons";
 import { useEffect, useState } from "react";
 import { words } from "../messages";
@@ -29,15 +29,10 @@ function CopyButton({ text, what }: { text: string; what: string }): React.React
 /** A command or a text to be used elsewhere, as a block. */
 export function CopyBlock({ text, what }: { text: string; what: string }): React.ReactNode {
   return (
-    <CodeBlock
-      actions={
-        <CodeBlockAction>
-          <CopyButton text={text} what={what} />
-        </CodeBlockAction>
-      }
-    >
-      <CodeBlockCode>{text}</CodeBlockCode>
-    </CodeBlock>
+    <div className="oms-copy-block">
+      <pre>{text}</pre>
+      <CopyButton text={text} what={what} />
+    </div>
   );
 }
 

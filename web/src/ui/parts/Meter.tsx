@@ -1,4 +1,4 @@
-import { Card, CardBody, CardTitle, GalleryItem } from "@patternfly/react-core";
+import { Card, CardBody, CardTitle } from "@patternfly/react-core";
 import { words } from "../messages";
 import "./meter.css";
 
@@ -38,19 +38,17 @@ interface CardProps {
 /** The same as one of several cards. */
 export function MeterCard({ title, percent, text }: CardProps): React.ReactNode {
   return (
-    <GalleryItem>
-      <Card isFullHeight isCompact>
-        <CardTitle component="h2">{title}</CardTitle>
-        <CardBody>
-          <Meter
-            form="high"
-            percent={percent === undefined ? null : Math.min(100, Number(percent))}
-            label={title}
-            text={text}
-          />
-        </CardBody>
-      </Card>
-    </GalleryItem>
+    <Card isFullHeight isCompact>
+      <CardTitle component="h2">{title}</CardTitle>
+      <CardBody>
+        <Meter
+          form="high"
+          percent={percent === undefined ? null : Math.min(100, Number(percent))}
+          label={title}
+          text={text}
+        />
+      </CardBody>
+    </Card>
   );
 }
 

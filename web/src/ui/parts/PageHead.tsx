@@ -1,4 +1,4 @@
-import { Content, Flex, FlexItem, PageSection, Title } from "@patternfly/react-core";
+import { Flex, FlexItem, PageSection, Title } from "@patternfly/react-core";
 import { useTitle } from "./title";
 
 interface Props {
@@ -26,7 +26,7 @@ export function PageHead({ title, status, text, actions, within }: Props): React
             </Title>
             {status}
           </Flex>
-          {text !== undefined && <Content component="small">{text}</Content>}
+          {text !== undefined && <div className="oms-subtle oms-under-title">{text}</div>}
         </FlexItem>
         {actions !== undefined && <FlexItem>{actions}</FlexItem>}
       </Flex>

@@ -27,7 +27,7 @@ export function SmallTable<Row>(props: Props<Row>): React.ReactNode {
         {rows.length === 0 ? (
           none
         ) : (
-          <Table aria-label={title} variant="compact" borders={false}>
+          <Table aria-label={title} variant="compact" borders={false} className="oms-small-table">
             <Thead>
               <Tr>
                 {columns.map((column) => (
@@ -41,12 +41,12 @@ export function SmallTable<Row>(props: Props<Row>): React.ReactNode {
                 <Tr key={keyOf(row)}>
                   {cells(row).map((cell, place) => (
                     <Td key={columns[place]} dataLabel={columns[place] ?? ""} className="oms-break">
-                      {cell}
+                      {cell === "" || cell === undefined ? words.parts.none : cell}
                     </Td>
                   ))}
                   {actions && (
                     <Td isActionCell className="oms-row-buttons">
-                      {actions(row)}
+                      <div>{actions(row)}</div>
                     </Td>
                   )}
                 </Tr>

@@ -26,7 +26,16 @@ function useClock(): number {
 }
 
 const relative = new Intl.RelativeTimeFormat("en", { numeric: "auto", style: "short" });
-const absolute = new Intl.DateTimeFormat("en", { dateStyle: "medium", timeStyle: "long" });
+/** "2026-11-26 17:56:21 UTC", in the browser's time zone. */
+const absolute = new Intl.DateTimeFormat("sv-SE", {
+  year: "numeric",
+  month: "2-digit",
+  day: "2-digit",
+  hour: "2-digit",
+  minute: "2-digit",
+  second: "2-digit",
+  timeZoneName: "short",
+});
 const UNITS: readonly [Intl.RelativeTimeFormatUnit, number][] = [
   ["day", 86_400],
   ["hour", 3600],
@@ -42,11 +51,25 @@ export function apart(moment: number, from: number): string {
   return Math.abs(seconds) < 5 ? words.parts.now : relative.format(seconds, "second");
 }
 
+interface Props {
+  at: string;
+  none?: string;
+  /** Whether the moment itself is written too. */
+  isExact?: boolean;
+}
+
 /** A moment that OMS tells of, RFC 3339: how long ago, and exactly when it is pointed at. */
-export function When({ at, none = words.parts.never }: { at: string; none?: string }): React.ReactNode {
+export function When({ at, none = words.parts.never, isExact = false }: Props): React.ReactNode {
   const clock = useClock();
   const moment = Date.parse(at);
   if (Number.isNaN(moment)) return none;
+  if (isExact) {
+    return (
+      <time dateTime={at}>
+        {apart(moment, clock)} <span className="oms-subtle">({absolute.format(moment)})</span>
+      </time>
+    );
+  }
   return (
     <Tooltip content={absolute.format(moment)}>
       <time dateTime={at} className="oms-nowrap">
@@ -60,7 +83,8 @@ export function When({ at, none = words.parts.never }: { at: string; none?: stri
 export function took(began: string, ended: string): string {
   const seconds = (Date.parse(ended) - Date.parse(began)) / 1000;
   if (Number.isNaN(seconds)) return "";
-  if (seconds < 10) return `${Math.max(0, seconds).toFixed(1)} s`;
+  if (seconds < 0.1) return "< 0.1 s";
+  if (seconds < 10) return `${seconds.toFixed(1)} s`;
   if (seconds < 60) return `${Math.round(seconds)} s`;
   const minutes = Math.floor(seconds / 60);
   if (minutes < 60) return `${minutes} min ${Math.round(seconds % 60)} s`;

@@ -23,7 +23,7 @@ export function Crumbs(): React.ReactNode {
   const better = useStore(known);
   const steps = useMatches().flatMap(({ handle, params, pathname }) => {
     const name = (handle as Handle | undefined)?.crumb?.(params);
-    return name === undefined ? [] : [{ name: pathname === better.path ? better.name : name, to: pathname }];
+    return name === undefined ? [] : [{ name: (pathname === better.path && better.name) || name, to: pathname }];
   });
   if (steps.length < 2) return null;
   return (

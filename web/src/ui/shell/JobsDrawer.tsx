@@ -14,7 +14,7 @@ import { usePace } from "../events/feed";
 import { words } from "../messages";
 import { CancelJob } from "../parts/jobs/CancelJob";
 import { isOpen, JobProgress, JobState } from "../parts/jobs/JobState";
-import { methodInWords } from "../parts/jobs/names";
+import { jobInWords } from "../parts/jobs/names";
 import { When } from "../parts/When";
 import "./jobs.css";
 
@@ -56,12 +56,13 @@ function Jobs({ jobs, cancel }: { jobs: readonly Task[]; cancel?: (job: Task) =>
       {jobs.map((job) => (
         <li key={job.id} className="oms-job">
           <div className="oms-job-head">
-            <Link to={`/jobs/${job.id}`}>{methodInWords(job.method)}</Link>
+            <Link to={`/jobs/${job.id}`} className="oms-break">
+              {jobInWords(job)}
+            </Link>
             <JobState job={job} />
           </div>
           <div className="oms-subtle oms-break">
-            {[job.target, said.on(job.host), said.by(job.owner)].filter(Boolean).join(" ")},{" "}
-            <When at={job.finished || job.created} />
+            {said.on(job.host)}, {said.by(job.owner)}, <When at={job.finished || job.created} />
           </div>
           <JobProgress job={job} />
           {job.error !== null && <div className="oms-break">{job.error.message}</div>}

@@ -32,6 +32,7 @@ import { Crumbs } from "./Crumbs";
 import { JobsDrawer } from "./JobsDrawer";
 import { JobsToggle } from "./JobsToggle";
 import { Logo } from "./Logo";
+import { NotAllowed } from "./NotAllowed";
 import { PLACES } from "./navigation";
 import { Search } from "./Search";
 import { UserMenu } from "./UserMenu";
@@ -57,16 +58,25 @@ export const Shell = memo(function Shell() {
       >
         <Connection />
         <Suspense fallback={<Loading />}>
-          <Outlet />
+          <Allowed />
         </Suspense>
       </Page>
     </>
   );
 });
 
+/** The page, or that it is not for this role, where it lives by what its user may not call. */
+function Allowed(): React.ReactNode {
+  const { role } = useSession();
+  const { pathname } = useLocation();
+  const place = PLACES.find(({ to }) => to !== "/" && (pathname === to || pathname.startsWith(`${to}/`)));
+  if (place !== undefined && !suffices(role, METHODS[place.needs].may)) return <NotAllowed page={place.name} />;
+  return <Outlet />;
+}
+
 function Head({ showsJobs, toggleJobs }: { showsJobs: boolean; toggleJobs: () => void }): React.ReactNode {
   return (
-    <Masthead>
+    <Masthead display={{ default: "inline" }}>
       <MastheadMain>
         <MastheadToggle>
           <PageToggleButton isHamburgerButton aria-label={words.shell.toggleNavigation} />

@@ -19,9 +19,9 @@ export const audit = {
     until: "Until",
   },
   examples: {
-    user: "anna",
-    method: "kvmservices.start_vm",
-    host: "node1",
+    user: "as anna",
+    method: "as kvmservices.start_vm",
+    host: "as node1",
     outcome: "ok, or AuthError",
     since: "",
     until: "",
@@ -54,7 +54,7 @@ export const overview = {
   waiting: (count: number) => `${count} waiting to be signed`,
   running: (running: number, all: number) => `${running} of ${all} running`,
   kinds: (kvm: number, openvz: number) => `${kvm} machines, ${openvz} containers`,
-  unknown: (count: number) => `${count} of which nothing is known, as their hosts are away`,
+  unknown: (count: number) => `${count} unknown, as their hosts are away`,
   crashed: (count: number) => `${count} crashed`,
   unfinished: (count: number) => (count === 0 ? "None under way" : `${count} under way`),
   failed: (count: number) =>

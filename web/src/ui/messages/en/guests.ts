@@ -92,6 +92,9 @@ export const guests = {
   page: {
     gone: "There is no such guest",
     goneText: (name: string, host: string) => `${host} has no guest ${name}. It may have been deleted or moved.`,
+    elsewhere: "Elsewhere there is one of that id:",
+    at: (name: string, host: string) => `${name} on ${host}`,
+    all: "All guests",
     cpu: "CPU",
     memory: "Memory",
     disk: "Disks",
@@ -106,6 +109,7 @@ export const guests = {
     yes: "yes",
     no: "no",
     boot: "Boots from",
+    boots: { hd: "disk", cdrom: "CD", network: "network", fd: "floppy disk" } as Record<string, string>,
     graphics: "Screens",
     guestAgent: "Guest agent",
     waiting: "Waits for its next start",
@@ -136,6 +140,7 @@ export const guests = {
     undo: "Undo",
     saved: "The settings are saved",
     between: (low: string, high: string, unit: string) => `${low} to ${high}${unit}`,
+    noLimit: "No limit can be set on this host: 0 is none.",
     from: (low: string, unit: string) => `at least ${low}${unit}`,
     names: {
       memory: "Memory (MB)",

@@ -53,7 +53,7 @@ export const hosts = {
       distribution: "Distribution",
       kernel: "Kernel",
       cpus: "CPUs",
-      memory_mb: "Memory (MB)",
+      memory_mb: "Memory",
       vmcount: "Guests",
       ssh_address: "SSH at",
       ssh_host_keys: "SSH keys",
@@ -90,12 +90,12 @@ export const hosts = {
     title: "Add a host",
     emptyTitle: "No host yet",
     emptyText: "A host joins by its agent, which asks to be let in. It waits here until you sign it.",
-    first: "Install OMS on the host, as docs/operating.md says, and run there as root:",
+    install: "Install the packages opennode-oms and opennode-oms-agent on the host.",
+    run: "Run there as root, or write the same into /etc/oms/oms.toml and start the service oms-agent:",
     command: "Command that enrols a host",
     why: "The fingerprint is that of this OMS's own certificate authority: by it the agent knows that it speaks with this OMS and with nobody else.",
-    second:
-      "The agent shows the fingerprint of its own key, and the host appears here. Compare the two, and sign it.",
+    sign: "The agent shows the fingerprint of its own key, and the host appears here. Compare the two, and sign it.",
     loopback:
-      "This page was opened at an address that only this machine knows: put the name by which the host reaches it instead, and see that OMS listens there (--listen 0.0.0.0:8000).",
+      "This page was opened at an address that only this machine knows. For another machine, put the name by which it reaches OMS, and see that OMS listens there (--listen 0.0.0.0:8000).",
   },
 };

@@ -39,6 +39,10 @@ export const shell = {
     text: (path: string) => `Nothing is at ${path}. The address may be mistyped, or what it led to is gone.`,
     home: "To the overview",
   },
+  notAllowed: {
+    title: (page: string) => `${page}: for administrators`,
+    text: (name: string, role: string) => `${name} has the role ${role}. An administrator can give another one.`,
+  },
   broken: {
     title: "This page broke",
     text: "That is a fault in the GUI, not in your fleet: nothing was changed by it. Loading the page anew may help.",

@@ -123,7 +123,10 @@ const COLUMNS: readonly Column<AuditEvent, never>[] = [
 function Details({ event }: { event: AuditEvent }): React.ReactNode {
   const { params, reason, job, session, sha256 } = event;
   return (
-    <ExpandableSection toggleContent={<code className="oms-break">{event.method}</code>}>
+    <ExpandableSection
+      className="oms-audit-method"
+      toggleContent={<code className="oms-break">{event.method}</code>}
+    >
       <dl className="oms-facts">
         <dt>{said.columns.params}</dt>
         <dd>

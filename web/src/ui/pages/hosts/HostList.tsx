@@ -107,7 +107,7 @@ const COLUMNS: readonly Column<FleetHost, Sort>[] = [
     title: said.columns.name,
     sort: "name",
     cell: ({ name, distribution }) => (
-      <div>
+      <div className="oms-name">
         <Link to={`/hosts/${name}`} className="oms-break">
           {name}
         </Link>
@@ -119,9 +119,12 @@ const COLUMNS: readonly Column<FleetHost, Sort>[] = [
   {
     title: said.columns.guests,
     sort: "guests",
-    cell: ({ guests, guests_running: running }) => (
-      <span title={said.runningLabel(running, guests)}>{said.running(running, guests)}</span>
-    ),
+    cell: ({ state, guests, guests_running: running }) =>
+      state === "away" ? (
+        guests
+      ) : (
+        <span title={said.runningLabel(running, guests)}>{said.running(running, guests)}</span>
+      ),
   },
   {
     title: said.columns.cpu,

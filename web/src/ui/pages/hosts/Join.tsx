@@ -24,21 +24,24 @@ const LOOPBACK = /^(localhost|127\..*|\[::1\])$/;
 function Steps(): React.ReactNode {
   const { data, error, refetch } = useAnswer("funcservices.ca_sha256", {});
   return (
-    <>
+    <div className="oms-join">
       <Failure of={error} retry={() => void refetch()} />
-      <Content component="p">{said.first}</Content>
-      <CopyBlock
-        text={`oms agent --server ${location.origin} --ca-sha256 ${data?.sha256 ?? "…"}`}
-        what={said.command}
-      />
-      {LOOPBACK.test(location.hostname) && (
-        <Alert isInline isPlain variant="warning" title={said.loopback} className="oms-gap" />
-      )}
-      <Content component="p" className="oms-gap">
-        {said.why}
+      <Content component="ol">
+        <Content component="li">{said.install}</Content>
+        <Content component="li">
+          {said.run}
+          <CopyBlock
+            text={`oms agent --server ${location.origin} --ca-sha256 ${data?.sha256 ?? "…"}`}
+            what={said.command}
+          />
+          {LOOPBACK.test(location.hostname) && (
+            <Alert isInline isPlain variant="warning" title={said.loopback} className="oms-gap" />
+          )}
+          <Content component="small">{said.why}</Content>
+        </Content>
+        <Content component="li">{said.sign}</Content>
       </Content>
-      <Content component="p">{said.second}</Content>
-    </>
+    </div>
   );
 }
 
@@ -62,7 +65,7 @@ export function EmptyFleet({ mayAdd }: { mayAdd: boolean }): React.ReactNode {
     <EmptyState titleText={said.emptyTitle} headingLevel="h2" icon={ServerIcon}>
       <EmptyStateBody>{said.emptyText}</EmptyStateBody>
       {mayAdd && (
-        <EmptyStateFooter className="oms-join">
+        <EmptyStateFooter>
           <Steps />
         </EmptyStateFooter>
       )}

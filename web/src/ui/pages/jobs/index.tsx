@@ -9,7 +9,7 @@ import { words } from "../../messages";
 import { Failure } from "../../parts/Failure";
 import { CancelJob } from "../../parts/jobs/CancelJob";
 import { isOpen, JobProgress, JobState } from "../../parts/jobs/JobState";
-import { methodInWords } from "../../parts/jobs/names";
+import { jobInWords } from "../../parts/jobs/names";
 import { useListAddress } from "../../parts/list/address";
 import { type Column, ListTable } from "../../parts/list/ListTable";
 import { type Filter, ListToolbar } from "../../parts/list/ListToolbar";
@@ -48,7 +48,7 @@ export function Component(): React.ReactNode {
             columns={COLUMNS}
             rows={found?.slice(at.offset, at.offset + at.perPage)}
             keyOf={({ id }) => id}
-            nameOf={(job) => methodInWords(job.method)}
+            nameOf={jobInWords}
             actions={(job) => <JobMenu job={job} cancel={() => setCancelled(job)} />}
             empty={<NoJobs />}
           />
@@ -86,7 +86,7 @@ function JobMenu({ job, cancel }: { job: Task; cancel: () => void }): React.Reac
   const mayCancel = useMay("taskservices.cancel_task");
   return (
     <RowMenu
-      of={methodInWords(job.method)}
+      of={jobInWords(job)}
       items={[
         { title: said.details, onClick: () => void go(`/jobs/${job.id}`) },
         mayCancel && isOpen(job) && { title: said.cancel.action, isDanger: true, onClick: cancel },
@@ -105,15 +105,7 @@ function NoJobs(): React.ReactNode {
 
 /** Whether every word is found in what a job is about. */
 function fits(job: Task, sought: string): boolean {
-  const text = [
-    job.id,
-    job.method,
-    methodInWords(job.method),
-    job.target,
-    job.host,
-    job.owner,
-    job.error?.message ?? "",
-  ]
+  const text = [job.id, job.method, jobInWords(job), job.target, job.host, job.owner, job.error?.message ?? ""]
     .join(" ")
     .toLowerCase();
   return sought
@@ -127,8 +119,9 @@ const COLUMNS: readonly Column<Task, never>[] = [
     title: said.columns.what,
     cell: (job) => (
       <div>
-        <Link to={`/jobs/${job.id}`}>{methodInWords(job.method)}</Link>{" "}
-        <span className="oms-break">{job.target}</span>
+        <Link to={`/jobs/${job.id}`} className="oms-break">
+          {jobInWords(job)}
+        </Link>
         {job.error !== null && <div className="oms-subtle oms-break">{job.error.message}</div>}
         <JobProgress job={job} />
       </div>

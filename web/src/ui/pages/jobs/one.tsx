@@ -9,21 +9,26 @@ import {
   DescriptionListDescription,
   DescriptionListGroup,
   DescriptionListTerm,
+  EmptyState,
+  EmptyStateBody,
   PageSection,
 } from "@patternfly/react-core";
+import { SearchIcon } from "@patternfly/react-icons";
 import { useState } from "react";
 import { Link, useParams } from "react-router";
 import type { Task } from "../../api/contract";
+import { OmsError } from "../../api/errors";
 import { useAnswer, useMay } from "../../api/queries";
 import { usePace } from "../../events/feed";
 import { words } from "../../messages";
 import { Failure } from "../../parts/Failure";
 import { CancelJob } from "../../parts/jobs/CancelJob";
 import { isOpen, JobProgress, JobState } from "../../parts/jobs/JobState";
-import { methodInWords } from "../../parts/jobs/names";
+import { jobInWords } from "../../parts/jobs/names";
 import { Loading } from "../../parts/Loading";
 import { PageHead } from "../../parts/PageHead";
-import { When } from "../../parts/When";
+import { took, When } from "../../parts/When";
+import { useCrumb } from "../../shell/Crumbs";
 
 const said = words.jobs;
 
@@ -36,12 +41,20 @@ export function Component(): React.ReactNode {
   } = useAnswer("taskservices.get_task", { task_id: id }, { every: usePace(2000) });
   const mayCancel = useMay("taskservices.cancel_task");
   const [cancels, setCancels] = useState(false);
+  useCrumb(job === undefined ? "" : jobInWords(job));
   if (job === undefined) {
     return (
       <>
         <PageHead title={said.one.id} within={said.title} />
         <PageSection>
-          {error === null ? <Loading /> : <Failure of={error} retry={() => void refetch()} />}
+          {error === null && <Loading />}
+          {error instanceof OmsError && error.reason === "no_such_task" ? (
+            <EmptyState titleText={said.one.gone} headingLevel="h2" icon={SearchIcon}>
+              <EmptyStateBody>{said.one.goneText}</EmptyStateBody>
+            </EmptyState>
+          ) : (
+            <Failure of={error} retry={() => void refetch()} />
+          )}
         </PageSection>
       </>
     );
@@ -49,7 +62,7 @@ export function Component(): React.ReactNode {
   return (
     <>
       <PageHead
-        title={`${methodInWords(job.method)} ${job.target}`.trim()}
+        title={jobInWords(job)}
         within={said.title}
         status={<JobState job={job} />}
         actions={
@@ -91,12 +104,13 @@ function rows(job: Task): [term: string, value: React.ReactNode][] {
         {job.host}
       </Link>,
     ],
-    [one.target, job.target],
+    [one.target, job.name && job.name !== job.target ? `${job.name} (${job.target})` : job.target],
     [one.owner, job.owner],
-    [one.created, <When key="created" at={job.created} />],
-    [one.started, job.started && <When key="started" at={job.started} />],
-    [one.finished, job.finished && <When key="finished" at={job.finished} />],
-    [one.deadline, isOpen(job) && !job.started && <When key="deadline" at={job.deadline} />],
+    [one.created, <When key="created" at={job.created} isExact />],
+    [one.started, job.started && <When key="started" at={job.started} isExact />],
+    [one.finished, job.finished && <When key="finished" at={job.finished} isExact />],
+    [said.columns.took, took(job.started, job.finished)],
+    [one.deadline, isOpen(job) && !job.started && <When key="deadline" at={job.deadline} isExact />],
     ...Object.entries(job.notes).map(([what, note]): [string, React.ReactNode] => [`${one.notes}: ${what}`, note]),
     [one.result, job.result !== null && job.result !== 0 && <Json key="result" value={job.result} />],
     [one.method, <code key="method">{job.method}</code>],

@@ -61,7 +61,7 @@ function LoginForm(): React.ReactNode {
         {wrong !== "" && <Alert isInline variant="danger" title={wrong} />}
         {why !== "" && <Alert isInline variant="info" title={said[why]} />}
       </div>
-      <Field id="user" label={said.user} isRequired>
+      <Field id="user" label={said.user}>
         {(described) => (
           <TextInput
             {...described}
@@ -72,7 +72,6 @@ function LoginForm(): React.ReactNode {
             autoCapitalize="none"
             spellCheck={false}
             autoFocus
-            isRequired
           />
         )}
       </Field>
@@ -82,6 +81,7 @@ function LoginForm(): React.ReactNode {
         value={password}
         onChange={setPassword}
         autoComplete="current-password"
+        isRequired={false}
         help={said.firstTime}
       />
       <ActionGroup>

@@ -1,5 +1,6 @@
 // The fleet at a glance: how much there is, how much of it is used, and where somebody should look.
-import { Card, CardBody, CardTitle, Gallery, PageSection, Stack, StackItem } from "@patternfly/react-core";
+import { Card, CardBody, CardTitle, Icon, PageSection, Stack, StackItem } from "@patternfly/react-core";
+import { ExclamationTriangleIcon } from "@patternfly/react-icons";
 import { Link } from "react-router";
 import type { Summary } from "../../api/contract";
 import { useAnswer, useMay } from "../../api/queries";
@@ -35,11 +36,11 @@ function Fleet({ fleet }: { fleet: Summary }): React.ReactNode {
   return (
     <Stack hasGutter>
       <StackItem>
-        <Gallery hasGutter minWidths={{ default: "15rem" }}>
+        <div className="oms-even">
           <Hosts {...fleet} />
           <Guests {...fleet} />
           <Jobs {...fleet} />
-        </Gallery>
+        </div>
       </StackItem>
       <StackItem>
         <Capacity {...fleet} />
@@ -150,9 +151,12 @@ function Attention({ attention, needing_attention: all }: Summary): React.ReactN
       <CardTitle component="h2">{said.attention}</CardTitle>
       <CardBody>
         {attention.length === 0 && said.allWell}
-        <ul>
+        <ul className="oms-attention-list">
           {attention.slice(0, 10).map(({ host, attention: reasons }) => (
             <li key={host}>
+              <Icon status="warning">
+                <ExclamationTriangleIcon />
+              </Icon>{" "}
               <Link to={`/hosts/${host}`} className="oms-break">
                 {host}
               </Link>{" "}

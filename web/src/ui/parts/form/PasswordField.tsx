@@ -13,6 +13,8 @@ interface Props {
   help?: string | undefined;
   wrong?: string | undefined;
   autoFocus?: boolean;
+  /** Whether it is marked as what must be given. */
+  isRequired?: boolean;
 }
 
 /** A password, which can be looked at while it is typed. */
@@ -25,10 +27,11 @@ export function PasswordField({
   help,
   wrong,
   autoFocus,
+  isRequired = true,
 }: Props): React.ReactNode {
   const [isShown, setShown] = useState(false);
   return (
-    <Field id={id} label={label} help={help} wrong={wrong} isRequired>
+    <Field id={id} label={label} help={help} wrong={wrong} isRequired={isRequired}>
       {(described) => (
         <InputGroup>
           <InputGroupItem isFill>
@@ -40,7 +43,7 @@ export function PasswordField({
               onChange={(_, typed) => onChange(typed)}
               autoComplete={autoComplete}
               autoFocus={autoFocus}
-              isRequired
+              isRequired={isRequired}
               validated={wrong === undefined ? "default" : "error"}
             />
           </InputGroupItem>

@@ -4,7 +4,7 @@ import { useChange } from "../../api/queries";
 import { words } from "../../messages";
 import { Confirm } from "../Confirm";
 import { say } from "../toasts";
-import { methodInWords } from "./names";
+import { jobInWords } from "./names";
 
 const said = words.jobs.cancel;
 
@@ -28,7 +28,7 @@ export function CancelJob({ job, close }: { job: Task; close: () => void }): Rea
       onClose={close}
     >
       <Content component="p">
-        <strong>{methodInWords(job.method)}</strong> {job.target} {words.jobs.on(job.host)}
+        <strong className="oms-break">{jobInWords(job)}</strong> {words.jobs.on(job.host)}
       </Content>
       <Content component="p">{said.text}</Content>
     </Confirm>

@@ -2,7 +2,7 @@ import { Label, Progress, ProgressSize } from "@patternfly/react-core";
 import type { Task } from "../../api/contract";
 import { words } from "../../messages";
 import { apart } from "../When";
-import { methodInWords } from "./names";
+import { jobInWords } from "./names";
 
 const said = words.jobs;
 const STATUS: Record<Task["state"], "info" | "success" | "danger" | "warning"> = {
@@ -34,11 +34,7 @@ export function JobProgress({ job }: { job: Task }): React.ReactNode {
   const end = Date.parse(job.eta ?? "");
   return (
     <>
-      <Progress
-        value={job.progress}
-        size={ProgressSize.sm}
-        aria-label={said.progress(methodInWords(job.method))}
-      />
+      <Progress value={job.progress} size={ProgressSize.sm} aria-label={said.progress(jobInWords(job))} />
       {!Number.isNaN(end) && <small className="oms-subtle">{said.eta(apart(end, Date.now()))}</small>}
     </>
   );

@@ -1,19 +1,23 @@
-// What a method does, in words: `kvmservices.create_vm_from_iso` is "Create machine from ISO".
-const GUEST: Readonly<Record<string, string>> = { kvmservices: "machine", ovzservices: "container" };
-const SPELLED: Readonly<Record<string, string>> = {
-  iso: "ISO",
-  lv: "logical volume",
-  nic: "interface",
-  cdrom: "CD",
-  ssh: "SSH",
-  vnc: "VNC",
-};
+// What a job does and to what, in words: `kvmservices.migrate_vm` is "Move machine", and its guest has a name.
+import type { Task } from "../../api/contract";
+import { words } from "../../messages";
 
+const said = words.jobs.deeds;
+
+/** Methods without words of their own are told by theirs. */
 export function methodInWords(method: string): string {
   const [service = "", name = ""] = method.split(".");
-  const said = name
-    .split("_")
-    .map((word) => (word === "vm" ? (GUEST[service] ?? "guest") : (SPELLED[word] ?? word)))
-    .join(" ");
-  return said.charAt(0).toUpperCase() + said.slice(1);
+  const guest = said.guests[service] ?? said.anyGuest;
+  const deed = said.named[name]?.(guest) ?? name.replaceAll("_", " ").replace(/\bvm\b/, guest);
+  return deed.charAt(0).toUpperCase() + deed.slice(1);
+}
+
+/** What it is done to: a guest by its name, everything else as its caller called it. */
+export function targetOf({ name, target }: Pick<Task, "name" | "target">): string {
+  return name || target;
+}
+
+/** Both in one line. */
+export function jobInWords(job: Pick<Task, "method" | "name" | "target">): string {
+  return `${methodInWords(job.method)} ${targetOf(job)}`.trim();
 }

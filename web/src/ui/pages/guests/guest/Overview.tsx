@@ -1,4 +1,4 @@
-import { Card, CardBody, CardTitle, Content, Gallery, GalleryItem } from "@patternfly/react-core";
+import { Card, CardBody, CardTitle, Content } from "@patternfly/react-core";
 import type { ContainerDescription, Description, FleetGuest, MachineStats } from "../../../api/contract";
 import { useAnswer } from "../../../api/queries";
 import { words } from "../../../messages";
@@ -38,7 +38,7 @@ function Use({ guest }: { guest: FleetGuest }): React.ReactNode {
   return (
     <>
       <Failure of={listed.error} />
-      <Gallery hasGutter minWidths={{ default: "12rem" }}>
+      <div className="oms-even">
         <MeterCard title={said.cpu} percent={stats?.cpu?.percentage} text={said.ofItsCpus} />
         <MeterCard
           title={said.memory}
@@ -50,16 +50,14 @@ function Use({ guest }: { guest: FleetGuest }): React.ReactNode {
           percent={stats?.df?.percentage}
           text={stats?.df && said.used(kb(Number(stats.df.used)), kb(Number(stats.df.total)))}
         />
-        <GalleryItem>
-          <Card isFullHeight isCompact>
-            <CardTitle component="h2">{said.network}</CardTitle>
-            <CardBody className="oms-break">
-              {stats?.network?.ip || words.parts.none}
-              <Content component="small">{stats?.network?.name}</Content>
-            </CardBody>
-          </Card>
-        </GalleryItem>
-      </Gallery>
+        <Card isFullHeight isCompact>
+          <CardTitle component="h2">{said.network}</CardTitle>
+          <CardBody className="oms-break">
+            {stats?.network?.ip || words.parts.none}
+            <Content component="small">{stats?.network?.name}</Content>
+          </CardBody>
+        </Card>
+      </div>
     </>
   );
 }
@@ -81,8 +79,8 @@ function MachineParts({ guest }: { guest: FleetGuest }): React.ReactNode {
           [words.guests.columns.vcpus, it.vcpus],
           [words.guests.columns.memory, mb(it.memory_mb)],
           [said.autostart, yesNo(it.autostart)],
-          [said.boot, it.boot.join(", ")],
-          [said.graphics, it.graphics.join(", ")],
+          [said.boot, it.boot.map((from) => said.boots[from] ?? from).join(", ")],
+          [said.graphics, it.graphics.join(", ").toUpperCase()],
           [said.guestAgent, yesNo(it.guest_agent)],
           [
             said.uuid,

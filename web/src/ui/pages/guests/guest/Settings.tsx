@@ -128,6 +128,7 @@ function SettingsForm({ guest, now }: { guest: FleetGuest; now: Values }): React
                 value={value(PASSWORD)}
                 onChange={(text) => set(PASSWORD, text)}
                 autoComplete="new-password"
+                isRequired={false}
                 help={said.password}
                 wrong={refused[PASSWORD]}
               />
@@ -137,16 +138,17 @@ function SettingsForm({ guest, now }: { guest: FleetGuest; now: Values }): React
             <Button type="submit" isDisabled={!isChanged || save.isPending} isLoading={save.isPending}>
               {said.save}
             </Button>
-            <Button
-              variant="link"
-              isDisabled={!isChanged}
-              onClick={() => {
-                setGiven({});
-                setRefused({});
-              }}
-            >
-              {said.undo}
-            </Button>
+            {isChanged && (
+              <Button
+                variant="link"
+                onClick={() => {
+                  setGiven({});
+                  setRefused({});
+                }}
+              >
+                {said.undo}
+              </Button>
+            )}
           </ActionGroup>
         </Form>
       </CardBody>
@@ -163,6 +165,7 @@ function legal(now: Values, name: string): string | undefined {
   const [low, high] = [now[`min_${name}`], now[`max_${name}`]];
   const unit = name === "memory" || name === "disk" ? " MB" : "";
   if (low === undefined) return undefined;
+  if (low === "0" && high === "0") return said.noLimit;
   return high === undefined ? said.from(low, unit) : said.between(low, high, unit);
 }
 

@@ -9,6 +9,7 @@ import { Failure } from "../../../parts/Failure";
 import { AskDialog } from "../../../parts/form/AskDialog";
 import { Loading } from "../../../parts/Loading";
 import { say } from "../../../parts/toasts";
+import { When } from "../../../parts/When";
 
 const said = words.guests.snapshots;
 type Asked = { what: "create" } | { what: "revert" | "remove"; snapshot: SnapshotDescription };
@@ -73,21 +74,25 @@ function List({ snapshots, onAsk }: ListProps): React.ReactNode {
             <Td dataLabel={said.description} className="oms-break">
               {snapshot.description}
             </Td>
-            <Td dataLabel={said.created}>{new Date(snapshot.created).toLocaleString()}</Td>
+            <Td dataLabel={said.created}>
+              <When at={snapshot.created} isExact />
+            </Td>
             <Td dataLabel={said.of}>{said.states[snapshot.state]}</Td>
             {onAsk && (
               <Td isActionCell className="oms-row-buttons">
-                <Button
-                  variant="secondary"
-                  size="sm"
-                  isDisabled={!snapshot.revertible}
-                  onClick={() => onAsk({ what: "revert", snapshot })}
-                >
-                  {said.revert}
-                </Button>{" "}
-                <Button variant="link" size="sm" isDanger onClick={() => onAsk({ what: "remove", snapshot })}>
-                  {said.remove}
-                </Button>
+                <div>
+                  <Button
+                    variant="secondary"
+                    size="sm"
+                    isDisabled={!snapshot.revertible}
+                    onClick={() => onAsk({ what: "revert", snapshot })}
+                  >
+                    {said.revert}
+                  </Button>{" "}
+                  <Button variant="link" size="sm" isDanger onClick={() => onAsk({ what: "remove", snapshot })}>
+                    {said.remove}
+                  </Button>
+                </div>
               </Td>
             )}
           </Tr>

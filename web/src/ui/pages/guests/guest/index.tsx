@@ -21,6 +21,7 @@ import { Overview } from "./Overview";
 import { Settings } from "./Settings";
 import { Snapshots } from "./Snapshots";
 import { GuestTags } from "./Tags";
+import { Elsewhere, KindAndHost } from "./Whereabouts";
 
 const said = words.guests;
 const FIRST: readonly ActionName[] = ["start", "resume", "shutdown"];
@@ -42,7 +43,10 @@ export function Component(): React.ReactNode {
         <Failure of={listed.error} retry={() => void listed.refetch()} />
       ) : (
         <EmptyState titleText={said.page.gone} headingLevel="h1">
-          <EmptyStateBody>{said.page.goneText(id, host)}</EmptyStateBody>
+          <EmptyStateBody>
+            {said.page.goneText(id, host)}
+            <Elsewhere id={id} kind={kind === "openvz" ? "openvz" : "kvm"} />
+          </EmptyStateBody>
         </EmptyState>
       )}
     </PageSection>
@@ -86,7 +90,7 @@ function Page({ guest }: { guest: FleetGuest }): React.ReactNode {
         title={guest.name}
         within={words.shell.nav.guests}
         status={<GuestState state={guest.state} />}
-        text={`${said.kind[guest.kind]} · ${guest.host}`}
+        text={<KindAndHost guest={guest} />}
         actions={<HeadActions guest={guest} onAsk={ask} />}
       />
       <PageSection type="tabs">

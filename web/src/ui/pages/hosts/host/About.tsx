@@ -7,6 +7,7 @@ import { words } from "../../../messages";
 import { Fingerprint } from "../../../parts/Copyable";
 import { type Detail, Details } from "../../../parts/Details";
 import { Failure } from "../../../parts/Failure";
+import { mb } from "../../../parts/units";
 import { When } from "../../../parts/When";
 
 const said = words.hosts;
@@ -26,16 +27,22 @@ function lines(host: HostDescription): Detail[] {
   return [
     [one.type, host.type],
     [one.tags, <Tags key="tags" host={host} />],
-    [one.seen, <When key="seen" at={host.last_seen} />],
+    [one.seen, <When key="seen" at={host.last_seen} isExact />],
     [one.agent, host.agent_version],
     ...Object.entries(host.facts).map(([fact, value]): [string, React.ReactNode] => [
       one.facts[fact as keyof typeof one.facts] ?? fact,
-      Array.isArray(value) ? value.join(", ") : value,
+      shown(fact, value),
     ]),
-    [one.signed, <When key="signed" at={host.signed_at} />],
-    [one.ends, <When key="ends" at={host.certificate_not_after} />],
+    [one.signed, <When key="signed" at={host.signed_at} isExact />],
+    [one.ends, <When key="ends" at={host.certificate_not_after} isExact />],
     [one.key, <Fingerprint key="key" sha256={host.key_sha256} what={one.key} />],
   ];
+}
+
+function shown(fact: string, value: unknown): React.ReactNode {
+  if (fact === "memory_mb") return mb(Number(value));
+  const text = Array.isArray(value) ? value.join(", ") : String(value);
+  return fact === "ssh_host_keys" && text !== "" ? <code className="oms-subtle">{text}</code> : text;
 }
 
 function Tags({ host }: { host: HostDescription }): React.ReactNode {

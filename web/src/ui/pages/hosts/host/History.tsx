@@ -1,14 +1,5 @@
 // How a host was: its remembered figures as charts. uPlot draws them, which is in this page's own chunk.
-import {
-  Card,
-  CardBody,
-  CardHeader,
-  CardTitle,
-  FormSelect,
-  FormSelectOption,
-  Gallery,
-  GalleryItem,
-} from "@patternfly/react-core";
+import { Card, CardBody, CardHeader, CardTitle, FormSelect, FormSelectOption } from "@patternfly/react-core";
 import { useEffect, useRef, useState } from "react";
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
@@ -17,6 +8,7 @@ import { useAnswer } from "../../../api/queries";
 import { words } from "../../../messages";
 import { Failure } from "../../../parts/Failure";
 import { kb } from "../../../parts/units";
+import "./history.css";
 
 const said = words.host.history;
 const SERIES = ["cpu", "memory", "received", "sent", "load"] as const;
@@ -24,8 +16,20 @@ const HEIGHT = 150;
 const SPANS = Object.keys(said.spans) as (keyof typeof said.spans)[];
 type Series = (typeof SERIES)[number];
 
-/** A colour of the kit's, as it is in the theme that is on. */
-const COLOURS = ["--pf-t--chart--color--blue--300", "--pf-t--chart--color--green--300"] as const;
+/** Colours of lines, as they are in the theme that is on. */
+const COLOURS = [
+  "--pf-t--global--color--brand--default",
+  "--pf-t--global--color--status--custom--default",
+] as const;
+/** Moments at an axis: of a day its hours, of more its days. */
+const HOURS = "{HH}:{mm}";
+const MOMENTS = [
+  [86_400, "{YYYY}-{MM}-{DD}", null, null, null, null, null, null, 1],
+  [60, HOURS, "\n{YYYY}-{MM}-{DD}", null, "\n{MM}-{DD}", null, null, null, 1],
+  [1, `${HOURS}:{ss}`, "\n{YYYY}-{MM}-{DD}", null, "\n{MM}-{DD}", null, null, null, 1],
+] as unknown as uPlot.Axis["values"];
+
+const POWERS = Array.from({ length: 50 }, (_, power) => 2 ** power);
 
 interface Chart {
   readonly title: string;
@@ -33,6 +37,8 @@ interface Chart {
   readonly shown: (value: number) => string;
   /** The top of the scale, where it is always the same. */
   readonly top?: number;
+  /** Whether it is an amount, whose round numbers are powers of two. */
+  readonly isAmount?: true;
 }
 
 const CHARTS: readonly Chart[] = [
@@ -42,7 +48,7 @@ const CHARTS: readonly Chart[] = [
     shown: (value) => `${value.toFixed(0)} %`,
     top: 100,
   },
-  { title: said.memory, lines: [{ series: "memory", label: said.average }], shown: kb },
+  { title: said.memory, lines: [{ series: "memory", label: said.average }], shown: kb, isAmount: true },
   {
     title: said.traffic,
     lines: [
@@ -50,6 +56,7 @@ const CHARTS: readonly Chart[] = [
       { series: "sent", label: said.sent },
     ],
     shown: (value) => `${kb(value / 1024)}/s`,
+    isAmount: true,
   },
   { title: said.load, lines: [{ series: "load", label: said.average }], shown: (value) => value.toFixed(1) },
 ];
@@ -81,13 +88,11 @@ export function History({ host }: { host: string }): React.ReactNode {
       <CardBody>
         <Failure of={asked.error} />
         {asked.data && (
-          <Gallery hasGutter minWidths={{ default: "20rem" }}>
+          <div className="oms-charts">
             {CHARTS.map((chart) => (
-              <GalleryItem key={chart.title}>
-                <Drawn chart={chart} history={asked.data} />
-              </GalleryItem>
+              <Drawn key={chart.title} chart={chart} history={asked.data} />
             ))}
-          </Gallery>
+          </div>
         )}
       </CardBody>
     </Card>
@@ -100,7 +105,11 @@ function Drawn({ chart, history }: { chart: Chart; history: HostHistory }): Reac
     const found = history.series[series];
     return found ? [{ label, found }] : [];
   });
-  const last = lines.map(({ found }) => newest(found));
+  const now = lines.map(({ label, found }) => {
+    const value = newest(found);
+    return { label, text: value === null ? words.parts.none : chart.shown(value) };
+  });
+  useDarkness();
   useEffect(() => {
     if (place.current === null || lines.length === 0) return;
     const drawn = draw(place.current, chart, history, lines);
@@ -113,15 +122,32 @@ function Drawn({ chart, history }: { chart: Chart; history: HostHistory }): Reac
       drawn.destroy();
     };
   });
-  const text = last.map((value) => (value === null ? words.parts.none : chart.shown(value))).join(" · ");
+  const text = now.map(({ label, text }) => (now.length > 1 ? `${label} ${text}` : text)).join(", ");
   return (
     <figure>
-      <figcaption>
-        {chart.title}: <strong>{text}</strong>
+      <figcaption className="oms-chart-head">
+        <span>{chart.title}</span>
+        {now.map(({ label, text }, number) => (
+          <span key={label}>
+            {now.length > 1 && <i className={`oms-chart-line oms-chart-line-${number}`} />}
+            {now.length > 1 && `${label} `}
+            <strong>{text}</strong>
+          </span>
+        ))}
       </figcaption>
       {lines.length === 0 ? said.nothing : <div ref={place} role="img" aria-label={`${chart.title}: ${text}`} />}
     </figure>
   );
+}
+
+/** Draws anew when it becomes dark or light: a canvas keeps the colours that it was drawn in. */
+function useDarkness(): void {
+  const [, turn] = useState(0);
+  useEffect(() => {
+    const seen = new MutationObserver(() => turn((times) => times + 1));
+    seen.observe(document.documentElement, { attributes: true, attributeFilter: ["class"] });
+    return () => seen.disconnect();
+  }, []);
 }
 
 function newest(series: HostSeries): number | null {
@@ -149,7 +175,15 @@ function draw(
       legend: { show: false },
       cursor: { show: false },
       scales: { y: { range: (_, __, highest) => [0, chart.top ?? Math.max(highest * 1.1, 0.1)] } },
-      axes: [axis, { ...axis, size: 70, values: (_, ticks) => ticks.map(chart.shown) }],
+      axes: [
+        { ...axis, ...(MOMENTS && { values: MOMENTS }) },
+        {
+          ...axis,
+          size: 70,
+          values: (_, ticks) => ticks.map(chart.shown),
+          ...(chart.isAmount && { incrs: POWERS }),
+        },
+      ],
       series: [
         {},
         ...lines.map(({ label }, number) => ({

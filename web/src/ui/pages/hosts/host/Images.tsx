@@ -171,7 +171,7 @@ function Disks({ host: server_hostname }: { host: string }): React.ReactNode {
       <SmallTable
         title={said.disks}
         none={said.none}
-        columns={[said.name, said.format, said.size, words.host.gauges.disk, said.users]}
+        columns={[said.name, said.format, said.size, said.taken, said.users]}
         rows={listed.data ?? []}
         keyOf={(it) => it.name}
         cells={(it) => [it.name, it.format, kb(it.size_kb), kb(it.used_kb), it.machines.join(", ")]}

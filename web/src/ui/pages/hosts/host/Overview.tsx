@@ -1,4 +1,3 @@
-import { Gallery } from "@patternfly/react-core";
 import type { FleetHost } from "../../../api/contract";
 import { useAnswer } from "../../../api/queries";
 import { words } from "../../../messages";
@@ -32,12 +31,13 @@ function Use({ host }: { host: FleetHost }): React.ReactNode {
     { every: STATS_EVERY_MS, cache: 3 },
   );
   const { cpu, memory, df, swap } = asked.data ?? {};
+  const has = (of: { total: string } | undefined): boolean => Number(of?.total ?? 0) > 0;
   const used = (of: { used: string; total: string } | undefined): string | undefined =>
     of && said.used(kb(Number(of.used)), kb(Number(of.total)));
   return (
     <>
       <Failure of={asked.error} />
-      <Gallery hasGutter minWidths={{ default: "12rem" }}>
+      <div className="oms-even">
         <MeterCard
           title={said.gauges.cpu}
           percent={cpu?.percentage}
@@ -45,8 +45,8 @@ function Use({ host }: { host: FleetHost }): React.ReactNode {
         />
         <MeterCard title={said.gauges.memory} percent={memory?.percentage} text={used(memory)} />
         <MeterCard title={said.gauges.disk} percent={df?.percentage} text={used(df)} />
-        <MeterCard title={said.gauges.swap} percent={swap?.percentage} text={used(swap)} />
-      </Gallery>
+        <MeterCard title={said.gauges.swap} percent={has(swap) ? swap?.percentage : undefined} text={used(swap)} />
+      </div>
       {df && df.details.length > 0 && (
         <SmallTable
           title={said.mounts.title}

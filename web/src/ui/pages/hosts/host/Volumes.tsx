@@ -25,15 +25,15 @@ export function Volumes({ host }: { host: FleetHost }): React.ReactNode {
       <SmallTable
         title={said.groups}
         none={said.none}
-        columns={["VG Name", "VG Size", "Free PE / Size"]}
+        columns={[said.named, said.sized, said.free]}
         rows={found}
         keyOf={(it) => it["VG Name"] ?? ""}
-        cells={(it) => [it["VG Name"], it["VG Size"], it["Free PE / Size"]]}
+        cells={(it) => [it["VG Name"], it["VG Size"], freeOf(it)]}
       />
       <SmallTable
         title={said.volumes}
         none={said.none}
-        columns={["LV Path", "VG Name", "LV Size", "LV Status"]}
+        columns={[said.path, said.group, said.sized, said.state]}
         rows={(volumes.data ?? []).map(valuesOf)}
         keyOf={(it) => it["LV Path"] ?? it["LV Name"] ?? ""}
         cells={(it) => [it["LV Path"] ?? it["LV Name"], it["VG Name"], it["LV Size"], it["LV Status"]]}
@@ -70,6 +70,12 @@ export function Volumes({ host }: { host: FleetHost }): React.ReactNode {
       )}
     </>
   );
+}
+
+/** LVM tells of extents, and behind them how much that is. */
+function freeOf(group: Record<string, string>): string {
+  const told = group["Free PE / Size"] ?? "";
+  return told.split("/").at(-1)?.trim() ?? told;
 }
 
 const LABELS = ["VG Name", "VG Size", "Free PE / Size", "LV Path", "LV Name", "LV Size", "LV Status"];

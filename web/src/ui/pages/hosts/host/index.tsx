@@ -3,13 +3,15 @@ import {
   Alert,
   Button,
   EmptyState,
+  EmptyStateActions,
   EmptyStateBody,
-  Label,
+  EmptyStateFooter,
   PageSection,
   Tab,
   Tabs,
   TabTitleText,
 } from "@patternfly/react-core";
+import { SearchIcon } from "@patternfly/react-icons";
 import { useState } from "react";
 import { Link, useNavigate, useParams } from "react-router";
 import type { FleetHost } from "../../../api/contract";
@@ -20,6 +22,8 @@ import { openTerminal } from "../../../parts/consoles";
 import { Failure } from "../../../parts/Failure";
 import { Loading } from "../../../parts/Loading";
 import { PageHead } from "../../../parts/PageHead";
+import { useTitle } from "../../../parts/title";
+import { HostState } from "../HostList";
 import { RemoveHost } from "../RemoveHost";
 import { Images } from "./Images";
 import { Network } from "./Network";
@@ -47,14 +51,24 @@ export function Component(): React.ReactNode {
   if (found !== undefined) return <Page key={host} host={found} />;
   return (
     <PageSection>
-      {listed.error ? (
-        <Failure of={listed.error} retry={() => void listed.refetch()} />
-      ) : (
-        <EmptyState titleText={said.gone} headingLevel="h1">
-          <EmptyStateBody>{said.goneText(host)}</EmptyStateBody>
-        </EmptyState>
-      )}
+      {listed.error ? <Failure of={listed.error} retry={() => void listed.refetch()} /> : <Gone name={host} />}
     </PageSection>
+  );
+}
+
+function Gone({ name }: { name: string }): React.ReactNode {
+  useTitle(said.gone);
+  return (
+    <EmptyState titleText={said.gone} headingLevel="h1" icon={SearchIcon}>
+      <EmptyStateBody>{said.goneText(name)}</EmptyStateBody>
+      <EmptyStateFooter>
+        <EmptyStateActions>
+          <Button variant="link" component={(props) => <Link {...props} to="/hosts" />}>
+            {said.all}
+          </Button>
+        </EmptyStateActions>
+      </EmptyStateFooter>
+    </EmptyState>
   );
 }
 
@@ -68,11 +82,7 @@ function Page({ host }: { host: FleetHost }): React.ReactNode {
       <PageHead
         title={host.name}
         within={words.shell.nav.hosts}
-        status={
-          <Label isCompact variant="outline" color={isHere ? "green" : "orange"}>
-            {said.state[host.state]}
-          </Label>
-        }
+        status={<HostState host={host} />}
         text={<Link to={`/guests?host=${host.name}`}>{said.guests(host.guests)}</Link>}
         actions={<HeadActions host={host} isHere={isHere} />}
       />
@@ -93,7 +103,9 @@ function Page({ host }: { host: FleetHost }): React.ReactNode {
                     key={why}
                     isInline
                     variant="warning"
-                    title={why === "away" ? said.away : said.attention[why]}
+                    title={
+                      why === "away" ? (key === "overview" ? said.away : said.awayElsewhere) : said.attention[why]
+                    }
                   />
                 ))}
                 {(isHere || key === "overview") && <Body host={host} />}

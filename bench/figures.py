@@ -9,7 +9,7 @@ from typing import Literal
 PAIRS = 7
 CROWDED = 2.0
 """Processes that want a CPU, for each that there is: with more, figures scatter, and twice as many are taken."""
-HEAD = f"{'':48} {'ratio':>6}  {'lowest to highest':18} {'goal':8} {'verdict':12} {'ours / theirs':28} load"
+HEAD = f"{'':48} {'ratio':>7}  {'lowest to highest':18} {'goal':8} {'verdict':12} {'ours / theirs':28} load"
 
 
 @dataclass(frozen=True)
@@ -52,12 +52,17 @@ def pairs(ours: Callable[[], float], theirs: Callable[[], float], count: int = P
 def line(title: str, found: Pairs, goal: Goal | None, unit: str) -> str:
     """One line: the median of the ratios, their spread, and in how many pairs the goal was met."""
     ratios = found.ratios
-    ratio, spread = statistics.median(ratios), f"{min(ratios):.2f} to {max(ratios):.2f}"
+    ratio, spread = statistics.median(ratios), f"{_ratio(min(ratios))} to {_ratio(max(ratios))}"
     verdict = ""
     if goal is not None:
         verdict = f"{'met' if goal.met(ratio) else 'MISSED'} {sum(map(goal.met, ratios))}/{len(ratios)}"
+    load = os.getloadavg()[0]
     both = f"{_figure(statistics.median(found.ours))} / {_figure(statistics.median(found.theirs))} {unit}"
-    return f"{title:48} {ratio:6.2f}  {spread:18} {goal or ''!s:8} {verdict:12} {both:28} {os.getloadavg()[0]:.1f}"
+    return f"{title:48} {_ratio(ratio):>7}  {spread:18} {goal or ''!s:8} {verdict:12} {both:28} {load:.1f}"
+
+
+def _ratio(value: float) -> str:
+    return f"{value:.2f}" if value >= 0.1 else f"{value:.2g}"
 
 
 def _figure(value: float) -> str:

@@ -24,11 +24,15 @@ class Question:
     body: str = ""
     certificate: Path | None = None
     """With its key in the same directory."""
+    token: str = ""
+    """What Salt's API knows its callers by."""
 
     def request(self) -> bytes:
         """Its bytes."""
         verb = "POST" if self.body else "GET"
         head = f"{verb} {self.path} HTTP/1.1\r\nHost: {self.host}\r\nContent-Type: application/json\r\n"
+        if self.token:
+            head += f"Accept: application/json\r\nX-Auth-Token: {self.token}\r\n"
         return f"{head}Content-Length: {len(self.body)}\r\n\r\n{self.body}".encode()
 
     def context(self) -> ssl.SSLContext:
@@ -48,9 +52,23 @@ class Answers:
     rate: float
 
 
+def once(question: Question) -> bytes:
+    """The answer to it."""
+    return uvloop.run(_once(question))
+
+
 def ask(question: Question, *, clients: int, seconds: float) -> Answers:
     """Ask on so many connections at once for so long."""
     return uvloop.run(_asked(question, clients, seconds))
+
+
+async def _once(question: Question) -> bytes:
+    reader, writer = await _connected(question, question.context())
+    writer.write(question.request())
+    _head, answer = await _answer(reader)
+    writer.close()
+    assert question.good in answer, answer[:300]
+    return answer
 
 
 async def _asked(question: Question, clients: int, seconds: float) -> Answers:

@@ -1,64 +1,95 @@
 """The emptiest call and the list of all guests with their state, of OMS and of each peer that is there."""
 
+import json
 import os
 import socket
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from bench.figures import Goal, pairs, say
 from bench.load import call
-from bench.peers.client import Question, ask
+from bench.peers.client import Question, ask, once
 from bench.setting import CLIENTS, MACHINES, Setting
 from tests.hosts.stack import NAME
 
 ADDRESS = "10.211.7.2"
-GANETI, INCUS = 5080, 8443
+GANETI, INCUS, SALT = 5080, 8443, 8010
 SECONDS = 1.0
+SALT_SECONDS = 3.0
+"""One of its calls takes a quarter of a second."""
 TURNS = 5
 HOW = "bench/peers/prepare DIR, as root, makes it; then make bench ARGS=peers OMS_PEERS=DIR"
 
 
 def peers(on: Setting) -> None:
-    """OMS lists its machines, which libvirt has, live; the peers their guests, which are off too, half as many."""
+    """OMS lists its machines, which libvirt has, live; the peers their guests, which are off too."""
     sessid = on.caller.sessid
     body = call("authservices", "checksessid", sessid)
     empty = Question("127.0.0.1", on.oms.port, "/", b'"error":null', body)
     body = call("kvmservices", "list_vms_status", sessid, 0, NAME)
     listed = Question("127.0.0.1", on.oms.port, "/", b'"shutdown"', body)
     _virsh(on, listed)
-    if _is_there(GANETI):
-        version = Question(ADDRESS, GANETI, "/version", b"2")
-        bulk = Question(ADDRESS, GANETI, "/2/instances?bulk=1", b'"ADMIN_down"')
-        _beside("Ganeti's RAPI", empty, version, Goal("<=", 0.02), Goal(">=", 60))
-        _beside("Ganeti's RAPI", listed, bulk, Goal("<=", 0.04), Goal(">=", 30), what="list")
-    else:
-        print(f"Ganeti is left out: {HOW}")
-    if _is_there(INCUS):
-        papers = _papers()
-        server = Question(ADDRESS, INCUS, "/1.0", b'"trusted"', certificate=papers)
-        instances = Question(ADDRESS, INCUS, "/1.0/instances?recursion=1", b'"Stopped"', certificate=papers)
-        _beside("Incus", empty, server, Goal("<=", 0.4), None)
-        _beside("Incus", listed, instances, Goal("<=", 0.35), Goal(">=", 4), what="list")
-    else:
-        print(f"Incus is left out: {HOW}")
+    for peer, port, beside in (("Ganeti", GANETI, _ganeti), ("Incus", INCUS, _incus), ("Salt", SALT, _salt)):
+        if _is_there(port):
+            beside(on, empty, listed)
+        else:
+            print(f"{peer} is left out: {HOW}")
+
+
+def _ganeti(_on: Setting, empty: Question, listed: Question) -> None:
+    version = Question(ADDRESS, GANETI, "/version", b"2")
+    bulk = Question(ADDRESS, GANETI, "/2/instances?bulk=1", b'"ADMIN_down"')
+    _beside("emptiest call / Ganeti's RAPI", empty, version, Goal("<=", 0.02), Goal(">=", 60))
+    _beside("list / Ganeti's RAPI", listed, bulk, Goal("<=", 0.04), Goal(">=", 30))
+
+
+def _incus(_on: Setting, empty: Question, listed: Question) -> None:
+    """The goal is for half as many guests as OMS lists; then the same for as many."""
+    papers = _place() / "root" / "tmp" / "client.crt"
+    server = Question(ADDRESS, INCUS, "/1.0", b'"trusted"', certificate=papers)
+    fewer = Question(ADDRESS, INCUS, "/1.0/instances?recursion=1", b'"Stopped"', certificate=papers)
+    as_many = replace(fewer, path=fewer.path + "&project=as-many")
+    assert once(fewer).count(b'"Stopped"') == MACHINES // 2
+    assert once(as_many).count(b'"Stopped"') == MACHINES
+    _beside("emptiest call / Incus", empty, server, Goal("<=", 0.4), None)
+    _beside("list / Incus with half as many", listed, fewer, Goal("<=", 0.35), Goal(">=", 4))
+    _beside("list / Incus with as many", listed, as_many, None, None)
+
+
+def _salt(on: Setting, empty: Question, listed: Question) -> None:
+    """Its minion asks the same libvirt as OMS's agent."""
+    who = {"username": "bench", "password": (_place() / "salt" / "etc" / "password").read_text().strip()}
+    login = Question(ADDRESS, SALT, "/login", b'"token"', json.dumps({**who, "eauth": "sharedsecret"}))
+    token = json.loads(once(login))["return"][0]["token"]
+
+    def asked(function: str, good: bytes, **named: str) -> Question:
+        command = {"client": "local", "tgt": "bench", "fun": function, "kwarg": named}
+        return Question(ADDRESS, SALT, "/", good, json.dumps([command]), token=token)
+
+    ping = asked("test.ping", b'"bench": true')
+    states = asked("virt.vm_state", b'"shutdown"', connection=on.daemon.uri)
+    assert once(states).count(b'"shutdown"') == MACHINES
+    _beside("emptiest call / Salt's API", empty, ping, Goal("<=", 0.01), None, seconds=SALT_SECONDS)
+    _beside("list / Salt's API", listed, states, Goal("<=", 0.02), Goal(">=", 60), seconds=SALT_SECONDS)
 
 
 def _beside(
-    peer: str, ours: Question, theirs: Question, p50: Goal, rate: Goal | None, *, what: str = "emptiest call"
+    title: str, ours: Question, theirs: Question, p50: Goal | None, rate: Goal | None, *, seconds: float = SECONDS
 ) -> None:
     found = pairs(
         lambda: ask(ours, clients=1, seconds=SECONDS).p50,
-        lambda: ask(theirs, clients=1, seconds=SECONDS).p50,
+        lambda: ask(theirs, clients=1, seconds=seconds).p50,
         TURNS,
     )
-    say(f"{what} / {peer}: p50", found, p50, "ms")
+    say(f"{title}: p50", found, p50, "ms")
     found = pairs(
         lambda: ask(ours, clients=CLIENTS, seconds=SECONDS).rate,
-        lambda: ask(theirs, clients=CLIENTS, seconds=SECONDS).rate,
+        lambda: ask(theirs, clients=CLIENTS, seconds=seconds).rate,
         TURNS,
     )
-    say(f"{what} / {peer}: rate at {CLIENTS}", found, rate, "per s")
+    say(f"{title}: rate at {CLIENTS}", found, rate, "per s")
 
 
 def _virsh(on: Setting, listed: Question) -> None:
@@ -83,6 +114,6 @@ def _is_there(port: int) -> bool:
     return True
 
 
-def _papers() -> Path:
-    """The certificate that Incus was told of, in the directory that `prepare` was given."""
-    return Path(os.environ["OMS_PEERS"]) / "root" / "tmp" / "client.crt"
+def _place() -> Path:
+    """The directory that `prepare` was given."""
+    return Path(os.environ["OMS_PEERS"])

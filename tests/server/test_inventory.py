@@ -160,6 +160,10 @@ async def test_hosts_are_told_with_what_they_measure_and_what_needs_attention(
         found = (await viewer.ask("fleetservices.list_hosts", 0, "", "", wanted))["hosts"]
         assert [host["name"] for host in found] == names
     assert (await viewer.ask("fleetservices.list_hosts", 0, "x86_64"))["total"] == 2
+    for hypervisor in ("kvm", "openvz"):
+        found = await viewer.ask("fleetservices.list_hosts", 0, "", "", "", "name", False, 0, 100, hypervisor)
+        able = [host["name"] for host in page["hosts"] if hypervisor in host["hypervisors"]]
+        assert sorted(host["name"] for host in found["hosts"]) == sorted(able)
     assert (await viewer.ask("fleetservices.list_hosts", 0, "", "nowhere"))["total"] == 0
     summary = await viewer.ask("fleetservices.summarize", 0)
     assert summary["hosts"] == {"signed": 2, "connected": 1, "waiting": 0}

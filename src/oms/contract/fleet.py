@@ -177,6 +177,7 @@ class ListHosts(ServerOperation[HostPage], frozen=True):
     descending: Descending = False
     offset: Offset = 0
     most: Most = 100
+    hypervisor: Literal["", "kvm", "openvz"] = ""
 
 
 @operation(SERVICE, Permission.VIEWER)

@@ -49,6 +49,7 @@ async def list_hosts(op: api.ListHosts, desk: Desk) -> HostPage:
             host
             for host in _hosts(tx, desk.house, op.tag or None)
             if _in_state(host, op.state)
+            and (not op.hypervisor or op.hypervisor in host.hypervisors)
             and rules.has_words(words, host.name, host.type, host.distribution, *(tag.tag for tag in host.tags))
         ]
         key, by_name = rules.HOST_ORDER[op.sort], rules.HOST_ORDER["name"]

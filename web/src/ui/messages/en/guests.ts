@@ -65,10 +65,14 @@ export const guests = {
     title: (name: string) => `Move ${name} to another host`,
     text: "It is copied while it runs, and stands still for a moment only. Whatever breaks off, it is in exactly one place.",
     to: "To",
-    choose: "Choose a host",
     none: "No other host that could take it is connected.",
     confirm: "Move",
     done: (name: string, host: string) => `${name} is on ${host}`,
+  },
+  hostField: {
+    choose: "A part of its name",
+    help: "A connected host: those whose names hold what is typed are proposed.",
+    nothing: (sought: string) => `No connected host that could have it is called ${sought}.`,
   },
   tagging: {
     title: (count: number) => `Add a tag to ${count === 1 ? "one guest" : `${count} guests`}`,

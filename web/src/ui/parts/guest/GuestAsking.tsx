@@ -1,17 +1,15 @@
 // What is asked before something is done with one guest, and doing it.
-import { FormSelect, FormSelectOption } from "@patternfly/react-core";
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useCallback, useState } from "react";
 import { call } from "../../api/client";
 import { OmsError } from "../../api/errors";
-import { useAnswer } from "../../api/queries";
 import { words } from "../../messages";
 import { Confirm } from "../Confirm";
-import { Field } from "../form/Field";
 import { useHere } from "../here";
 import { say, sayWrong } from "../toasts";
 import { ACTIONS, type ActionName, act, type Guest, named } from "./actions";
 import type { Asking } from "./GuestMenu";
+import { HostField } from "./HostField";
 
 const said = words.guests;
 
@@ -98,10 +96,6 @@ function Removal({ guest, onClose, onGone }: Ended): React.ReactNode {
 
 function Move({ guest, onClose, onGone }: Ended): React.ReactNode {
   const [to, setTo] = useState("");
-  const hosts = useAnswer("fleetservices.list_hosts", { state: "connected", most: 0 });
-  const able = (hosts.data?.hosts ?? []).filter(
-    (host) => host.name !== guest.host && host.hypervisors.includes(guest.kind),
-  );
   const change = useDone(
     () => move(guest, to),
     said.move.done(guest.name, to),
@@ -117,24 +111,19 @@ function Move({ guest, onClose, onGone }: Ended): React.ReactNode {
       confirm={said.move.confirm}
       isReady={to !== ""}
       isBusy={change.isPending}
-      failure={change.error ?? hosts.error}
+      failure={change.error}
       onConfirm={() => change.mutate()}
       onClose={onClose}
     >
-      <Field
+      <HostField
         id="move-to"
         label={said.move.to}
-        {...(hosts.isSuccess && able.length === 0 && { wrong: said.move.none })}
-      >
-        {(described) => (
-          <FormSelect {...described} id="move-to" value={to} onChange={(_, value) => setTo(value)}>
-            <FormSelectOption value="" label={said.move.choose} isPlaceholder />
-            {able.map((host) => (
-              <FormSelectOption key={host.id} value={host.name} label={host.name} />
-            ))}
-          </FormSelect>
-        )}
-      </Field>
+        kind={guest.kind}
+        but={guest.host}
+        value={to}
+        onChange={setTo}
+        none={said.move.none}
+      />
     </Confirm>
   );
 }

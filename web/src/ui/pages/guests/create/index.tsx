@@ -8,6 +8,7 @@ import { words } from "../../../messages";
 import { Failure } from "../../../parts/Failure";
 import { Choice } from "../../../parts/form/Choice";
 import { TextField } from "../../../parts/form/TextField";
+import { HostField } from "../../../parts/guest/HostField";
 import { PageHead } from "../../../parts/PageHead";
 import { mb } from "../../../parts/units";
 import { FromIso } from "./FromIso";
@@ -101,9 +102,12 @@ interface HostProps {
 }
 
 function HostChoice({ kind, value, onChange, onFound }: HostProps): React.ReactNode {
-  const hosts = useAnswer("fleetservices.list_hosts", { state: "connected", most: 0 });
-  const able = (hosts.data?.hosts ?? []).filter((it) => it.hypervisors.includes(kind));
-  const there = able.find((it) => it.name === value);
+  const hosts = useAnswer(
+    "fleetservices.list_hosts",
+    { search: value, state: "connected", hypervisor: kind, most: 0 },
+    { enabled: value !== "" },
+  );
+  const there = hosts.data?.hosts.find((it) => it.name === value);
   const [before, setBefore] = useState<FleetHost>();
   if (there !== undefined && there !== before) setBefore(there);
   // A host whose connection breaks for a moment takes nothing away of what was typed for it.
@@ -111,19 +115,16 @@ function HostChoice({ kind, value, onChange, onFound }: HostProps): React.ReactN
   const at = isAway ? before : there;
   useEffect(() => onFound(at), [at, onFound]);
   return (
-    <>
-      <Failure of={hosts.error} />
-      <Choice
-        id="host"
-        label={said.host}
-        value={at ? value : ""}
-        onChange={onChange}
-        placeholder={said.chooseHost}
-        options={(isAway ? [...able, before] : able).map((it) => ({ value: it.name, label: it.name }))}
-        help={at && free(at)}
-        wrong={isAway ? said.away(value) : hosts.isSuccess && able.length === 0 ? said.noHost : undefined}
-      />
-    </>
+    <HostField
+      id="host"
+      label={said.host}
+      kind={kind}
+      value={value}
+      onChange={onChange}
+      help={at && free(at)}
+      wrong={isAway ? said.away(value) : undefined}
+      none={said.noHost}
+    />
   );
 }
 

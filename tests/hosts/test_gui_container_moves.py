@@ -68,7 +68,7 @@ def move(gui: Gui) -> None:
     choose(gui.page, NAME, "Move to another host")
     asking = dialog(gui.page, f"Move {NAME} to another host")
     expect(asking.get_by_role("button", name="Move", exact=True)).to_be_disabled()
-    asking.get_by_label("To").select_option(THERE)
+    asking.get_by_label("To").fill(THERE)
     look(gui.page, "container-move")
     assert gui.barriers() == []
     asking.get_by_role("button", name="Move", exact=True).click()

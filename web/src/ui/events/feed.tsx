@@ -1,6 +1,6 @@
 // Events and pages brought together: what an event makes old is asked for again, many events in one go.
 import { type QueryClient, type QueryKey, useQueryClient } from "@tanstack/react-query";
-import { useEffect } from "react";
+import { useEffect, useState } from "react";
 import { call } from "../api/client";
 import type { Method } from "../api/contract";
 import { BY_ITSELF } from "../api/queries";
@@ -12,6 +12,9 @@ import { listen, type StreamState } from "./stream";
 import { touches } from "./touched";
 
 const TOGETHER_MS = 200;
+/** In a large fleet a host is notably busier, or less, every moment. */
+const MEASURED_TOGETHER_MS = 5000;
+const PATIENCE_MS = 500;
 const MOST_WAITING = 1000;
 export const streamState: Store<StreamState> = store<StreamState>("off");
 
@@ -24,24 +27,45 @@ export function Feed(): null {
   const { sessid } = useSession();
   useEffect(() => {
     const unwatch = watch();
-    const { told, close } = collector(client);
+    const soon = collector(client, TOGETHER_MS);
+    const later = collector(client, MEASURED_TOGETHER_MS);
     const stop = listen(sessid, {
       state: (now) => streamState.set(now),
       event: (event) => {
-        told(event);
+        (event.kind === "host.measured" ? later : soon).told(event);
         for (const heard of [...hearers]) heard(event);
       },
-      gap: () => told("all"),
+      gap: soon.missed,
       // The answer tells whether the session is over; then that is dealt with as ever.
       refused: () => void call("userservices.whoami", {}, { isByItself: true }).catch(() => undefined),
     });
     return () => {
       stop();
-      close();
+      soon.close();
+      later.close();
       unwatch();
     };
   }, [client, sessid]);
   return null;
+}
+
+/**
+ * Whether pages may begin to ask: once events come, so that nothing is missed and nothing asked twice; where they do not
+ * come, all the same after a moment.
+ */
+export function useListening(): boolean {
+  const state = useStore(streamState);
+  const [isListening, setListening] = useState(false);
+  useEffect(() => {
+    if (isListening) return;
+    if (state === "open" || state === "lost") {
+      setListening(true);
+      return;
+    }
+    const timer = setTimeout(() => setListening(true), PATIENCE_MS);
+    return () => clearTimeout(timer);
+  }, [isListening, state]);
+  return isListening;
 }
 
 /** Hear of each event itself, as what shows progress does. `heard` must stay the same function. */
@@ -61,17 +85,24 @@ export function usePace(withoutEvents = 10_000): number | undefined {
   return isOpen || !isAwake ? undefined : withoutEvents;
 }
 
-function collector(client: QueryClient): { told: (event: Event | "all") => void; close: () => void } {
+interface Collector {
+  told(event: Event): void;
+  /** Events were missed: all that has been asked for is old. */
+  missed(): void;
+  close(): void;
+}
+
+/** Has what events make old asked for anew, once for all those that come within so many milliseconds. */
+function collector(client: QueryClient, together: number): Collector {
   let waiting: Event[] = [];
   let all = false;
   let timer: ReturnType<typeof setTimeout> | undefined;
   const flush = (): void => {
-    if (!awake.get()) {
-      timer = undefined; // when somebody comes back
-      return;
-    }
+    clearTimeout(timer);
+    timer = undefined;
+    if (!awake.get()) return; // when somebody comes back
     const [events, whole] = [waiting, all];
-    [waiting, all, timer] = [[], false, undefined];
+    [waiting, all] = [[], false];
     const old = {
       predicate: ({ queryKey: [method, params] }: { queryKey: QueryKey }) =>
         whole || events.some((event) => touches(event, method as Method, params as Record<string, unknown>)),
@@ -79,14 +110,18 @@ function collector(client: QueryClient): { told: (event: Event | "all") => void;
     void client.invalidateQueries(old, BY_ITSELF);
   };
   const back = awake.subscribe(() => {
-    if (awake.get() && (all || waiting.length > 0)) timer ??= setTimeout(flush, TOGETHER_MS);
+    if (awake.get() && (all || waiting.length > 0)) timer ??= setTimeout(flush, together);
   });
   return {
     told: (event) => {
       // Of many that wait for somebody to come back, none is needed by itself.
-      if (event === "all" || waiting.length >= MOST_WAITING) [all, waiting] = [true, []];
+      if (waiting.length >= MOST_WAITING) [all, waiting] = [true, []];
       else if (!all) waiting.push(event);
-      timer ??= setTimeout(flush, TOGETHER_MS);
+      timer ??= setTimeout(flush, together);
+    },
+    missed: () => {
+      [all, waiting] = [true, []];
+      flush();
     },
     close: () => {
       back();

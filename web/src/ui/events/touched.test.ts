@@ -14,5 +14,7 @@ it("makes old what an event is about, and nothing else", () => {
   expect(touches(event("host.signed"), "funcservices.list_signed", {})).toBe(true);
   expect(touches(event("isos.changed"), "isoservices.list_images", { server_hostname: "node1" })).toBe(true);
   expect(touches(event("server.started", ""), "auditservices.describe_head", {})).toBe(true);
+  expect(touches(event("host.measured"), "fleetservices.list_hosts", {})).toBe(true);
+  expect(touches(event("host.measured"), "fleetservices.list_guests", {})).toBe(false);
   expect(touches(event("something.new"), "userservices.whoami", {})).toBe(false);
 });

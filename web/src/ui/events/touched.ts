@@ -1,4 +1,4 @@
-// Which answers an event makes old: a pure table from nouns of events to methods.
+// Which answers an event makes old: a pure table from kinds of events, or their nouns, to methods.
 import type { Method } from "../api/contract";
 import type { Event } from "./event";
 
@@ -14,6 +14,10 @@ const RULES: Readonly<Record<string, Rule>> = {
   server: { methods: [""] },
   job: { methods: ["taskservices.", "fleetservices.summarize"] },
   host: { methods: ["funcservices.", "fleetservices.", "statsservices.get_stats"], ofHost: true },
+  "host.measured": {
+    methods: ["fleetservices.list_hosts", "fleetservices.summarize", "statsservices.get_stats"],
+    ofHost: true,
+  },
   guest: { methods: GUESTS, ofHost: true },
   guests: { methods: GUESTS, ofHost: true },
   images: { methods: ["kvmservices."], ofHost: true },
@@ -30,7 +34,7 @@ const RULES: Readonly<Record<string, Rule>> = {
 
 /** Whether the answer of a method with those parameters may be another after the event. */
 export function touches(event: Event, method: Method, params: Readonly<Record<string, unknown>>): boolean {
-  const rule = RULES[event.kind.split(".")[0] ?? ""];
+  const rule = RULES[event.kind] ?? RULES[event.kind.split(".")[0] ?? ""];
   if (rule === undefined) return false;
   if (!rule.methods.some((beginning) => method.startsWith(beginning))) return false;
   const asked = params.server_hostname;

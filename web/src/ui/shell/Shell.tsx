@@ -24,7 +24,7 @@ import { memo, Suspense, useState } from "react";
 import { Link, Outlet, useLocation } from "react-router";
 import { METHODS } from "../api/contract";
 import { suffices, useSession } from "../api/session";
-import { Feed, streamState } from "../events/feed";
+import { Feed, streamState, useListening } from "../events/feed";
 import { words } from "../messages";
 import { Loading } from "../parts/Loading";
 import { useStore } from "../parts/store";
@@ -69,9 +69,10 @@ export const Shell = memo(function Shell() {
 function Allowed(): React.ReactNode {
   const { role } = useSession();
   const { pathname } = useLocation();
+  const isListening = useListening();
   const place = PLACES.find(({ to }) => to !== "/" && (pathname === to || pathname.startsWith(`${to}/`)));
   if (place !== undefined && !suffices(role, METHODS[place.needs].may)) return <NotAllowed page={place.name} />;
-  return <Outlet />;
+  return isListening ? <Outlet /> : <Loading />;
 }
 
 function Head({ showsJobs, toggleJobs }: { showsJobs: boolean; toggleJobs: () => void }): React.ReactNode {

@@ -15,10 +15,14 @@ export interface Asked {
   isByItself?: true;
 }
 
-/** From now on `fetch` is answered by the table. An answer that is an OmsError, or throws one, is that error. */
-export function oms(answers: Answers): Asked[] {
+/**
+ * From now on `fetch` is answered by the table. An answer that is an OmsError, or throws one, is that error. `events` is
+ * what comes of those; without it there are none.
+ */
+export function oms(answers: Answers, events?: ReadableStream<Uint8Array<ArrayBuffer>>): Asked[] {
   const asked: Asked[] = [];
   vi.stubGlobal("fetch", async (path: string, init: RequestInit = {}) => {
+    if (path === "/events" && events) return new Response(events);
     if (path !== "/") return new Response("", { status: 404 });
     const { id, method, params } = JSON.parse(String(init.body)) as Asked & { id: number };
     const isByItself = new Headers(init.headers).get("OMS-Unattended") === "1";

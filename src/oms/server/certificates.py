@@ -2,11 +2,11 @@
 taken up when its file is another. Nobody has to restart anything for it."""
 
 import asyncio
-import hashlib
 from collections.abc import Callable
 
 import structlog
 
+from oms.bus.nats.supervisor import revision_of
 from oms.server import identity
 from oms.server.ca.client import SignerClient, SignerError
 from oms.server.config import ServerConfig
@@ -24,18 +24,18 @@ async def keep(
     renew_bus: Callable[[], None],
 ) -> None:
     """Look at them for ever. `show`: what callers are shown; `renew_bus`: the bus's is another."""
-    shown, on_bus, said = _digest(ident.web), _digest(ident.bus), ""
+    shown, on_bus, said = _revision(ident.web), _revision(ident.bus), ""
     while True:
         await asyncio.sleep(LOOK_SECONDS)
         try:
             if identity.old(ident, config):
                 await identity.prepare(config, signer)
-            if (now := _digest(ident.web)) != shown:
+            if (now := _revision(ident.web)) != shown:
                 _same_ca(config, ident)
                 show(ident.web)
                 shown = now
                 log.info("callers are shown another certificate from now on")
-            if (now := _digest(ident.bus)) != on_bus:
+            if (now := _revision(ident.bus)) != on_bus:
                 renew_bus()
                 on_bus = now
                 log.info("the bus has another certificate from now on")
@@ -53,5 +53,5 @@ def _same_ca(config: ServerConfig, ident: Identity) -> None:
         )
 
 
-def _digest(pair: Pair) -> bytes:
-    return hashlib.sha256(pair.certificate.read_bytes() + pair.key.read_bytes()).digest()
+def _revision(pair: Pair) -> str:
+    return revision_of(pair.certificate, pair.key)

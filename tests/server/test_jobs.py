@@ -390,7 +390,7 @@ def written(host: HostDouble, created: float) -> Job:
 async def test_a_job_that_was_written_and_not_sent_before_a_crash_is_sent_by_the_next_start(oms: Oms) -> None:
     host = await oms.sign_in_double("h1", stopping())
     job = written(host, now())
-    await oms.store.write(lambda tx: jobs.begin(tx, job))
+    await oms.store.write(lambda tx: jobs.begin(tx, job, 10))
     await oms.restart()
     assert (await until(oms, job.id, "done")).result == "0"
     assert host.begun == {job.id: 1}
@@ -399,7 +399,7 @@ async def test_a_job_that_was_written_and_not_sent_before_a_crash_is_sent_by_the
 async def test_a_job_that_was_written_long_ago_and_not_sent_expires_at_the_greeting(oms: Oms) -> None:
     host = await oms.sign_in_double("h1", stopping())
     job = written(host, now() - 3600)
-    await oms.store.write(lambda tx: jobs.begin(tx, job))
+    await oms.store.write(lambda tx: jobs.begin(tx, job, 10))
     await oms.restart()
     failure = (await until(oms, job.id, "failed")).failure()
     assert failure is not None

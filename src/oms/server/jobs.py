@@ -117,12 +117,7 @@ class Jobs:
         """`asked_for`: its id is the caller's own, and not one that was drawn here."""
         if asked_for and (known := jobs.by_id(tx, job.id)) is not None:
             return known  # the same call came twice in one moment
-        kept = jobs.begin(tx, job)
-        if kept.id == job.id and jobs.count_unfinished(tx, job.host_id) > MOST_UNFINISHED:
-            raise HostBusy(
-                f"{job.host} has {MOST_UNFINISHED} jobs waiting: try again when some of them have ended."
-            )
-        return kept
+        return jobs.begin(tx, job, MOST_UNFINISHED)
 
     async def outcome(self, job: Job, wait: float, row: Row | None = None) -> Job:
         """The job once its answer is known, with a row for that. Raises FuncMethodTimeoutError with its id where
@@ -198,8 +193,9 @@ class Jobs:
         if state.state not in ENDED and not state.result:
             self._tell_of(await self._store.write(lambda tx: noted(tx, host_id, state)))
             return
-        with self._rows.taken(state.id) as write:
-            kept = await self._store.write(lambda tx: noted(tx, host_id, state, write))
+        kept = await self._rows.with_end(
+            state.id, lambda write: self._store.write(lambda tx: noted(tx, host_id, state, write))
+        )
         self._tell_of(kept)
 
     async def greeted(self, host_id: str, known: tuple[JobState, ...]) -> None:

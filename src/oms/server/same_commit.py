@@ -7,17 +7,21 @@ who wants it writes it by itself.
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from typing import TypeVar
 
 import structlog
 from sqlalchemy import Connection
-from sqlalchemy.exc import SQLAlchemyError
 
+from oms.contract.errors import DatabaseInsertError, DatabaseSelectError, DatabaseUpdateError
 from oms.server.store.jobs import Job
 
 log = structlog.get_logger("oms.jobs")
+T = TypeVar("T")
 Write = Callable[[Connection, Job], None]
 WithEnd = Callable[[Connection, Job | None], None]
+REFUSALS = (DatabaseInsertError, DatabaseSelectError, DatabaseUpdateError)
+"""Of a statement, after which nothing was written."""
 
 
 class Row:
@@ -55,10 +59,10 @@ class Rows:
             if not rows:
                 self._ready.pop(job_id, None)
 
-    @contextlib.contextmanager
-    def taken(self, job_id: str) -> Iterator[WithEnd]:
-        """A function for the transaction that may end the job: it writes the rows, where the job is given. They
-        are known to be written when what is done here has ended well."""
+    async def with_end(self, job_id: str, end: Callable[[WithEnd], Awaitable[T]]) -> T:
+        """What `end` answers. It runs the transaction that may end the job, and gives that the function which
+        writes the rows, where it is also given the job. Rows that the database refuses do not keep the job from
+        ending: that is written again without them."""
         rows = self._ready.pop(job_id, [])
         fate: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         for row in rows:
@@ -67,10 +71,19 @@ class Rows:
 
         def write(tx: Connection, job: Job | None) -> None:
             nonlocal written
-            written = job is not None and bool(rows) and _written(tx, job, rows)
+            written = job is not None and bool(rows)
+            if job is not None:
+                for row in rows:
+                    row.write(tx, job)
 
         try:
-            yield write
+            return await end(write)
+        except REFUSALS as refusal:
+            if not written:
+                raise
+            written = False
+            log.warning("not written with the end of a job", job=job_id, why=refusal.wire_name)
+            return await end(_nothing)
         except BaseException:
             written = False
             raise
@@ -78,13 +91,5 @@ class Rows:
             fate.set_result(written)
 
 
-def _written(tx: Connection, job: Job, rows: list[Row]) -> bool:
-    """The rows, or none of them: one that is refused does not keep the job from ending."""
-    try:
-        with tx.begin_nested():
-            for row in rows:
-                row.write(tx, job)
-    except SQLAlchemyError as error:
-        log.warning("not written with the end of a job", job=job.id, why=type(error).__name__)
-        return False
-    return True
+def _nothing(_tx: Connection, _job: Job | None) -> None:
+    return

@@ -1,13 +1,13 @@
 """Jobs as OMS keeps them: written before anything is sent, kept after everything has ended. Each tells as events
 that it has begun and ended."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, bindparam, case, delete, func, insert, or_, select, update
 
-from oms.contract.errors import WireError, unpack
+from oms.contract.errors import HostBusy, WireError, unpack
 from oms.contract.event.fleet import JobBegun, JobEnded, JobOutcome, JobProgress, JobProgressed, JobWork
 from oms.contract.event.shape import Event, EventGuest
 from oms.contract.task import State, Task, TaskError
@@ -18,15 +18,6 @@ from oms.server.store.tables import jobs
 
 UNFINISHED = ("queued", "sent", "running")
 ENDED = ("done", "failed", "cancelled")
-
-# What every job runs is made once: SQLAlchemy takes longer to put such a statement together than to run it. The
-# states are named one by one for the same reason: an IN is put together anew each time.
-_IS_OPEN = or_(*(jobs.c.state == state for state in UNFINISHED))
-_SAME = select(jobs).where(jobs.c.host_id == bindparam("host"), jobs.c.same == bindparam("same"), _IS_OPEN)
-_BEGIN = insert(jobs)
-_BY_ID = select(jobs).where(jobs.c.id == bindparam("which"))
-_CHANGE = update(jobs).where(jobs.c.id == bindparam("which"), _IS_OPEN).returning(jobs)
-_COUNT = select(func.count()).select_from(jobs).where(jobs.c.host_id == bindparam("host"), _IS_OPEN)
 
 
 class Job(msgspec.Struct, frozen=True):
@@ -63,11 +54,26 @@ class Job(msgspec.Struct, frozen=True):
         return msgspec.json.decode(self.error, type=WireError) if self.error else None
 
 
-def begin(tx: Connection, job: Job) -> Job:
-    """Write a job down; where the same call is on its way already, that job is the answer."""
-    running = tx.execute(_SAME, {"host": job.host_id, "same": job.same}).first()
-    if running:
-        return Job(**running._mapping)
+# What every job runs is made once: SQLAlchemy takes longer to put such a statement together than to run it. The
+# states are named one by one for the same reason: an IN is put together anew each time.
+_COLUMNS = tuple(jobs.c[name] for name in Job.__struct_fields__)
+_ALL = select(*_COLUMNS)
+_IS_OPEN = or_(*(jobs.c.state == state for state in UNFINISHED))
+_HAS_SAME = case((jobs.c.same == bindparam("same"), jobs.c.id))
+_OPEN = select(func.count(), func.max(_HAS_SAME)).where(jobs.c.host_id == bindparam("host"), _IS_OPEN)
+_BEGIN = insert(jobs)
+_BY_ID = _ALL.where(jobs.c.id == bindparam("which"))
+_CHANGE = update(jobs).where(jobs.c.id == bindparam("which"), _IS_OPEN).returning(*_COLUMNS)
+
+
+def begin(tx: Connection, job: Job, most: int) -> Job:
+    """Write a job down; where the same call is on its way already, that job is the answer. Raises HostBusy where
+    the host has so many open jobs: then nothing is written."""
+    count, same = tx.execute(_OPEN, {"host": job.host_id, "same": job.same}).one()
+    if same:
+        return _job(tx.execute(_BY_ID, {"which": same}).one())
+    if count >= most:
+        raise HostBusy(f"{job.host} has {most} jobs waiting: try again when some of them have ended.")
     tx.execute(_BEGIN, msgspec.structs.asdict(job))
     _tell(tx, job, JobBegun, JobWork(job.method, job.target))
     return job
@@ -76,28 +82,23 @@ def begin(tx: Connection, job: Job) -> Job:
 def by_id(tx: Connection, job_id: str) -> Job | None:
     """The job of that id, or None."""
     row = tx.execute(_BY_ID, {"which": job_id}).one_or_none()
-    return Job(**row._mapping) if row else None
+    return _job(row) if row else None
 
 
 def by_ids(tx: Connection, ids: Iterable[str]) -> list[Job]:
     """The jobs of these ids, as far as there are."""
     wanted = list(ids)
-    return [Job(**row._mapping) for row in tx.execute(select(jobs).where(jobs.c.id.in_(wanted)))] if wanted else []
+    return [_job(row) for row in tx.execute(_ALL.where(jobs.c.id.in_(wanted)))] if wanted else []
 
 
 def unfinished(tx: Connection, host_id: str | None = None, server: str | None = None) -> list[Job]:
     """The jobs that have not ended, the oldest first: all, or a host's, or those that a server watches over."""
-    question = select(jobs).where(jobs.c.state.in_(UNFINISHED)).order_by(jobs.c.created)
+    question = _ALL.where(jobs.c.state.in_(UNFINISHED)).order_by(jobs.c.created)
     if host_id is not None:
         question = question.where(jobs.c.host_id == host_id)
     if server is not None:
         question = question.where(jobs.c.server == server)
-    return [Job(**row._mapping) for row in tx.execute(question)]
-
-
-def count_unfinished(tx: Connection, host_id: str) -> int:
-    """How many jobs of a host have not ended."""
-    return tx.execute(_COUNT, {"host": host_id}).scalar_one()
+    return [_job(row) for row in tx.execute(question)]
 
 
 def count_open(tx: Connection) -> dict[str, int]:
@@ -121,12 +122,12 @@ def count_failed(tx: Connection, since: float) -> int:
 
 def newest(tx: Connection, state: str, host: str, most: int) -> list[Job]:
     """Jobs, the newest first, of a state (empty: any; `unfinished`: those) and of a host (empty: any)."""
-    question = select(jobs).order_by(jobs.c.created.desc()).limit(most)
+    question = _ALL.order_by(jobs.c.created.desc()).limit(most)
     if state:
         question = question.where(jobs.c.state.in_(UNFINISHED if state == "unfinished" else (state,)))
     if host:
         question = question.where(jobs.c.host == host)
-    return [Job(**row._mapping) for row in tx.execute(question)]
+    return [_job(row) for row in tx.execute(question)]
 
 
 def change(tx: Connection, job_id: str, **values: Any) -> Job | None:
@@ -136,7 +137,7 @@ def change(tx: Connection, job_id: str, **values: Any) -> Job | None:
     changed = tx.execute(_CHANGE, {"which": job_id, **values}).one_or_none()
     if changed is None:
         return by_id(tx, job_id)
-    job = Job(**changed._mapping)
+    job = _job(changed)
     if job.state in ENDED:
         _tell_end(tx, job)
     return job
@@ -163,6 +164,10 @@ def _tell(tx: Connection, job: Job, kind: type[Event], data: msgspec.Struct) -> 
 def forget(tx: Connection, before: float) -> int:
     """Remove the jobs that ended before that moment; how many there were."""
     return tx.execute(delete(jobs).where(jobs.c.state.in_(ENDED), jobs.c.finished < before)).rowcount
+
+
+def _job(row: Sequence[Any]) -> Job:
+    return Job(*row)
 
 
 def task(job: Job) -> Task:

@@ -79,19 +79,30 @@ export function useAnswer<M extends Method>(
 
 const AT_REST_MS = 1000;
 
-/** Asks for what may be wanted next, once nothing else has happened for a moment; not where it is undefined. */
-export function useAhead<M extends Method>(method: M, params: Params<M> | undefined): void {
+/**
+ * Asks for what may be wanted next, once nothing else has happened for a moment; at once where somebody is about to want it.
+ * Not where it is undefined.
+ */
+export function useAhead<M extends Method>(
+  method: M,
+  params: Params<M> | undefined,
+  { isNear = false }: { isNear?: boolean } = {},
+): void {
   const client = useQueryClient();
   const hash = params && hashKey(keyOf(method, params));
   // biome-ignore lint/correctness/useExhaustiveDependencies: the hash is the same where the parameters say the same
   useEffect(() => {
     if (params === undefined) return;
-    const timer = setTimeout(() => {
-      const queryFn = ({ signal }: { signal: AbortSignal }) => call(method, params, { signal, isByItself: true });
-      void client.prefetchQuery({ queryKey: keyOf(method, params), queryFn });
-    }, AT_REST_MS);
+    const timer = setTimeout(
+      () => {
+        const queryFn = ({ signal }: { signal: AbortSignal }) =>
+          call(method, params, { signal, isByItself: true });
+        void client.prefetchQuery({ queryKey: keyOf(method, params), queryFn });
+      },
+      isNear ? 0 : AT_REST_MS,
+    );
     return () => clearTimeout(timer);
-  }, [client, method, hash]);
+  }, [client, method, hash, isNear]);
 }
 
 /** Asks again so often, in milliseconds, as long as somebody is there to look. */

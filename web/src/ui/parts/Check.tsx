@@ -1,4 +1,4 @@
-import "@patternfly/react-styles/css/components/Check/check.css";
+import "./check.css";
 
 interface Props {
   id: string;
@@ -11,15 +11,13 @@ interface Props {
 /** A box to tick that stands alone, as plain as can be: lists have a hundred of them. */
 export function Check({ id, label, isOn, onChange }: Props): React.ReactNode {
   return (
-    <span className="pf-v6-c-check pf-m-standalone">
-      <input
-        id={id}
-        type="checkbox"
-        className="pf-v6-c-check__input"
-        aria-label={label}
-        checked={isOn}
-        onChange={(event) => onChange(event.currentTarget.checked)}
-      />
-    </span>
+    <input
+      id={id}
+      type="checkbox"
+      className="oms-check"
+      aria-label={label}
+      checked={isOn}
+      onChange={(event) => onChange(event.currentTarget.checked)}
+    />
   );
 }

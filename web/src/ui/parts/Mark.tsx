@@ -1,4 +1,3 @@
-import "@patternfly/react-styles/css/components/Label/label.css";
 import { useState } from "react";
 import { words } from "../messages";
 import "./mark.css";
@@ -17,14 +16,10 @@ interface Props {
 
 /** A word in a frame. It looks as PatternFly's label and does nothing more than be read: lists have hundreds of them. */
 export function Mark({ look = "grey", isOutlined = false, icon, title, children }: Props): React.ReactNode {
-  const form = isOutlined ? "pf-m-outline" : "";
-  const colour = look === "grey" ? "" : `pf-m-${look}`;
   return (
-    <span className={`pf-v6-c-label pf-m-compact ${form} ${colour}`} title={title}>
-      <span className="pf-v6-c-label__content">
-        {icon && <span className="pf-v6-c-label__icon">{icon}</span>}
-        <span className="pf-v6-c-label__text">{children}</span>
-      </span>
+    <span className={`oms-mark oms-mark-${look} ${isOutlined ? "oms-mark-outlined" : ""}`} title={title}>
+      {icon}
+      <span className="oms-mark-text">{children}</span>
     </span>
   );
 }
@@ -52,15 +47,11 @@ export function Marks({ label, marks }: MarksProps): React.ReactNode {
         <li>
           <button
             type="button"
-            className="pf-v6-c-label pf-m-compact pf-m-overflow"
+            className="oms-mark oms-mark-more"
             aria-expanded={showsAll}
             onClick={() => setShowsAll(!showsAll)}
           >
-            <span className="pf-v6-c-label__content">
-              <span className="pf-v6-c-label__text">
-                {showsAll ? words.parts.fewer : words.parts.more(marks.length - FEW)}
-              </span>
-            </span>
+            {showsAll ? words.parts.fewer : words.parts.more(marks.length - FEW)}
           </button>
         </li>
       )}

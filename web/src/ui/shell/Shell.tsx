@@ -114,21 +114,24 @@ function Head({ showsJobs, toggleJobs }: { showsJobs: boolean; toggleJobs: () =>
 }
 
 function Side(): React.ReactNode {
-  return <Places at={useLocation().pathname} />;
+  const { pathname } = useLocation();
+  const here = PLACES.find(({ to }) =>
+    to === "/" ? pathname === "/" : pathname === to || pathname.startsWith(`${to}/`),
+  );
+  return <Places here={here?.to} />;
 }
 
-const Places = memo(function Places({ at: pathname }: { at: string }) {
+/** It stays while one goes about in the same place: whenever it is drawn, PatternFly has the page laid out at once. */
+const Places = memo(function Places({ here }: { here: string | undefined }) {
   const { role } = useSession();
-  const here = (to: string): boolean =>
-    to === "/" ? pathname === "/" : pathname === to || pathname.startsWith(`${to}/`);
   return (
     <PageSidebar>
       <PageSidebarBody>
         <Nav aria-label={words.shell.navigation}>
           <NavList>
             {PLACES.filter(({ needs }) => suffices(role, METHODS[needs].may)).map(({ to, name }) => (
-              <NavItem key={to} itemId={to} isActive={here(to)}>
-                <Link to={to} aria-current={here(to) ? "page" : undefined}>
+              <NavItem key={to} itemId={to} isActive={to === here}>
+                <Link to={to} aria-current={to === here ? "page" : undefined}>
                   {name}
                 </Link>
               </NavItem>

@@ -104,7 +104,7 @@ const COLUMNS: readonly Column<AuditEvent, never>[] = [
   },
   {
     title: said.columns.method,
-    cell: (event) => <Details event={event} />,
+    cell: (event) => <Details key={event.number} event={event} />,
   },
   {
     title: said.columns.about,

@@ -58,6 +58,36 @@ it("asks for the page after this one ahead, as nobody's use of the session, and 
   expect(screen.queryByText("web-0")).toBeNull();
 });
 
+it("asks at once for where a pointer is about to lead, and for what is beyond it then", async () => {
+  const asked = begun();
+  const { user } = at(`/guests?perPage=${PER_PAGE}`);
+  await screen.findByText("web-0");
+  const isAsked = (wanted: object) =>
+    vi.waitUntil(
+      () => asked.some(({ params }) => Object.entries(wanted).every(([name, value]) => params[name] === value)),
+      { timeout: 30_000 },
+    );
+  await user.hover(screen.getByRole("button", { name: "Memory" }));
+  await isAsked({ sort: "memory", descending: false });
+  const next = screen.getAllByRole("button", { name: /next page/ })[0] as HTMLElement;
+  await user.click(next);
+  await screen.findByText(`web-${PER_PAGE}`);
+  await isAsked({ sort: "name", offset: 2 * PER_PAGE });
+});
+
+it("leaves what a browser does with links to the browser", async () => {
+  begun();
+  const { user, path } = at(`/guests?perPage=${PER_PAGE}`);
+  const link = await screen.findByText("web-3");
+  const before = path();
+  await user.keyboard("{Control>}");
+  await user.click(link);
+  await user.keyboard("{/Control}");
+  expect(path()).toBe(before);
+  await user.click(link);
+  await waitFor(() => expect(path()).toContain("/guests/node1/kvm/"));
+});
+
 it("opens a guest with what the list has told of it", async () => {
   begun();
   const { user } = at(`/guests?perPage=${PER_PAGE}`);

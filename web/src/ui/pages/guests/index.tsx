@@ -11,11 +11,13 @@ import { words } from "../../messages";
 import { Failure } from "../../parts/Failure";
 import { type ActionName, act, keyOf, pageOf, possible } from "../../parts/guest/actions";
 import { GuestAsking, isAsked, useAct } from "../../parts/guest/GuestAsking";
-import { type Asking, GuestMenu } from "../../parts/guest/GuestMenu";
+import { type Asking, guestActions } from "../../parts/guest/GuestMenu";
 import { GuestState } from "../../parts/guest/GuestState";
-import { type ListAddress, useListAddress } from "../../parts/list/address";
+import { type ListAddress, type Stand, useListAddress } from "../../parts/list/address";
 import { type Column, ListTable } from "../../parts/list/ListTable";
-import { type Filter, ListToolbar, Pages } from "../../parts/list/ListToolbar";
+import { type Filter, ListToolbar } from "../../parts/list/ListToolbar";
+import { RowLink } from "../../parts/list/links";
+import { Pages } from "../../parts/list/Pages";
 import { Marks } from "../../parts/Mark";
 import { PageHead } from "../../parts/PageHead";
 import { mb } from "../../parts/units";
@@ -38,11 +40,7 @@ const COLUMNS: readonly Column<FleetGuest, Sort>[] = [
     title: said.columns.name,
     sort: "name",
     width: [5, 8],
-    cell: (guest) => (
-      <Link to={pageOf(guest)} className="oms-break">
-        {guest.name}
-      </Link>
-    ),
+    cell: (guest) => <RowLink to={pageOf(guest)}>{guest.name}</RowLink>,
   },
   {
     title: said.columns.state,
@@ -54,11 +52,7 @@ const COLUMNS: readonly Column<FleetGuest, Sort>[] = [
     title: said.columns.host,
     sort: "host",
     width: [2, 7],
-    cell: (guest) => (
-      <Link to={`/hosts/${guest.host}`} className="oms-break">
-        {guest.host}
-      </Link>
-    ),
+    cell: ({ host }) => <RowLink to={`/hosts/${host}`}>{host}</RowLink>,
   },
   { title: said.columns.kind, sort: "kind", width: [1, 6], cell: (guest) => said.kind[guest.kind] },
   { title: said.columns.vcpus, sort: "vcpus", width: [0.6, 5.5], cell: (guest) => guest.vcpus },
@@ -71,7 +65,9 @@ const COLUMNS: readonly Column<FleetGuest, Sort>[] = [
   {
     title: said.columns.tags,
     width: [1.5, 5],
-    cell: ({ tags }) => <Marks label={said.columns.tags} marks={tags.map((text) => ({ text }))} />,
+    cell: (guest) => (
+      <Marks key={keyOf(guest)} label={said.columns.tags} marks={guest.tags.map((text) => ({ text }))} />
+    ),
   },
 ];
 
@@ -88,6 +84,7 @@ export function Component(): React.ReactNode {
   const [asked, setAsked] = useState<{ guest: FleetGuest; what: Asking }>();
   const actNow = useAct();
   const mayChange = useMay("kvmservices.start_vm");
+  const { role } = useSession();
 
   const actions = useCallback(
     (guest: FleetGuest) => {
@@ -95,9 +92,9 @@ export function Component(): React.ReactNode {
         if (isAsked(what)) setAsked({ guest, what });
         else void actNow(what as ActionName, guest);
       };
-      return <GuestMenu guest={guest} onAsk={ask} />;
+      return guestActions(guest, role, ask);
     },
-    [actNow],
+    [actNow, role],
   );
 
   return (
@@ -159,22 +156,21 @@ export function Component(): React.ReactNode {
   );
 }
 
-/** The guests that the address tells of; those after them are asked for too, as one may go on to them. */
+/** The guests that the address tells of; those that one may go on to are asked for too. */
 function useGuests(at: Address): UseQueryResult<GuestPage> {
   const pace = usePace();
-  const asking = {
-    search: at.search,
-    ...(at.filters as { kind: "" | "kvm"; state: "" | "running"; host: string; tag: string }),
-    sort: at.sort,
-    descending: at.descending,
-    offset: at.offset,
-    most: at.perPage,
-  };
+  const asking = askingFor(at);
   const listed = useAnswer("fleetservices.list_guests", asking, { keepBefore: true, every: pace });
-  const following = at.offset + at.perPage;
-  const isMore = !listed.isPlaceholderData && following < (listed.data?.total ?? 0);
-  useAhead("fleetservices.list_guests", isMore ? { ...asking, offset: following } : undefined);
+  const next = at.near ? askingFor(at.near) : { ...asking, offset: at.offset + at.perPage };
+  const isThere = !listed.isPlaceholderData && next.offset < (listed.data?.total ?? 0);
+  useAhead("fleetservices.list_guests", isThere ? next : undefined, { isNear: at.near !== undefined });
   return listed;
+}
+
+function askingFor(stand: Stand<Sort, (typeof FILTERS)[number]>) {
+  const { search, filters, sort, descending, offset, perPage: most } = stand;
+  const narrowed = filters as { kind: "" | "kvm"; state: "" | "running"; host: string; tag: string };
+  return { search, ...narrowed, sort, descending, offset, most };
 }
 
 function useFilters(): readonly Filter<(typeof FILTERS)[number]>[] {

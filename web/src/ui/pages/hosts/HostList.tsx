@@ -1,7 +1,7 @@
 import { Icon, Tooltip } from "@patternfly/react-core";
 import { ExclamationTriangleIcon } from "@patternfly/react-icons";
-import { useMemo, useState } from "react";
-import { Link, useNavigate } from "react-router";
+import { useCallback, useMemo, useState } from "react";
+import { useNavigate } from "react-router";
 import type { FleetHost, Methods } from "../../api/contract";
 import { useAnswer, useMay } from "../../api/queries";
 import { usePace } from "../../events/feed";
@@ -10,9 +10,10 @@ import { Failure } from "../../parts/Failure";
 import { useListAddress } from "../../parts/list/address";
 import { type Column, ListTable } from "../../parts/list/ListTable";
 import { type Filter, ListToolbar } from "../../parts/list/ListToolbar";
+import { RowLink } from "../../parts/list/links";
 import { Mark, Marks } from "../../parts/Mark";
 import { Meter, share } from "../../parts/Meter";
-import { RowMenu } from "../../parts/RowMenu";
+import type { Offered } from "../../parts/RowMenu";
 import { mb } from "../../parts/units";
 import { RemoveHost } from "./RemoveHost";
 
@@ -31,6 +32,7 @@ export function HostList(): React.ReactNode {
   const at = useListAddress<Sort, FilterName>(SORTS, FILTERS);
   const filters = useFilters();
   const [removed, setRemoved] = useState("");
+  const actions = useActions(setRemoved);
   const { data, error, refetch, isPlaceholderData } = useAnswer(
     "fleetservices.list_hosts",
     {
@@ -57,7 +59,7 @@ export function HostList(): React.ReactNode {
           areOld={isPlaceholderData}
           keyOf={({ id }) => id}
           nameOf={({ name }) => name}
-          actions={({ name }) => <HostMenu name={name} remove={() => setRemoved(name)} />}
+          actions={actions}
           empty={null}
         />
       )}
@@ -88,17 +90,15 @@ function useFilters(): readonly Filter<FilterName>[] {
   );
 }
 
-function HostMenu({ name, remove }: { name: string; remove: () => void }): React.ReactNode {
+function useActions(remove: (name: string) => void): (host: FleetHost) => Offered {
   const go = useNavigate();
   const mayRemove = useMay("funcservices.remove_signed");
-  return (
-    <RowMenu
-      of={name}
-      items={[
-        { title: said.open, onClick: () => void go(`/hosts/${name}`) },
-        mayRemove && { title: said.remove.action, isDanger: true, onClick: remove },
-      ]}
-    />
+  return useCallback(
+    ({ name }) => [
+      { title: said.open, onClick: () => void go(`/hosts/${name}`) },
+      mayRemove && { title: said.remove.action, isDanger: true, onClick: () => remove(name) },
+    ],
+    [go, mayRemove, remove],
   );
 }
 
@@ -108,9 +108,7 @@ const COLUMNS: readonly Column<FleetHost, Sort>[] = [
     sort: "name",
     cell: ({ name, distribution }) => (
       <div className="oms-name">
-        <Link to={`/hosts/${name}`} className="oms-break">
-          {name}
-        </Link>
+        <RowLink to={`/hosts/${name}`}>{name}</RowLink>
         <div className="oms-subtle">{distribution}</div>
       </div>
     ),
@@ -153,8 +151,9 @@ const COLUMNS: readonly Column<FleetHost, Sort>[] = [
   },
   {
     title: said.columns.tags,
-    cell: ({ tags }) => (
+    cell: ({ id, tags }) => (
       <Marks
+        key={id}
         label={said.columns.tags}
         marks={tags
           .filter(({ level }) => level !== 2)

@@ -1,7 +1,7 @@
 // All jobs that OMS remembers, the newest first: it tells of 500 at once, which are leafed through here.
 import { EmptyState, EmptyStateBody, PageSection } from "@patternfly/react-core";
-import { useMemo, useState } from "react";
-import { Link, useNavigate } from "react-router";
+import { useCallback, useMemo, useState } from "react";
+import { useNavigate } from "react-router";
 import type { Methods, Task } from "../../api/contract";
 import { useAnswer, useMay } from "../../api/queries";
 import { usePace } from "../../events/feed";
@@ -13,8 +13,9 @@ import { jobInWords } from "../../parts/jobs/names";
 import { useListAddress } from "../../parts/list/address";
 import { type Column, ListTable } from "../../parts/list/ListTable";
 import { type Filter, ListToolbar } from "../../parts/list/ListToolbar";
+import { RowLink } from "../../parts/list/links";
 import { PageHead } from "../../parts/PageHead";
-import { RowMenu } from "../../parts/RowMenu";
+import type { Offered } from "../../parts/RowMenu";
 import { took, When } from "../../parts/When";
 
 type State = NonNullable<Methods["taskservices.list_tasks"]["params"]["state"]>;
@@ -29,6 +30,7 @@ export function Component(): React.ReactNode {
   const at = useListAddress<"created", FilterName>(SORTS, FILTERS);
   const filters = useFilters();
   const [cancelled, setCancelled] = useState<Task | null>(null);
+  const actions = useActions(setCancelled);
   const { data, error, refetch } = useAnswer(
     "taskservices.list_tasks",
     { state: at.filters.state as State, server_hostname: at.filters.host },
@@ -49,7 +51,7 @@ export function Component(): React.ReactNode {
             rows={found?.slice(at.offset, at.offset + at.perPage)}
             keyOf={({ id }) => id}
             nameOf={jobInWords}
-            actions={(job) => <JobMenu job={job} cancel={() => setCancelled(job)} />}
+            actions={actions}
             empty={<NoJobs />}
           />
         )}
@@ -81,17 +83,15 @@ function useFilters(): readonly Filter<FilterName>[] {
   );
 }
 
-function JobMenu({ job, cancel }: { job: Task; cancel: () => void }): React.ReactNode {
+function useActions(cancel: (job: Task) => void): (job: Task) => Offered {
   const go = useNavigate();
   const mayCancel = useMay("taskservices.cancel_task");
-  return (
-    <RowMenu
-      of={jobInWords(job)}
-      items={[
-        { title: said.details, onClick: () => void go(`/jobs/${job.id}`) },
-        mayCancel && isOpen(job) && { title: said.cancel.action, isDanger: true, onClick: cancel },
-      ]}
-    />
+  return useCallback(
+    (job) => [
+      { title: said.details, onClick: () => void go(`/jobs/${job.id}`) },
+      mayCancel && isOpen(job) && { title: said.cancel.action, isDanger: true, onClick: () => cancel(job) },
+    ],
+    [go, mayCancel, cancel],
   );
 }
 
@@ -119,15 +119,13 @@ const COLUMNS: readonly Column<Task, never>[] = [
     title: said.columns.what,
     cell: (job) => (
       <div>
-        <Link to={`/jobs/${job.id}`} className="oms-break">
-          {jobInWords(job)}
-        </Link>
+        <RowLink to={`/jobs/${job.id}`}>{jobInWords(job)}</RowLink>
         {job.error !== null && <div className="oms-subtle oms-break">{job.error.message}</div>}
         <JobProgress job={job} />
       </div>
     ),
   },
-  { title: said.columns.host, cell: ({ host }) => <Link to={`/hosts/${host}`}>{host}</Link> },
+  { title: said.columns.host, cell: ({ host }) => <RowLink to={`/hosts/${host}`}>{host}</RowLink> },
   { title: said.columns.state, cell: (job) => <JobState job={job} /> },
   { title: said.columns.owner, cell: ({ owner }) => <span className="oms-break">{owner}</span> },
   { title: said.columns.begun, cell: ({ created }) => <When at={created} /> },

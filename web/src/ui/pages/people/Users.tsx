@@ -8,7 +8,6 @@ import { words } from "../../messages";
 import { Failure } from "../../parts/Failure";
 import { useListAddress } from "../../parts/list/address";
 import { type Column, ListTable } from "../../parts/list/ListTable";
-import { RowMenu } from "../../parts/RowMenu";
 import { say } from "../../parts/toasts";
 import { When } from "../../parts/When";
 import { AddUser, ChangeRole, DeleteUser, ResetPassword } from "./dialogs";
@@ -47,27 +46,22 @@ export function Users(): React.ReactNode {
           rows={data}
           keyOf={({ name }) => name}
           nameOf={({ name }) => name}
-          actions={(user) => (
-            <RowMenu
-              of={user.name}
-              items={[
-                user.source === "local" && {
-                  title: said.role.action,
-                  onClick: () => setAsked({ what: "role", user }),
-                },
-                user.source === "local" && {
-                  title: said.reset.action,
-                  onClick: () => setAsked({ what: "reset", user }),
-                },
-                {
-                  title: said.end.action,
-                  isDisabled: user.sessions === 0,
-                  onClick: () => end.mutate({ user_name: user.name }),
-                },
-                { title: said.remove.action, isDanger: true, onClick: () => setAsked({ what: "remove", user }) },
-              ]}
-            />
-          )}
+          actions={(user) => [
+            user.source === "local" && {
+              title: said.role.action,
+              onClick: () => setAsked({ what: "role", user }),
+            },
+            user.source === "local" && {
+              title: said.reset.action,
+              onClick: () => setAsked({ what: "reset", user }),
+            },
+            {
+              title: said.end.action,
+              isDisabled: user.sessions === 0,
+              onClick: () => end.mutate({ user_name: user.name }),
+            },
+            { title: said.remove.action, isDanger: true, onClick: () => setAsked({ what: "remove", user }) },
+          ]}
           empty={null}
         />
       )}

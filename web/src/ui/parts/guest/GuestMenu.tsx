@@ -1,8 +1,8 @@
-import { METHODS } from "../../api/contract";
+import { METHODS, type Permission } from "../../api/contract";
 import { suffices, useSession } from "../../api/session";
 import { words } from "../../messages";
 import { openConsole } from "../consoles";
-import { RowMenu } from "../RowMenu";
+import { HeadMenu, type Offered } from "../RowMenu";
 import { type ActionName, type Guest, possible } from "./actions";
 
 const said = words.guests.actions;
@@ -12,27 +12,25 @@ interface Props {
   guest: Guest;
   /** Something that is asked for first, or done at once: whoever shows the menu sees to it. */
   onAsk: (what: Asking) => void;
-  /** Words for the button; three dots without. */
-  label?: string;
+  /** Words for the button. */
+  label: string;
 }
 
-/** All that can be done with a guest as it is. */
 export function GuestMenu({ guest, onAsk, label }: Props): React.ReactNode {
   const { role } = useSession();
+  return <HeadMenu of={guest.name} label={label} items={guestActions(guest, role, onAsk)} />;
+}
+
+/** All that somebody of that role can do with a guest as it is. */
+export function guestActions(guest: Guest, role: Permission, onAsk: (what: Asking) => void): Offered {
   const service = guest.kind === "kvm" ? "kvmservices" : "ovzservices";
   const mayChange = suffices(role, METHODS[`${service}.delete_vm`].may) && guest.state !== "unknown";
   const mayLook = suffices(role, METHODS["consoleservices.open_console"].may) && guest.state === "running";
-  return (
-    <RowMenu
-      of={guest.name}
-      label={label}
-      items={[
-        ...possible(guest, role).map((what) => ({ title: said[what], onClick: () => onAsk(what) })),
-        mayLook && guest.kind === "kvm" && { title: said.screen, onClick: () => void openConsole(guest, "vnc") },
-        mayLook && { title: said.text, onClick: () => void openConsole(guest, "text") },
-        mayChange && { title: said.migrate, onClick: () => onAsk("migrate"), isParted: true },
-        mayChange && { title: said.delete, onClick: () => onAsk("delete"), isDanger: true },
-      ]}
-    />
-  );
+  return [
+    ...possible(guest, role).map((what) => ({ title: said[what], onClick: () => onAsk(what) })),
+    mayLook && guest.kind === "kvm" && { title: said.screen, onClick: () => void openConsole(guest, "vnc") },
+    mayLook && { title: said.text, onClick: () => void openConsole(guest, "text") },
+    mayChange && { title: said.migrate, onClick: () => onAsk("migrate"), isParted: true },
+    mayChange && { title: said.delete, onClick: () => onAsk("delete"), isDanger: true },
+  ];
 }

@@ -8,15 +8,18 @@ import {
 } from "@patternfly/react-core";
 import { ArrowsAltVIcon, LongArrowAltDownIcon, LongArrowAltUpIcon } from "@patternfly/react-icons";
 import { Table, TableGridBreakpoint, Tbody, Thead } from "@patternfly/react-table";
-import { memo, useCallback, useRef } from "react";
+import { memo, useCallback, useRef, useState } from "react";
 import { words } from "../../messages";
 import { Check } from "../Check";
-import type { ListAddress } from "./address";
+import { Dots, MenuAt, type Offered } from "../RowMenu";
+import type { ListAddress, Stand } from "./address";
+import { RowLinks, useFollowing } from "./links";
 import { useInSteps } from "./steps";
 import "./list.css";
 
 export interface Column<Row, S extends string> {
   readonly title: string;
+  /** Rows come and go in the same elements: what keeps a state of its own in a cell has the row's key. */
   readonly cell: (row: Row) => React.ReactNode;
   /** By which order the list is asked for where this is clicked. */
   readonly sort?: S;
@@ -37,7 +40,7 @@ interface Props<Row, S extends string, F extends string> {
   chosen?: ReadonlySet<string>;
   onChoose?: (keys: ReadonlySet<string>) => void;
   /** The same function while it says the same: rows that stay as they are, are not drawn anew then. */
-  actions?: (row: Row) => React.ReactNode;
+  actions?: (row: Row) => Offered;
   /** What is shown where there is nothing, and nothing was left out. */
   empty: React.ReactNode;
 }
@@ -59,13 +62,17 @@ export function ListTable<Row, S extends string, F extends string>(props: Props<
   const { label, at, columns, rows, areOld = false, keyOf, nameOf, chosen, onChoose, actions, empty } = props;
   const choose = useChoosing(chosen, onChoose);
   const drawn = useInSteps(rows, keyOf);
+  const follow = useFollowing();
+  const menu = useMenu();
+  const opened = drawn?.find(({ row }) => keyOf(row) === menu.opened?.id);
   if (rows?.length === 0) return at.isNarrow || at.page > 1 ? <NothingFits clear={at.clear} /> : empty;
   const isAll = rows?.every((row) => chosen?.has(keyOf(row))) ?? false;
   const tracks = widths(columns, onChoose !== undefined, actions !== undefined);
   const isLong = tracks !== undefined;
-  return (
+  const table = (
     <Table
       aria-label={label}
+      onClick={follow}
       aria-busy={areOld}
       variant="compact"
       isStickyHeader
@@ -110,9 +117,9 @@ export function ListTable<Row, S extends string, F extends string>(props: Props<
                 </td>
               </tr>
             ))
-          : drawn.map((row, place) => (
+          : drawn.map(({ row, place }) => (
               <Line
-                key={keyOf(row)}
+                key={place}
                 row={row}
                 id={keyOf(row)}
                 name={nameOf(row)}
@@ -120,11 +127,25 @@ export function ListTable<Row, S extends string, F extends string>(props: Props<
                 columns={columns as readonly Column<unknown, string>[]}
                 isChosen={chosen?.has(keyOf(row)) ?? false}
                 {...(onChoose && { choose })}
-                {...(actions && { actions: actions as (row: unknown) => React.ReactNode })}
+                {...(actions && { actions: actions as (row: unknown) => Offered, open: menu.turn })}
+                isOpen={keyOf(row) === menu.opened?.id}
               />
             ))}
       </Tbody>
     </Table>
+  );
+  return (
+    <RowLinks>
+      {table}
+      {menu.opened && opened && actions && (
+        <MenuAt
+          key={menu.opened.id}
+          button={menu.opened.button}
+          items={actions(opened.row)}
+          onClose={menu.opened.close}
+        />
+      )}
+    </RowLinks>
   );
 }
 
@@ -136,11 +157,14 @@ interface LineProps {
   columns: readonly Column<unknown, string>[];
   isChosen: boolean;
   choose?: (key: string, isOn: boolean) => void;
-  actions?: (row: unknown) => React.ReactNode;
+  actions?: (row: unknown) => Offered;
+  isOpen: boolean;
+  open?: Turn;
 }
 
 /** One row; a hundred of them take a while to draw, so that those that stay as they are, are left alone. */
-const Line = memo(function Line({ row, id, name, place, columns, isChosen, choose, actions }: LineProps) {
+const Line = memo(function Line(props: LineProps) {
+  const { row, id, name, place, columns, isChosen, choose, actions, isOpen, open } = props;
   return (
     <tr {...AS.row} className={`pf-v6-c-table__tr ${isChosen ? "pf-m-selected" : ""}`}>
       {choose && (
@@ -154,12 +178,18 @@ const Line = memo(function Line({ row, id, name, place, columns, isChosen, choos
         </td>
       )}
       <Cells row={row} columns={columns} />
-      {actions && <Offered row={row} actions={actions} />}
+      {actions && (
+        <td {...AS.cell} className="pf-v6-c-table__td pf-v6-c-table__action">
+          {actions(row).some(Boolean) && (
+            <Dots of={name} isOpen={isOpen} onClick={({ currentTarget }) => open?.(id, currentTarget)} />
+          )}
+        </td>
+      )}
     </tr>
   );
 });
 
-/** What a row says and offers stays when the row is chosen. */
+/** What a row says stays when the row is chosen. */
 const Cells = memo(function Cells({ row, columns }: Pick<LineProps, "row" | "columns">) {
   return columns.map((column) => (
     <td key={column.title} {...AS.cell} data-label={column.title} className="pf-v6-c-table__td">
@@ -168,13 +198,22 @@ const Cells = memo(function Cells({ row, columns }: Pick<LineProps, "row" | "col
   ));
 });
 
-const Offered = memo(function Offered({ row, actions }: Required<Pick<LineProps, "row" | "actions">>) {
-  return (
-    <td {...AS.cell} className="pf-v6-c-table__td pf-v6-c-table__action">
-      {actions(row)}
-    </td>
-  );
-});
+type Turn = (id: string, button: HTMLButtonElement) => void;
+
+interface Menu {
+  readonly opened: { id: string; button: HTMLButtonElement; close: () => void } | undefined;
+  readonly turn: Turn;
+}
+
+/** Which row's menu is open: of all rows, one at a time. */
+function useMenu(): Menu {
+  const [opened, setOpened] = useState<Menu["opened"]>();
+  const turn = useCallback<Turn>((id, button) => {
+    const close = (): void => setOpened((now) => (now?.id === id ? undefined : now));
+    setOpened((now) => (now?.id === id ? undefined : { id, button, close }));
+  }, []);
+  return { opened, turn };
+}
 
 /**
  * How wide each column is, for all rows alike, whatever is in them; undefined where the columns do not say it and the
@@ -224,6 +263,7 @@ function Heading<Row, S extends string, F extends string>({
   }
   const isSorted = at.sort === sort;
   const Sign = !isSorted ? ArrowsAltVIcon : at.descending ? LongArrowAltDownIcon : LongArrowAltUpIcon;
+  const way = (from: Stand<S, F>) => ({ sort, descending: from.sort === sort && !from.descending }) as never;
   return (
     <th
       scope="col"
@@ -234,7 +274,9 @@ function Heading<Row, S extends string, F extends string>({
       <button
         type="button"
         className="pf-v6-c-table__button"
-        onClick={() => at.go({ sort, descending: isSorted && !at.descending } as never)}
+        onClick={() => at.go(way(at))}
+        onPointerEnter={() => at.approach(way)}
+        onPointerLeave={() => at.approach(undefined)}
       >
         <span className="pf-v6-c-table__button-content">
           <span className="pf-v6-c-table__text">{title}</span>

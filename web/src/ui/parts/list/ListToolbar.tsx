@@ -1,7 +1,6 @@
 import {
   FormSelect,
   FormSelectOption,
-  Pagination,
   SearchInput,
   Toolbar,
   ToolbarContent,
@@ -10,7 +9,8 @@ import {
 } from "@patternfly/react-core";
 import { useEffect, useState } from "react";
 import { words } from "../../messages";
-import { type ListAddress, PER_PAGE } from "./address";
+import type { ListAddress } from "./address";
+import { Pages } from "./Pages";
 import { TypedFilter, type UseFound } from "./TypedFilter";
 
 const PAUSE_MS = 250;
@@ -99,28 +99,6 @@ function Sought<S extends string, F extends string>({ at }: { at: ListAddress<S,
       value={typed}
       onChange={(_, value) => setTyped(value)}
       onClear={() => setTyped("")}
-    />
-  );
-}
-
-/** Which part of the list is shown. */
-export function Pages<S extends string, F extends string>({
-  at,
-  total,
-}: {
-  at: ListAddress<S, F>;
-  total: number | undefined;
-}): React.ReactNode {
-  return (
-    <Pagination
-      isCompact
-      itemCount={total ?? 0}
-      page={at.page}
-      perPage={at.perPage}
-      perPageOptions={PER_PAGE.map((size) => ({ title: String(size), value: size }))}
-      onSetPage={(_, page) => at.go({ page } as never)}
-      onPerPageSelect={(_, perPage) => at.go({ perPage } as never)}
-      titles={{ paginationAriaLabel: words.parts.pages, items: words.parts.items, ofWord: words.parts.of }}
     />
   );
 }

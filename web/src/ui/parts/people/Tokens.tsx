@@ -17,7 +17,6 @@ import { Confirm } from "../Confirm";
 import { Failure } from "../Failure";
 import { useListAddress } from "../list/address";
 import { type Column, ListTable } from "../list/ListTable";
-import { RowMenu } from "../RowMenu";
 import { say } from "../toasts";
 import { When } from "../When";
 import { NewTokenDialog } from "./NewToken";
@@ -66,12 +65,7 @@ export function Tokens({ user = "" }: { user?: string }): React.ReactNode {
           rows={data}
           keyOf={({ id }) => id}
           nameOf={({ label }) => label}
-          actions={(token) => (
-            <RowMenu
-              of={token.label}
-              items={[{ title: said.revoke, isDanger: true, onClick: () => setRevoked(token) }]}
-            />
-          )}
+          actions={(token) => [{ title: said.revoke, isDanger: true, onClick: () => setRevoked(token) }]}
           empty={
             <EmptyState titleText={said.none} headingLevel="h2" variant="sm">
               <EmptyStateBody>{said.noneText}</EmptyStateBody>

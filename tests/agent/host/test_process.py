@@ -1,6 +1,7 @@
 """Programs run by argument list, within limits, and leave nothing behind."""
 
 import asyncio
+import errno
 import os
 import signal
 import sys
@@ -8,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from oms.agent.host.process import MIB, Limits, OutputTooLong, ProgramMissing, ProgramTimeout, run
 
@@ -123,3 +125,21 @@ async def gone(pid: int) -> None:
         await asyncio.sleep(0.02)
     os.kill(pid, 9)
     raise AssertionError(f"process {pid} was left behind")
+
+
+async def test_an_older_kernel_has_a_thread_wait_for_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(_pid: int) -> int:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    monkeypatch.setattr(os, "pidfd_open", unknown)
+    assert (await run(["/bin/sh", "-c", "echo said; exit 3"], timeout=120)).exit == 3
+
+
+def test_the_loop_of_the_agent_runs_programs_as_asyncio_does() -> None:
+    async def both() -> None:
+        done = await run(["/bin/sh", "-c", "echo out; echo err >&2; exit 3"], timeout=120)
+        assert (done.exit, done.stdout, done.stderr) == (3, b"out\n", b"err\n")
+        with pytest.raises(ProgramTimeout):
+            await run(["/bin/sleep", "60"], timeout=0.1)
+
+    uvloop.run(both())

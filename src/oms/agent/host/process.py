@@ -8,12 +8,13 @@ of the group is left.
 import asyncio
 import contextlib
 import errno
+import functools
 import os
 import shutil
 import signal
 import socket
 import subprocess
-import sys
+import threading
 from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
@@ -75,20 +76,6 @@ class OutputTooLong(ProgramError):
     """The program was killed because it wrote more than anybody would read."""
 
 
-def hear_of_ends() -> None:
-    """Have this loop hear of programs' ends through the kernel's descriptors of processes, instead of a thread for
-    each that takes long to begin on a busy host. Python does so by itself from 3.12 on; Linux can from 5.3 on."""
-    if sys.version_info >= (3, 12):
-        return
-    try:
-        os.close(os.pidfd_open(os.getpid()))
-    except OSError:
-        return
-    watcher = asyncio.PidfdChildWatcher()
-    watcher.attach_loop(asyncio.get_running_loop())
-    asyncio.set_child_watcher(watcher)
-
-
 async def run(
     argv: Sequence[str],
     *,
@@ -111,70 +98,136 @@ async def run(
         if not shutil.which(argv[0], path=ENVIRONMENT["PATH"]):
             raise _missing(argv[0], os.strerror(errno.ENOENT))
         argv = limits.before(argv)
-    said = _Listener(limit, on_output)
-    transport = await _start(argv, said, environment or {}, conversation)
+    program = _Program(argv, environment or {}, limit, on_output, conversation)
     try:
         async with asyncio.timeout(timeout):
-            await asyncio.shield(said.ended)
+            await program.listen()
+            await asyncio.shield(program.over)
     except TimeoutError:
         late = ProgramTimeout(f"{argv[0]} did not end within {timeout:g} s and was killed", program=argv[0])
-        late.so_far = bytes(said.stdout)
+        late.so_far = bytes(program.stdout)
         raise late from None
     except _TooLong:
         raise OutputTooLong(f"{argv[0]} wrote more than {limit} bytes and was killed", program=argv[0]) from None
     finally:
-        await _end(transport, said)
-    exit_status = transport.get_returncode()
-    assert exit_status is not None
-    return Completed(exit_status, bytes(said.stdout), bytes(said.stderr))
+        await program.end()
+    return Completed(program.exit, bytes(program.stdout), bytes(program.stderr))
 
 
 class _TooLong(Exception):
     pass
 
 
-class _Listener(asyncio.SubprocessProtocol):
-    """Gathers what a program says. `ended`: it and its output have come to an end, or there is too much of it."""
+class _Program:
+    """A program that runs, and what it says. Begun by Python's own `subprocess`, which copies nothing of this
+    process for it: uvloop's would copy the tables of its memory, and takes five times as long."""
 
-    def __init__(self, limit: int, on_output: Callable[[bytes], None] | None) -> None:
-        loop = asyncio.get_running_loop()
+    def __init__(
+        self,
+        argv: Sequence[str],
+        environment: Mapping[str, str | None],
+        limit: int,
+        on_output: Callable[[bytes], None] | None,
+        conversation: socket.socket | None,
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._limit, self._on_output = limit, on_output
         self.stdout, self.stderr = bytearray(), bytearray()
-        self.ended: asyncio.Future[None] = loop.create_future()
-        self.exited: asyncio.Future[None] = loop.create_future()
-        self._limit = limit
-        self._on_output = on_output
+        self.over: asyncio.Future[None] = self._loop.create_future()
+        """Done when it and its output have come to an end; fails when there is too much of that."""
+        self._exited: asyncio.Future[int] = self._loop.create_future()
+        self._transports: list[asyncio.ReadTransport] = []
+        self._begun = _begun(argv, environment, conversation)
+        pipes = {1: self._begun.stdout, 2: self._begun.stderr}
+        self._pipes = [(number, pipe) for number, pipe in pipes.items() if pipe]
+        self._ends_awaited = len(self._pipes) + 1
+        self._watch()
 
-    def pipe_data_received(self, fd: int, data: bytes) -> None:
-        if fd == 1 and self._on_output is not None:
+    @property
+    def exit(self) -> int:
+        """Its status, once it has ended."""
+        return self._exited.result()
+
+    async def listen(self) -> None:
+        """Hear what it says from now on."""
+        while self._pipes:
+            number, pipe = self._pipes.pop()
+            voice = _Voice(functools.partial(self._said, number), self._one_end)
+            transport, _ = await self._loop.connect_read_pipe(lambda voice=voice: voice, pipe)  # type: ignore[misc]
+            self._transports.append(transport)
+
+    async def end(self) -> None:
+        """Kill what is left of the group, children that outlived their parent too; wait for the parent."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._begun.pid, signal.SIGKILL)
+        await asyncio.shield(self._exited)
+        for transport in self._transports:
+            transport.close()
+        for _, pipe in self._pipes:
+            pipe.close()
+
+    def _watch(self) -> None:
+        """Hear of its end through the kernel's descriptor of it; before Linux 5.3 a thread waits for that."""
+        try:
+            descriptor = os.pidfd_open(self._begun.pid)
+        except OSError:
+            threading.Thread(target=self._wait, daemon=True).start()
+        else:
+            self._loop.add_reader(descriptor, self._gone, descriptor)
+
+    def _gone(self, descriptor: int) -> None:
+        self._loop.remove_reader(descriptor)
+        os.close(descriptor)
+        self._note_exit(self._begun.wait())
+
+    def _wait(self) -> None:
+        status = self._begun.wait()
+        with contextlib.suppress(RuntimeError):  # the loop has ended
+            self._loop.call_soon_threadsafe(self._note_exit, status)
+
+    def _note_exit(self, status: int) -> None:
+        self._exited.set_result(status)
+        self._one_end()
+
+    def _said(self, number: int, data: bytes) -> None:
+        if number == 1 and self._on_output is not None:
             self._on_output(data)
             return
-        into = self.stdout if fd == 1 else self.stderr
+        into = self.stdout if number == 1 else self.stderr
         into += data
-        if len(into) > self._limit and not self.ended.done():
-            self.ended.set_exception(_TooLong())
+        if len(into) > self._limit and not self.over.done():
+            self.over.set_exception(_TooLong())
 
-    def process_exited(self) -> None:
-        self.exited.set_result(None)
+    def _one_end(self) -> None:
+        self._ends_awaited -= 1
+        if not self._ends_awaited and not self.over.done():
+            self.over.set_result(None)
+
+
+class _Voice(asyncio.Protocol):
+    """One of the pipes into which a program speaks."""
+
+    def __init__(self, said: Callable[[bytes], None], ended: Callable[[], None]) -> None:
+        self._said, self._ended = said, ended
+
+    def data_received(self, data: bytes) -> None:
+        self._said(data)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - its name is asyncio's
-        if not self.ended.done():
-            self.ended.set_result(None)
+        self._ended()
 
 
-async def _start(
-    argv: Sequence[str],
-    said: _Listener,
-    environment: Mapping[str, str | None],
-    conversation: socket.socket | None,
-) -> asyncio.SubprocessTransport:
+def _begun(
+    argv: Sequence[str], environment: Mapping[str, str | None], conversation: socket.socket | None
+) -> subprocess.Popen[bytes]:
     variables = {**ENVIRONMENT, **environment}
     try:
-        transport, _ = await asyncio.get_running_loop().subprocess_exec(
-            lambda: said,
-            *argv,
+        return subprocess.Popen(
+            argv,
             stdin=subprocess.DEVNULL if conversation is None else conversation.fileno(),
             stdout=subprocess.PIPE if conversation is None else conversation.fileno(),
             stderr=subprocess.PIPE,
+            bufsize=0,
             cwd="/",
             env={name: value for name, value in variables.items() if value is not None},
             start_new_session=True,
@@ -184,16 +237,7 @@ async def _start(
     finally:
         if conversation is not None:
             conversation.close()
-    return transport
 
 
 def _missing(program: str, why: str | None) -> ProgramMissing:
     return ProgramMissing(f"{program} cannot be run on this host ({why}); install it there", program=program)
-
-
-async def _end(transport: asyncio.SubprocessTransport, said: _Listener) -> None:
-    """Kill what is left of the group, children that outlived their parent too; wait until the parent is gone."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(transport.get_pid(), signal.SIGKILL)
-    await asyncio.shield(said.exited)
-    transport.close()

@@ -1,8 +1,6 @@
 """What holds for every test."""
 
-import asyncio
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 
@@ -56,11 +54,3 @@ def log_of_this_process() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("oms.cli.logs.set_up", lambda *_: None)
         yield
-
-
-@pytest.fixture(autouse=True)
-def python_hears_of_ends_as_ever() -> Iterator[None]:
-    """An agent that is run within a test has its loop hear of programs' ends; later loops would hear of none."""
-    yield
-    if sys.version_info < (3, 12) and isinstance(asyncio.get_child_watcher(), asyncio.PidfdChildWatcher):
-        asyncio.set_child_watcher(asyncio.ThreadedChildWatcher())

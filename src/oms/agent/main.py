@@ -21,7 +21,7 @@ from oms.agent.enrol import Enrolment, wall_clock
 from oms.agent.errands import Errands
 from oms.agent.events import Events
 from oms.agent.facts import Facts
-from oms.agent.host import authorized_keys, durable, process
+from oms.agent.host import authorized_keys, durable
 from oms.agent.host.authorized_keys import KeyRefused
 from oms.agent.identity import Identity, Place
 from oms.agent.images import catalogue
@@ -60,7 +60,6 @@ class CannotRun(Exception):
 
 async def run(config: AgentConfig) -> None:
     """Serve until SIGTERM or SIGINT. Raises CannotRun."""
-    process.hear_of_ends()
     told = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, told.set)

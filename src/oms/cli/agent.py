@@ -1,12 +1,12 @@
 """`oms agent`: the part that runs on every host."""
 
-import asyncio
 import sys
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+import uvloop
 
 from oms.agent import main as agent
 from oms.agent.config import AgentConfig, checked
@@ -70,7 +70,7 @@ def _settings(given: dict[str, Any], config: Path | None) -> AgentConfig:
 
 def _do(work: Coroutine[Any, Any, Any]) -> None:
     try:
-        asyncio.run(work)
+        uvloop.run(work)
     except agent.CannotRun as reason:
         print(f"oms agent: {reason}", file=sys.stderr)
         raise typer.Exit(1) from None

@@ -78,7 +78,7 @@ async def assembled(
     server, epoch = await identity.named(config, store)
     caller = Caller(wire, server, epoch)
     reads = Reads()
-    notices = Notices(wire, reads)
+    notices = Notices(wire, reads, others=store.is_shared)
     news = await _news(config, store, reads, notices)
     own = Own()
     figures = HostFigures(wire, own.events)

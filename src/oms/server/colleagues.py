@@ -45,8 +45,9 @@ _encode = msgspec.json.Encoder().encode
 class Notices:
     """What servers tell each other."""
 
-    def __init__(self, wire: ServerWire, reads: Reads) -> None:
-        self._wire, self._reads = wire, reads
+    def __init__(self, wire: ServerWire, reads: Reads, *, others: bool) -> None:
+        """`others`: whether there may be any."""
+        self._wire, self._reads, self._others = wire, reads, others
         self._job_ended: Callable[[str], None] = lambda _job: None
         self._rung: Callable[[int], None] = lambda _head: None
         wire.on_told(self._told)
@@ -64,7 +65,8 @@ class Notices:
 
     def ring(self, head: int) -> None:
         """There are events up to that number."""
-        self._wire.tell(RUNG, b"%d" % head)
+        if self._others:
+            self._wire.tell(RUNG, b"%d" % head)
 
     def on_ring(self, callback: Callable[[int], None]) -> None:
         """Call back when another server has rung."""
@@ -73,7 +75,8 @@ class Notices:
     def changed(self, host_id: str, job: str = "") -> None:
         """Something is another on a host now: here, and for the others."""
         self._reads.changed(host_id)
-        self._wire.tell(CHANGED, _encode(Changed(host_id, job)))
+        if self._others:
+            self._wire.tell(CHANGED, _encode(Changed(host_id, job)))
 
     def _told(self, topic: str, payload: bytes) -> None:
         if topic == RUNG and payload.isdigit():

@@ -77,7 +77,7 @@ class Jobs:
         """Jobs that this start has sent and whose answers nobody was told yet: they need not be looked up."""
         self._watched: set[str] = set()
         """Open jobs that this server watches over; others have others."""
-        self._leaving = asyncio.Event()
+        self._left = False
         self._taken: set[str] = set()
         """Jobs that their hosts have, which is not written down yet."""
         self._rows = Rows()
@@ -135,18 +135,11 @@ class Jobs:
                 # Whoever began to wait before the end was written may stand on the same future.
                 self._tell(current)
                 return current
-        if await self._known_in_time(known, wait):
+        if not self._left:
+            await asyncio.wait((known,), timeout=wait)
+        if known.done() and not known.cancelled():
             return known.result()
         raise _not_known(job)
-
-    async def _known_in_time(self, known: asyncio.Future[Job], wait: float) -> bool:
-        """Whether the answer came before the time was over, or this server's was."""
-        leaving = asyncio.create_task(self._leaving.wait())
-        try:
-            await asyncio.wait((known, leaving), timeout=wait, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            leaving.cancel()
-        return known.done()
 
     async def find(self, job_id: str) -> Job:
         """A job by id. Raises NoSuchTask."""
@@ -159,7 +152,7 @@ class Jobs:
         """A job once it has ended, or as it is when the seconds are over. Raises NoSuchTask."""
         end = time.monotonic() + seconds
         job = await self.find(job_id)
-        while job.state not in ENDED and (left := end - time.monotonic()) > 0 and not self._leaving.is_set():
+        while job.state not in ENDED and (left := end - time.monotonic()) > 0 and not self._left:
             await self._next_word(job, left)
             job = await self.find(job_id)
         if job.state in ENDED:
@@ -228,7 +221,9 @@ class Jobs:
 
     def leave(self) -> None:
         """This server ends: whoever waits is told that it is not known yet, and asks another one."""
-        self._leaving.set()
+        self._left = True
+        for known in self._answered.values():
+            known.cancel()
 
     async def abandoned(self, host_id: str) -> None:
         """A host was removed: what became of its open jobs will not be known."""

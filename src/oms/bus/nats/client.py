@@ -221,6 +221,7 @@ async def connect(server: str, credentials: Credentials, *, name: str, timeout: 
                 reconnect_time_wait=0,
                 connect_timeout=int(timeout) + 1,
                 ping_interval=_NEVER,
+                no_echo=True,  # nobody here needs to hear what he said himself
                 error_cb=note,
                 skip_subject_validation=True,  # ours are made of checked parts only
             )

@@ -74,6 +74,7 @@ class TwoHosts:
         terms = Terms(lambda: "127.0.0.1", range(49400, 49500))
         self.coming, self._listening = Passages(terms, self), Passages(terms, self)
         self.job_here, self.job_there = StepwiseJob("a"), StepwiseJob("b")
+        self.leases_there = Leases()
         self.offer = Offer(container_stop_seconds=5)
         self._task: asyncio.Task[int] | None = None
 
@@ -184,6 +185,7 @@ class TwoHosts:
 
     async def _receive(self) -> int:
         host = self._host(self.there, self.job_there, self._listening)
+        host = replace(host, leases=self.leases_there)
         return await receiving.receive_container(self._op, host)
 
     def _host(self, containers: LxcContainers, job: StepwiseJob, passages: Passages) -> Host:

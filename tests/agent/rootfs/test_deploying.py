@@ -138,7 +138,7 @@ async def test_two_at_once_of_one_name_or_address_are_one_container(rig: Rig, gi
     answers = await asyncio.gather(*both)
     assert sorted(map(len, answers)) == [0, 1]
     (refused,) = filter(None, answers)
-    assert "just being made: choose another" in refused[next(iter(given))]
+    assert "just being given" in refused[next(iter(given))]
     assert await rig.ids() == ["101"]
     await rig.containers.start("101")
     assert "container 101" in (await rig.deploy(given, vm_name="c"))[next(iter(given))].lower()
@@ -149,7 +149,7 @@ async def test_a_name_that_another_is_just_given_by_its_settings_is_taken(rig: R
     calls = (rig.deploy({"hostname": "web"}, vm_name="a", job=_job(1)), rig.deploy({}, vm_name="web", job=_job(2)))
     outcomes = await asyncio.gather(*calls, return_exceptions=True)
     (lost,) = (outcome for outcome in outcomes if outcome != {})
-    assert "A container called 'web' is just being made" in str(lost)
+    assert "A container is just being given the name 'web': choose another name" in str(lost)
     assert await rig.ids() == ["101"]
 
 

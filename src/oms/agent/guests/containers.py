@@ -195,6 +195,10 @@ class Containers(Guests[Container], Protocol):
     async def states(self) -> list[ContainerState]:
         """All containers, those too that were made by other means."""
 
+    async def addresses(self) -> dict[str, tuple[str, ...]]:
+        """The addresses that each container starts with, with prefixes where it says so; of one that is given
+        none, those that it has got elsewhere and has now."""
+
     async def ask_off(self, ctid: str, /) -> None:
         """Have its init shut it down, which it does in its own time, or does not."""
 

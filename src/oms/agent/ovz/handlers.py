@@ -12,7 +12,7 @@ from oms.agent.guests import Stat
 from oms.agent.guests.containers import Container, Containers
 from oms.agent.host.space import free_bytes
 from oms.agent.kvm.limits import KB_PER_MB
-from oms.agent.ovz import limits, settings, stats
+from oms.agent.ovz import limits, settings, stats, taken
 from oms.agent.ovz.conditions import containers_of
 from oms.contract import ovz
 from oms.contract.errors import NoSuchMachine
@@ -107,13 +107,28 @@ async def update_vm_settings(op: ovz.UpdateVmSettings, host: Host) -> ovz.Refusa
     the first has done already the limits may be others."""
     containers, given = containers_of(host), op.container_settings_dictionary
     container = await containers.find(str(op.container_id))
-    if host.job.recall("accepted") != container.ctid:
-        if refusals := limits.refused(given, await _limits_of(container, containers)):
-            return refusals
-        await host.job.record("accepted", container.ctid)
-    if given:
-        await settings.apply(limits.wanted(given), container, containers, host.job.note)
+    async with contextlib.AsyncExitStack() as held:
+        if host.job.recall("accepted") != container.ctid:
+            if refusals := await _refused(given, container, host, held):
+                return refusals
+            await host.job.record("accepted", container.ctid)
+        else:
+            await held.enter_async_context(taken.asked(limits.wanted(given), container).held(host))
+        if given:
+            await settings.apply(limits.wanted(given), container, containers, host.job.note)
     return {}
+
+
+async def _refused(
+    given: limits.Given, container: Container, host: Host, held: contextlib.AsyncExitStack
+) -> ovz.Refusals:
+    """Why it is; where it is not, what no other container may have is held from then on."""
+    containers = containers_of(host)
+    if refusals := limits.refused(given, await _limits_of(container, containers)):
+        return refusals
+    wish = taken.asked(limits.wanted(given), container)
+    others = await taken.take(wish, host, containers, held)
+    return others.refusals(wish) if others else {}
 
 
 @handlers.handles(ovz.StartVm)

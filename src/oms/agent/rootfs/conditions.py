@@ -13,6 +13,7 @@ from oms.agent.context import Host
 from oms.agent.guests.containers import Containers
 from oms.agent.host import space
 from oms.agent.host.stoppable import Progress
+from oms.agent.ovz import taken as others
 from oms.agent.ovz.handlers import limits_of_host
 from oms.agent.rootfs import catalogue, looking, proposal
 from oms.agent.rootfs.catalogue import Template
@@ -21,28 +22,18 @@ from oms.agent.tarballs.scanning import Found
 from oms.agent.templates import ovf
 from oms.agent.templates.appliance import BadPackage
 
-ID, NAME, ADDRESS = "container/", "hostname/", "address/"
-"""Before what a container alone has: held by whoever makes it."""
 RESOLVER: Final = Path("/etc/resolv.conf")
 
 
 async def now(host: Host, containers: Containers) -> Conditions:
     """The host as it is now; what the job itself holds is free."""
-    legal, states, uses, nameserver = await asyncio.gather(
-        limits_of_host(containers),
-        containers.states(),
-        containers.use(frozenset({"network"})),
-        asyncio.to_thread(_nameserver),
+    legal, nameserver, taken = await asyncio.gather(
+        limits_of_host(containers), asyncio.to_thread(_nameserver), others.taken(host, containers)
     )
-    networks = {ctid: use.network for ctid, use in uses.items() if use.network}
-    ids, names, addresses = (host.leases.names(front, but=host.job) for front in (ID, NAME, ADDRESS))
     return Conditions(
         limits=msgspec.structs.replace(legal, routed=not host.offer.container_bridge),
         nameserver=nameserver,
-        ids=frozenset(state.ctid for state in states) | ids,
-        names=dict.fromkeys(names, "") | {state.name: state.ctid for state in states},
-        addresses=dict.fromkeys(addresses, "")
-        | {network.address: ctid for ctid, network in networks.items() if network.address},
+        taken=taken,
     )
 
 

@@ -10,6 +10,7 @@ from oms.agent import placing
 from oms.agent.context import Host
 from oms.agent.errands import Errand
 from oms.agent.guests.containers import Containers
+from oms.agent.ovz import taken
 from oms.agent.ovz.conditions import containers_of
 from oms.agent.rootfs import (
     catalogue,
@@ -86,7 +87,7 @@ async def deploy_template_for_vm(op: templates.DeployTemplateForVm, host: Host) 
             await job.record(PLAN, msgspec.to_builtins(planned))
         else:
             planned = msgspec.convert(known, Plan)
-            await held.enter_async_context(_alone(Choice(planned.ctid, planned.settings), host))
+            await held.enter_async_context(Choice(planned.ctid, planned.settings).wish.held(host))
         job.note("vm_id", planned.ctid)
         password = str(given.get("passwd") or given.get("password") or "")
         await deploying.deploy(planned, op.template_name, Secret(password) if password else None, host, containers)
@@ -136,21 +137,13 @@ async def _planned(
         )
         while True:
             here = await conditions.now(host, containers)
-            if called := here.called(op.vm_name):
-                raise AlreadyThere(called, **({"container": who} if (who := here.names[op.vm_name]) else {}))
+            if called := here.taken.called(op.vm_name):
+                who = here.taken.names[op.vm_name]
+                raise AlreadyThere(f"{called}: choose another name", **({"container": who} if who else {}))
             choice = proposal.judged(op.settings_dictionary, conditions.case(template, op.vm_name, found, here))
             if not isinstance(choice, Choice):
                 return choice
-            async with contextlib.AsyncExitStack() as taken:
-                await taken.enter_async_context(_alone(choice, host))
-                # A quick job may have taken it, made its container and let go since the host was looked at.
-                if choice.is_free(await conditions.now(host, containers)):
-                    await held.enter_async_context(taken.pop_all())
+            async with contextlib.AsyncExitStack() as holding:
+                if not await taken.take(choice.wish, host, containers, holding):
+                    await held.enter_async_context(holding.pop_all())
                     return Plan(template.key, choice.ctid, choice.settings, host.offer.container_bridge)
-
-
-def _alone(choice: Choice, host: Host) -> contextlib.AbstractAsyncContextManager[None]:
-    """Hold what only one container can have."""
-    addresses = (f"{conditions.ADDRESS}{address}" for address in choice.addresses)
-    names = (f"{conditions.ID}{choice.ctid}", f"{conditions.NAME}{choice.settings.hostname}", *addresses)
-    return host.leases.hold(host.job, alone=names)

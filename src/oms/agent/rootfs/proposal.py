@@ -13,6 +13,7 @@ from oms.agent.guests.containers import ContainerSettings
 from oms.agent.kvm.limits import KB_PER_MB, whole_number
 from oms.agent.ovz import limits
 from oms.agent.ovz.limits import Limits
+from oms.agent.ovz.taken import Taken, Wish
 from oms.agent.templates.appliance import Amount
 from oms.contract.ovz import Refusals
 from oms.contract.ovz.templates import ContainerTemplateSettings
@@ -32,29 +33,11 @@ NOTHING: Final = Amount(0)
 
 
 class Conditions(msgspec.Struct, frozen=True):
-    """What this host has for a new container now. `ids` are those that are taken; `names` and `addresses` say by
-    which container each is, "" for one that is just being made."""
+    """What this host has for a new container now, and what of it others have."""
 
     limits: Limits
     nameserver: str
-    ids: frozenset[str]
-    names: dict[str, str]
-    addresses: dict[str, str]
-
-    def called(self, name: str) -> str:
-        """Why no new container can be called so, or ""."""
-        if (who := self.names.get(name)) is None:
-            return ""
-        if not who:
-            return f"A container called {name!r} is just being made: choose another name"
-        return f"Container {who} is called {name!r} already: choose another name"
-
-    def at(self, address: str) -> str:
-        """Why no new container can have that address, or ""."""
-        if (who := self.addresses.get(address)) is None:
-            return ""
-        whose = f"that of container {who}" if who else "for a container that is just being made"
-        return f"IP address {address} is {whose}: choose another"
+    taken: Taken
 
 
 class Case(msgspec.Struct, frozen=True):
@@ -89,14 +72,9 @@ class Choice(msgspec.Struct, frozen=True):
     settings: ContainerSettings
 
     @property
-    def addresses(self) -> tuple[str, ...]:
-        """Its own, without prefixes."""
-        return tuple(address.partition("/")[0] for address in self.settings.addresses)
-
-    def is_free(self, here: Conditions) -> bool:
-        """Whether nobody else has taken what only one container can have."""
-        taken = here.called(self.settings.hostname) or any(here.at(address) for address in self.addresses)
-        return self.ctid not in here.ids and not taken
+    def wish(self) -> Wish:
+        """What no other container may have."""
+        return Wish(self.ctid, self.settings.hostname, self.settings.addresses)
 
 
 def settings(case: Case) -> ContainerTemplateSettings:
@@ -107,7 +85,7 @@ def settings(case: Case) -> ContainerTemplateSettings:
     return ContainerTemplateSettings(
         template_name=case.template,
         vm_name=case.name,
-        vm_id=free_id(case.here.ids),
+        vm_id=free_id(case.here.taken.ids),
         domain_type=OPENVZ,
         memory=str(memory),
         min_memory=str(legal.min_memory_mb),
@@ -147,7 +125,8 @@ def judged(given: Given, case: Case) -> Choice | Refusals:
     refusals |= _unmet(legal, wanted)
     for name, text in {**_strict(wanted, case), **_own(values, proposed, case)}.items():
         refusals.setdefault(name, text)
-    for name, text in _taken(wanted, case.here).items():
+    theirs = Wish(hostname=str(wanted.get("hostname", "")), addresses=tuple(str(wanted["ip_address"]).split()))
+    for name, text in case.here.taken.refusals(theirs).items():
         refusals.setdefault(name, text)
     if refusals:
         return {name[:64]: text for name, text in refusals.items()}
@@ -200,21 +179,10 @@ def _own(values: Given, proposed: ContainerTemplateSettings, case: Case) -> Refu
     number = whole_number(values["vm_id"])
     if number is None or not 1 <= number <= LARGEST_ID:
         refusals["vm_id"] = f"A container's id must be a whole number from 1 to {LARGEST_ID}"
-    elif str(number) in case.here.ids:
+    elif str(number) in case.here.taken.ids:
         refusals["vm_id"] = f"There is a container {number} already; the next free id is {proposed.vm_id}"
     elif str(number) != str(values["vm_id"]):
         refusals["vm_id"] = f"A container's id must be written as {number}"
-    return refusals
-
-
-def _taken(wanted: Given, here: Conditions) -> Refusals:
-    """What another container has."""
-    refusals: Refusals = {}
-    if called := here.called(str(wanted.get("hostname", ""))):
-        refusals["hostname"] = called
-    for word in str(wanted.get("ip_address", "")).split():
-        if at := here.at(word.partition("/")[0]):
-            refusals.setdefault("ip_address", at)
     return refusals
 
 

@@ -69,6 +69,10 @@ class FakeContainers:
         moment = time.time()
         return {ctid: _use(kept, wanted, moment) for ctid, kept in self._kept.items()}
 
+    async def addresses(self) -> dict[str, tuple[str, ...]]:
+        """As they are set."""
+        return {ctid: kept.settings.addresses for ctid, kept in self._kept.items()}
+
     async def capacity(self) -> Capacity:
         """As it was made with."""
         return self._capacity

@@ -126,6 +126,10 @@ class LxcContainers:
             self._looking.uses, wanted, subvolumes, total_memory_kb(), time.monotonic_ns()
         )
 
+    async def addresses(self) -> dict[str, tuple[str, ...]]:
+        """All of each, in one pass."""
+        return await asyncio.to_thread(self._looking.addresses)
+
     async def capacity(self) -> Capacity:
         """What this host has for containers now."""
         cpus = len(self._online)

@@ -121,6 +121,10 @@ class Looking:
         self._load.forget_all_but({one.ctid for one in seen if one.runs})
         return {one.ctid: self._use(one, wanted, subvolumes, total_kb, now_ns) for one in seen}
 
+    def addresses(self) -> dict[str, tuple[str, ...]]:
+        """All addresses of each."""
+        return {one.ctid: _addresses(one) for one in self.all()}
+
     def container(self, one: Seen) -> Container:
         """It in full."""
         now = one.config.settings
@@ -236,10 +240,15 @@ def _image(one: Seen) -> tuple[Path | None, int, int]:
         return None, size_kb, size_kb
 
 
+def _addresses(one: Seen) -> tuple[str, ...]:
+    """Those that it starts with; where it is given none, those that it has now."""
+    return one.config.settings.addresses or (network.addresses_of(one.process.pid) if one.process else ())
+
+
 def _interface(one: Seen) -> NetworkUse | None:
     if one.config.network.kind == "none":
         return None
-    found = one.config.settings.addresses or (network.addresses_of(one.process.pid) if one.process else ())
+    found = _addresses(one)
     return NetworkUse(one.config.network.name, found[0].partition("/")[0] if found else "")
 
 

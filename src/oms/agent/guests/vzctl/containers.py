@@ -92,6 +92,10 @@ class VzContainers:
         total_kb, now_ns = total_memory_kb(), time.monotonic_ns()
         return {ctid: self._use(row, wanted, times, total_kb, now_ns) for ctid, row in found.items()}
 
+    async def addresses(self) -> dict[str, tuple[str, ...]]:
+        """As OpenVZ lists them."""
+        return {ctid: row.settings.addresses for ctid, row in (await self._list()).items()}
+
     async def capacity(self) -> Capacity:
         """What this host has for containers now."""
         return Capacity(cpus=self._cpus, max_vcpus=self._cpus, available_memory_kb=available_memory_kb())

@@ -11,6 +11,7 @@ from oms.agent.context import Host
 from oms.agent.guests.containers import Containers, NewContainer, outside
 from oms.agent.host import links, process, rsync
 from oms.agent.host.space import free_bytes
+from oms.agent.ovz import taken
 from oms.agent.ovz.conditions import containers_of
 from oms.agent.ovz.handlers import limits_of_host
 from oms.agent.ovz.moving import passes, rules
@@ -68,24 +69,29 @@ async def receive_container(op: ReceiveContainer, host: Host) -> int:
     """Broken off, it is gone on with from what was written down."""
     if host.passages is None:
         raise rules.refusal("target", "its agent has no way to other hosts")
-    receiving = _Receiving(op, host, containers_of(host))
-    if host.job.recall("dropped") is not None:
-        await receiving.drop()
-        raise unpack(msgspec.convert(host.job.recall("dropped"), WireError))
-    if host.job.recall("committed"):
-        return await receiving.finish()
-    if not host.job.resumed:
-        await receiving.check_free()
-    async with host.passages.gate(host.job, op.certificate) as gate:
-        await host.job.answer(0)
-        return await receiving.attend(gate)
+    async with contextlib.AsyncExitStack() as held:
+        receiving = _Receiving(op, host, containers_of(host), held)
+        if host.job.recall("dropped") is not None:
+            await receiving.drop()
+            raise unpack(msgspec.convert(host.job.recall("dropped"), WireError))
+        await receiving.hold_on()
+        if host.job.recall("committed"):
+            return await receiving.finish()
+        if not host.job.resumed:
+            await receiving.check_free()
+        async with host.passages.gate(host.job, op.certificate) as gate:
+            await host.job.answer(0)
+            return await receiving.attend(gate)
 
 
 class _Receiving:
-    """One run of the job."""
+    """One run of the job. `held` ends with it."""
 
-    def __init__(self, op: ReceiveContainer, host: Host, containers: Containers) -> None:
+    def __init__(
+        self, op: ReceiveContainer, host: Host, containers: Containers, held: contextlib.AsyncExitStack
+    ) -> None:
         self._op, self._host, self._job, self._containers = op, host, host.job, containers
+        self._held = held
         self._ctid = str(op.container_id)
 
     # --- what is said
@@ -172,11 +178,24 @@ class _Receiving:
         await self.check_free()
         place = await self._place()
         rules.check_can_come(offer, place)
+        await self._take_hold(offer)
         coming = Coming(offer, rules.bridge_there(offer, place))
         await self._job.record("coming", msgspec.to_builtins(coming))
         await self._prepared()
         notes = {} if coming.bridge == offer.bridge else {"bridge": f"{coming.bridge}, for want of {offer.bridge}"}
         return Ready(notes)
+
+    async def _take_hold(self, offer: Offer) -> None:
+        """From here on nobody else gets what it has. Raises OpenVZMigrationNotCapable."""
+        wish = rules.wish(self._ctid, offer)
+        if others := await taken.take(wish, self._host, self._containers, self._held):
+            rules.check_others(wish, others)
+
+    async def hold_on(self) -> None:
+        """What an earlier run held."""
+        if (coming := self._job.recall("coming")) is not None:
+            wish = rules.wish(self._ctid, msgspec.convert(coming, Coming).offer)
+            await self._held.enter_async_context(wish.held(self._host))
 
     async def _place(self) -> rules.Place:
         containers = self._containers

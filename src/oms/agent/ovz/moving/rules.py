@@ -10,6 +10,7 @@ from oms.agent.guests.containers import Container, ContainerCapabilities, Contai
 from oms.agent.ovz import limits
 from oms.agent.ovz.limits import Limits
 from oms.agent.ovz.moving.words import Offer
+from oms.agent.ovz.taken import Taken, Wish
 from oms.contract.errors import OmsError
 from oms.contract.ovz.migration import OpenVZMigrationNotCapable
 
@@ -124,6 +125,20 @@ def check_can_come(offer: Offer, place: Place) -> None:
             "no_space",
         )
     bridge_there(offer, place)
+
+
+def wish(ctid: str, offer: Offer) -> Wish:
+    """What only one container of a host can have of it."""
+    return Wish(ctid, offer.settings.hostname, offer.settings.addresses)
+
+
+def check_others(wish: Wish, others: Taken) -> None:
+    """Raises OpenVZMigrationNotCapable."""
+    if wish.ctid in others.ids:
+        raise refusal("target", f"there is a container {wish.ctid} on it already", "already_there")
+    if against := others.against(wish):
+        why = "; ".join(against.values())
+        raise refusal("target", f"{why}. Give one of them another with update_vm_settings first", "already_there")
 
 
 def _as_given(settings: ContainerSettings) -> dict[str, str | int]:

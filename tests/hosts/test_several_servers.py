@@ -172,6 +172,24 @@ def test_no_call_fails_when_all_servers_are_restarted_one_by_one(ordeal: Ordeal)
     ordeal.judge(evidence)
 
 
+def test_no_call_fails_when_the_nodes_of_the_bus_are_restarted_one_by_one(ordeal: Ordeal) -> None:
+    """Their clients are let go in turns, as the unit does it; those of the last are cut off."""
+    oms = oms_of(ordeal)
+
+    def upgrade() -> None:
+        for name, how in zip(NODES, (signal.SIGUSR2, signal.SIGUSR2, signal.SIGTERM), strict=True):
+            oms.again(name, how)
+            for server in SERVERS:
+                until(lambda server=server: _answers(oms, server), f"{server} does not reach the host", 60)  # type: ignore[misc]
+
+    evidence = ordeal.during(upgrade)
+    assert not [str(call) for call in evidence.calls if call.told in ("silence", "unknown")]
+    away = ("host_unavailable", "HostUnavailable")
+    assert not [str(call) for call in evidence.told("error") if any(word in str(call.error) for word in away)]
+    assert len(evidence.told("done")) > 10
+    ordeal.judge(evidence)
+
+
 def test_bytes_are_brought_at_one_server_and_taken_at_another(ordeal: Ordeal) -> None:
     """The agent knows s1."""
     oms, content = oms_of(ordeal), os.urandom(1_500_000)

@@ -93,7 +93,9 @@ class HeardWire(LocalServerWire):
         super().__init__(bus)
         self._sent = sent
 
-    async def request(self, host_id: str, verb: str, payload: bytes, timeout: float) -> bytes:
+    async def request(
+        self, host_id: str, verb: str, payload: bytes, timeout: float, *, harmless: bool = False
+    ) -> bytes:
         self._sent.append((host_id, verb))
         return await super().request(host_id, verb, payload, timeout)
 

@@ -81,11 +81,11 @@ async def test_a_change_is_on_disk_before_anything_is_sent(oms: Oms) -> None:
     seen: list[list[str]] = []
     request = oms.bus.server.request
 
-    async def looked_at(host_id: str, verb: str, payload: bytes, timeout: float) -> bytes:
+    async def looked_at(host_id: str, verb: str, payload: bytes, timeout: float, **more: bool) -> bytes:
         if verb == STOP:
             seen.append([f"{job.id} {job.state}" for job in await stored(oms)])
             assert msgspec.json.decode(payload)["id"] in seen[-1][0]
-        return await request(host_id, verb, payload, timeout)
+        return await request(host_id, verb, payload, timeout, **more)
 
     oms.bus.server.request = looked_at  # type: ignore[method-assign]
     await (await oms.as_operator()).ask(STOP, 0, "h1", "vm1")
@@ -256,10 +256,10 @@ async def test_a_host_that_is_away_at_the_first_delivery_was_not_changed(oms: Om
     operator = await oms.as_operator()
     request = oms.bus.server.request
 
-    async def leaving(host_id: str, verb: str, payload: bytes, timeout: float) -> bytes:
+    async def leaving(host_id: str, verb: str, payload: bytes, timeout: float, **more: bool) -> bytes:
         if verb == STOP:
             oms.bus.disconnect(host.id)
-        return await request(host_id, verb, payload, timeout)
+        return await request(host_id, verb, payload, timeout, **more)
 
     oms.bus.server.request = leaving  # type: ignore[method-assign]
     error = await operator.error(STOP, 0, "h1", "vm1")

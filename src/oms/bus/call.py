@@ -4,6 +4,7 @@ Lenient on purpose: an unknown field is passed over and a new field has a defaul
 of different age understand each other. What an agent does not know at all is `NotSupported`, never a timeout.
 """
 
+import asyncio
 import functools
 import secrets
 import time
@@ -66,6 +67,8 @@ OF_HOSTS: tuple[type[OmsError], ...] = (
 """What any host may answer to anything, besides the errors of the method itself."""
 UNREADABLE = (ValueError, RecursionError)
 """What decoding raises for what is not as declared: msgspec's own errors, broken UTF-8, bottomless nesting."""
+GREETED_SECONDS, GREETED_AGAIN_SECONDS = 10.0, 0.05
+"""For how long, and how often, a host is asked again that has not been greeted on its new connection."""
 _encoder = msgspec.json.Encoder(enc_hook=encode_secret)
 _requests = msgspec.json.Decoder(Request)
 _replies = msgspec.json.Decoder(Reply)
@@ -94,30 +97,66 @@ class Caller:
     async def ask(self, host_id: str, op: HostOperation[R], *, timeout: float | None = None) -> R:
         """The host's answer to a read."""
         wait = op.facts.timeout if timeout is None else timeout
-        raw = await self._exchange(host_id, op, secrets.token_hex(8), wait, self.now() + wait)
+        return await self._ask(host_id, op, wait)
+
+    async def _ask(self, host_id: str, op: HostOperation[R], wait: float, *, harmless: bool = False) -> R:
+        raw = await self._exchange(
+            host_id, op, secrets.token_hex(8), wait, self.now() + wait, harmless=harmless, again=harmless
+        )
         answer: R = _understood(op.facts.result, raw, op)
         return answer
 
     async def ask_raw(self, host_id: str, op: HostOperation[Any]) -> Raw:
         """The host's answer to a read as JSON: what was understood of it, written anew, so that nothing gets into
         a caller's answer that was not declared and looked at."""
-        return Raw(encode(await self.ask(host_id, op)))
+        return Raw(encode(await self._ask(host_id, op, op.facts.timeout, harmless=True)))
 
     async def send_job(self, host_id: str, op: HostOperation[Any], job: str, deadline: float) -> JobState:
         """Hand a job over; answers its state once the host has written it down."""
-        raw = await self._exchange(host_id, op, job, 10, deadline)
+        raw = await self._exchange(host_id, op, job, 10, deadline, again=True)
         state: JobState = _understood(JobState, raw, op)
         return state
 
     async def _exchange(
-        self, host_id: str, op: HostOperation[Any], ident: str, timeout: float, deadline: float
+        self,
+        host_id: str,
+        op: HostOperation[Any],
+        ident: str,
+        timeout: float,
+        deadline: float,
+        *,
+        harmless: bool = False,
+        again: bool = False,
     ) -> Raw:
+        """`again`: a host that has just come back, and has not been greeted yet, does nothing and says so; it is
+        sent the same once more until it has been."""
+        end = min(self.now() + GREETED_SECONDS, deadline)
+        while True:
+            answer = await self._carried(host_id, op, ident, timeout, deadline, harmless=harmless)
+            try:
+                return _result(answer, op)
+            except HostUnavailable:
+                if not again or self.now() >= end:
+                    raise
+            await asyncio.sleep(GREETED_AGAIN_SECONDS)
+
+    async def _carried(
+        self,
+        host_id: str,
+        op: HostOperation[Any],
+        ident: str,
+        timeout: float,
+        deadline: float,
+        *,
+        harmless: bool,
+    ) -> bytes:
         request = Request(ident, Raw(_encoder.encode(op)), deadline, self.server, self.epoch)
         try:
-            answer = await self.wire.request(host_id, op.facts.wire, _encoder.encode(request), timeout)
+            return await self.wire.request(
+                host_id, op.facts.wire, _encoder.encode(request), timeout, harmless=harmless
+            )
         except door.WireError as failure:
             raise _translated(failure, timeout) from failure
-        return _result(answer, op)
 
 
 def _translated(failure: door.WireError, timeout: float) -> OmsError:

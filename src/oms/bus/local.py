@@ -81,7 +81,15 @@ class LocalServerWire(ServerWire):
         self._on_event: list[EventHandler] = []
         self._on_presence: list[PresenceHandler] = []
 
-    async def request(self, host_id: str, verb: str, payload: bytes, timeout: float) -> bytes:
+    async def request(
+        self,
+        host_id: str,
+        verb: str,
+        payload: bytes,
+        timeout: float,
+        *,
+        harmless: bool = False,  # noqa: ARG002 - nothing is lost here
+    ) -> bytes:
         """See ServerWire."""
         check_host_id(host_id)
         check_verb(verb)
@@ -114,6 +122,10 @@ class LocalServerWire(ServerWire):
     def connected_hosts(self) -> frozenset[str]:
         """See ServerWire."""
         return frozenset(host for host, agent in self._bus.agents.items() if agent.connected)
+
+    def awaited(self, host_id: str) -> float:  # noqa: ARG002
+        """See ServerWire. There are no nodes here."""
+        return 0.0
 
     async def cut_off(self, host_id: str) -> bool:
         """See ServerWire. A host that was cut off gets a new `LocalBus.agent` when it is signed again."""

@@ -75,10 +75,14 @@ class Refused(WireError):
 class ServerWire(Protocol):
     """OMS's end. Handlers are called in the event loop; several may be added, each is called."""
 
-    async def request(self, host_id: str, verb: str, payload: bytes, timeout: float) -> bytes:
-        """The host's answer to one request; `timeout` in seconds.
+    async def request(
+        self, host_id: str, verb: str, payload: bytes, timeout: float, *, harmless: bool = False
+    ) -> bytes:
+        """The host's answer to one request; `timeout` in seconds. One that does no harm when it is made twice is
+        made anew where it, or its answer, may have been lost with a connection.
 
         Raises HostAway, WireDown, HostBusy, RequestTooLarge (nothing happened), or NoAnswer (nothing is known).
+        While a node of the bus ends, a host that was connected to it is waited for, and so is the bus itself.
         A host may still run a request whose time is over: put the deadline into the payload.
         """
 
@@ -94,6 +98,10 @@ class ServerWire(Protocol):
 
     def connected_hosts(self) -> frozenset[str]:
         """The ids of all hosts that are connected as far as we know."""
+
+    def awaited(self, host_id: str) -> float:
+        """Seconds for which a host that is not connected is worth waiting for, because it is only changing to
+        another node of the bus; 0 where it is not."""
 
     async def cut_off(self, host_id: str) -> bool:
         """End all connections of a host; True when it is confirmed that none remains.

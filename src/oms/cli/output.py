@@ -41,7 +41,8 @@ def show(answer: Any, form: Form = "table") -> None:
 
         print(yaml.safe_dump(plain, sort_keys=False, allow_unicode=not sys.stdout.isatty()), end="")
     elif form == "table":
-        _table(for_people(plain))
+        if not _says_nothing(plain):
+            _table(for_people(plain))
     elif form == "csv":
         found = rows(plain)
         csv.writer(sys.stdout, lineterminator="\n").writerows([found.columns, *found.rows])
@@ -51,12 +52,17 @@ def show(answer: Any, form: Form = "table") -> None:
     sys.stdout.flush()  # a full disk is found now, where it can be said
 
 
+def _says_nothing(plain: Any) -> bool:
+    """Whether an answer has members, and all are empty: of what was to be told, nothing has happened."""
+    return isinstance(plain, dict) and bool(plain) and not any(row[-1] for row in rows(plain).rows)
+
+
 def for_people(plain: Any) -> Rows:
     """The rows of an answer with names first, times short, only the names of what is within a thing, and without
     columns or rows that say nothing."""
     found = rows(plain, brief=True)
     if not found.of_things:
-        return Rows(found.columns, [row for row in found.rows if row[-1]] or found.rows, of_things=False)
+        return Rows(found.columns, [row for row in found.rows if row[-1]], of_things=False)
     columns = dict(zip(found.columns, zip(*found.rows, strict=True), strict=True))
     if "name" in columns and "id" in columns:  # what has a name is called by it, and needs no UUID besides
         pairs = zip(columns["id"], columns["name"], strict=True)

@@ -5,6 +5,7 @@ both sides to the same state.
 """
 
 import asyncio
+import contextlib
 import time
 
 import msgspec
@@ -38,6 +39,8 @@ class Fleet:
         self._inventory = inventory
         self._greeted: set[str] = set()
         self._greetings: dict[str, asyncio.Task[None]] = {}
+        self._coming: dict[str, asyncio.Future[None]] = {}
+        """Hosts that somebody waits for, as they are only changing nodes of the bus."""
         self._names: dict[str, Host] = {}
         self._turns = Turns(GREETED_AT_ONCE, TURN_SECONDS)
         self._notes = Notes(store)
@@ -82,13 +85,25 @@ class Fleet:
         await self._notes.close()
 
     async def _ready(self, host: Host) -> None:
-        greeting = self._greetings.get(host.id)
-        if greeting is not None and host.id not in self._greeted:
-            await asyncio.wait((greeting,), timeout=GREET_SECONDS)
-        if host.id not in self._greeted:
-            raise HostUnavailable(
-                f"{host.name} is not connected: see that its agent runs, then try again.", host=host.name
-            )
+        while host.id not in self._greeted:
+            if not await self._some_news(host.id):
+                raise HostUnavailable(
+                    f"{host.name} is not connected: see that its agent runs, then try again.", host=host.name
+                )
+
+    async def _some_news(self, host_id: str) -> bool:
+        """Whether something has changed about a host that is being greeted, or that is about to come back."""
+        greeting = self._greetings.get(host_id)
+        if greeting is not None and not greeting.done():
+            done, _ = await asyncio.wait((greeting,), timeout=GREET_SECONDS)
+            return bool(done)
+        patience = self._caller.wire.awaited(host_id)
+        if greeting is not None or not patience:
+            return False
+        coming = self._coming.setdefault(host_id, asyncio.get_running_loop().create_future())
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.shield(coming), patience)
+        return coming.done()
 
     def _presence(self, host_id: str, connected: bool, reason: str) -> None:
         if self._closed:
@@ -99,6 +114,8 @@ class Fleet:
         if task := self._greetings.pop(host_id, None):
             task.cancel()
         if connected:
+            if coming := self._coming.pop(host_id, None):
+                coming.set_result(None)
             self._greetings[host_id] = asyncio.create_task(self._greet(host_id))
         else:
             self._names = {name: host for name, host in self._names.items() if host.id != host_id}

@@ -9,12 +9,16 @@ from pathlib import Path
 
 import pytest
 
+from oms.bus.nats import moving
+from oms.bus.nats.agent import NatsAgentWire
 from oms.bus.nats.config import Cluster, render
+from oms.bus.nats.link import LinkTiming
 from oms.bus.nats.server import NatsServerWire
 from oms.bus.nats.supervisor import Supervisor
+from oms.bus.wire import HostAway
 from tests.bus.nats.pki import Identity
 from tests.bus.nats.raw import Raw
-from tests.bus.nats.rig import H1, H2, Rig, eventually
+from tests.bus.nats.rig import H1, H2, Rig, echo, eventually
 from tests.free_port import free_port
 
 
@@ -94,6 +98,59 @@ async def test_a_host_moves_to_the_node_that_is_left(pair: Pair) -> None:
     assert await oms.request(H2, "go", b"", 30) == b"go "
     pair.revoke(H2)
     assert await oms.cut_off(H2)  # confirmed, although nats-server counts the dead node for minutes
+
+
+async def test_a_call_waits_for_a_host_whose_node_is_restarted(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also one that was under way there, and does no harm when it is made twice."""
+    monkeypatch.setattr(moving, "MOVE_S", 60.0)
+    oms = await pair.oms_of_both()
+    pair.port, asked = pair.ports[1], 0
+
+    async def answer(verb: str, _payload: bytes) -> bytes:
+        nonlocal asked
+        asked += verb == "slow"
+        if verb == "slow" and asked == 1:
+            await asyncio.Event().wait()
+        return verb.encode()
+
+    agent = await pair.agent(H1, answer)
+    await eventually(lambda: oms.connected_hosts() == {H1})
+    under_way = asyncio.create_task(oms.request(H1, "slow", b"", 60, harmless=True))
+    await eventually(lambda: asked == 1)
+    await pair.second.stop(keep=False)
+    await eventually(lambda: oms.connected_hosts() == frozenset())
+    assert oms.awaited(H1) > 0
+    waiting = asyncio.create_task(oms.request(H1, "go", b"", 60))
+    await pair.second.start()
+    assert (await waiting, await under_way) == (b"go", b"slow")
+    assert asked == 2
+    assert oms.awaited(H1) == 0
+    await agent.close()
+    await eventually(lambda: oms.connected_hosts() == frozenset())
+    assert oms.awaited(H1) == 0  # it has left by itself
+    with pytest.raises(HostAway):
+        await oms.request(H1, "go", b"", 60)
+
+
+async def test_a_node_that_lets_its_clients_go_has_them_back_elsewhere_at_once(pair: Pair) -> None:
+    """This agent would wait for minutes after any other end."""
+    oms = await pair.oms_of_both()
+    both = tuple(f"127.0.0.1:{port}" for port in reversed(pair.ports))
+    identity = pair.sign(H1)
+    slow = LinkTiming(first_delay=100_000, longest_delay=100_000)
+    agent = NatsAgentWire(H1, both, pair.credentials(identity), timing=slow)
+    agent.serve(echo)
+    agent.start()
+    pair.stack.push_async_callback(agent.close)
+    await eventually(lambda: oms.connected_hosts() == {H1})
+    await asyncio.sleep(1.1)  # a connection that ends sooner is not taken for a good one
+    pid = pair.second.pid
+    assert pid is not None
+    os.kill(pid, signal.SIGUSR2)
+    await eventually(lambda: [here for _, here, _ in pair.presence] == [True, False, True])
+    assert await oms.request(H1, "go", b"", 60) == b"go "
 
 
 async def test_a_host_cannot_join_the_cluster(pair: Pair) -> None:

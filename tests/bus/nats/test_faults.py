@@ -9,13 +9,16 @@ from typing import Any
 
 import pytest
 
+from oms.bus.nats import moving
 from oms.bus.nats.callout import Admission
 from oms.bus.nats.client import connect, discard
 from oms.bus.wire import HostAway, NoAnswer, Refused, WireDown
 from tests.bus.nats.rig import AGENT_HASTY, AGENT_QUICK, AGENT_SLOW, H1, H2, SERVER_HASTY, Rig, eventually
 
 
-async def test_nats_server_killed_and_both_ends_are_back(rig: Rig) -> None:
+async def test_nats_server_killed_and_both_ends_are_back(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is asked meanwhile waits for them."""
+    monkeypatch.setattr(moving, "MOVE_S", 60.0)
     oms = await rig.oms()
     await rig.agent(H1)
     two = await rig.agent(H2)
@@ -23,8 +26,7 @@ async def test_nats_server_killed_and_both_ends_are_back(rig: Rig) -> None:
     rig.presence.clear()
     rig.signal_nats(signal.SIGKILL)
     await eventually(lambda: not two.connected)
-    with pytest.raises(WireDown):
-        await oms.request(H1, "go", b"", 60)
+    meanwhile = asyncio.create_task(oms.request(H1, "go", b"", 60))
     with pytest.raises(WireDown):
         await two.publish("hello", b"")
 
@@ -32,6 +34,7 @@ async def test_nats_server_killed_and_both_ends_are_back(rig: Rig) -> None:
         return {(H1, True), (H2, True)} <= {told[:2] for told in rig.presence}
 
     await eventually(back)
+    assert await meanwhile == b"go "
     assert await oms.request(H1, "go", b"", 30) == b"go "
     assert await oms.request(H2, "go", b"", 30) == b"go "
     assert oms.connected_hosts() == {H1, H2}

@@ -137,6 +137,8 @@ class BusClient(nats.aio.client.Client):
         self._transport = self._stream = TlsTransport()
         self._handlers: dict[int, MessageHandler] = {}
         self.lost = asyncio.Event()
+        self.is_let_go = False
+        """nats-server has said that it ends, and that it lets its clients go in turns."""
 
     async def listen(self, subject: str, handler: MessageHandler, queue: str = "") -> None:
         """Hand every message on `subject` to `handler`."""
@@ -206,6 +208,9 @@ async def connect(server: str, credentials: Credentials, *, name: str, timeout: 
         if "permissions violation" in str(error) or isinstance(error, nats.errors.SlowConsumerError):
             log.warning("nats-server complains", name=name, error=str(error))
 
+    async def let_go() -> None:
+        client.is_let_go = True
+
     try:
         async with asyncio.timeout(timeout):
             await client.connect(
@@ -223,6 +228,7 @@ async def connect(server: str, credentials: Credentials, *, name: str, timeout: 
                 ping_interval=_NEVER,
                 no_echo=True,  # nobody here needs to hear what he said himself
                 error_cb=note,
+                lame_duck_mode_cb=let_go,
                 skip_subject_validation=True,  # ours are made of checked parts only
             )
     except BUS_ERRORS as error:

@@ -24,6 +24,8 @@ log = structlog.get_logger("oms.bus.nats")
 _STEADY_S = 10.0
 """A connection that held this long was a good one: the delays begin anew."""
 
+_LET_GO = "this node of the bus ends"
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LinkTiming:
@@ -124,9 +126,10 @@ class Link:
     async def _pause(self, lasted: float, reason: str) -> None:
         if lasted > _STEADY_S:
             self._bound = self._timing.first_delay
-        # The end of an expired token was jittered when it was given: come back at once.
-        expired = lasted > 1 and "authentication expired" in reason
-        delay = 0.0 if expired else random.uniform(0, self._bound)  # noqa: S311 - jitter
+        # The end of an expired token was jittered when it was given, and a node that lets its clients go does that
+        # in turns: come back at once.
+        in_turn = lasted > 1 and ("authentication expired" in reason or reason == _LET_GO)
+        delay = 0.0 if in_turn else random.uniform(0, self._bound)  # noqa: S311 - jitter
         self._bound = min(self._bound * 2, self._timing.longest_delay)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(delay):
@@ -171,7 +174,7 @@ class Link:
             if self._hurry.is_set():
                 return "renewed on request"
             if client.lost.is_set():
-                return str(client.last_error or "connection lost")
+                return _LET_GO if client.is_let_go else str(client.last_error or "connection lost")
             try:
                 await client.barrier(self._timing.round_trip_timeout)
             except TimeoutError:

@@ -26,6 +26,10 @@ class Nobody(Exception):
     """nats-server says that nobody listens on that subject: the request was not delivered."""
 
 
+class AskAgain(Exception):
+    """The request or its answer may have been lost with a connection, and to ask once more does no harm."""
+
+
 class Requests:
     """What is in flight, by reply subject."""
 
@@ -35,6 +39,8 @@ class Requests:
         self._token = secrets.token_hex(8)  # new with each start: answers to an earlier OMS are not ours
         self._numbers = itertools.count(1)
         self._waiting: dict[str, Waiting] = {}
+        self._harmless: set[str] = set()
+        """Those of them that may be asked twice."""
         self._late: deque[str] = deque(maxlen=_LATE)
         self._stranded: dict[str, tuple[str, list[Waiting], asyncio.TimerHandle]] = {}
 
@@ -42,11 +48,16 @@ class Requests:
         """Take in answers on this connection: one subscription for all."""
         await client.listen(subjects.replies_to(self._token), self._receive)
 
-    async def ask(self, client: BusClient, host_id: str, verb: str, payload: bytes) -> bytes:
-        """The host's answer; waits for it without end. Raises Nobody, WireDown, or what the host's wire says."""
+    async def ask(
+        self, client: BusClient, host_id: str, verb: str, payload: bytes, *, harmless: bool = False
+    ) -> bytes:
+        """The host's answer; waits for it without end. Raises Nobody, WireDown, or what the host's wire says, and
+        AskAgain where that is `harmless`."""
         reply = subjects.reply(host_id, self._token, next(self._numbers))
         waiting: Waiting = asyncio.get_running_loop().create_future()
         self._waiting[reply] = waiting
+        if harmless:
+            self._harmless.add(reply)
         try:
             await client.publish(subjects.call(host_id, verb), payload, reply)
             return await waiting
@@ -54,8 +65,15 @@ class Requests:
             raise WireDown(f"the connection to the bus has just ended: {error}") from error
         finally:
             del self._waiting[reply]
-            if waiting.cancelled():
+            self._harmless.discard(reply)
+            if waiting.cancelled() or isinstance(waiting.exception() if waiting.done() else None, AskAgain):
                 self._late.append(reply)
+
+    def lost(self, host_id: str = "") -> None:
+        """A connection has ended, that of a host or our own: what was on its way may never arrive."""
+        for reply in self._harmless:
+            if host_id in ("", subjects.host_of_reply(reply)) and not self._waiting[reply].done():
+                self._waiting[reply].set_exception(AskAgain())
 
     def strand(self, host_id: str, instance: str, patience_s: float) -> None:
         """The host is away. Its agent may come back and still answer, so wait `patience_s` more."""
@@ -75,6 +93,7 @@ class Requests:
         if stranded is not None and stranded[0] == instance:
             stranded[2].cancel()
             del self._stranded[host_id]
+            self.lost(host_id)  # what had not reached it yet it does not have
         elif stranded is not None:
             self.give_up(host_id, "was started anew")
 

@@ -5,6 +5,7 @@ in only when BUS is there, so that an answer that waited for the bus finds us li
 
 A request that finds nobody right after its host has connected is tried again: nats-server tells of a connection a
 moment before the agent's subscription is there. So a request sent from within `on_presence(host, True)` arrives.
+So is one that finds nobody, or no bus, because a node of the bus has ended: it was certainly not delivered.
 """
 
 import asyncio
@@ -24,8 +25,9 @@ from oms.bus.nats.control import Control, IsSigned
 from oms.bus.nats.lanes import Lanes
 from oms.bus.nats.link import SERVER_TIMING, Link, LinkTiming
 from oms.bus.nats.meter import Meter
+from oms.bus.nats.moving import NODE_ENDED, OMS, Moving
 from oms.bus.nats.nkey import Issuer
-from oms.bus.nats.requests import Nobody, Requests
+from oms.bus.nats.requests import AskAgain, Nobody, Requests
 from oms.bus.nats.sysapi import Connection, SysApi
 from oms.bus.wire import (
     MAX_EVENT_BYTES,
@@ -97,6 +99,7 @@ class NatsServerWire(ServerWire):
         self._lanes = Lanes(self._handle_event)
         self._control = Control(is_signed, self._host_connected, self._host_gone)
         self._connected_at: dict[str, float] = {}
+        self._moving = Moving()
         self._here: frozenset[str] | None = None
         """What was answered last, while it holds: it is asked for at everything that any host tells."""
         self._bus = Link(
@@ -128,31 +131,59 @@ class NatsServerWire(ServerWire):
         await self._bus.connected.wait()
         await self._ready.wait()
 
-    async def request(self, host_id: str, verb: str, payload: bytes, timeout: float) -> bytes:
+    async def request(
+        self, host_id: str, verb: str, payload: bytes, timeout: float, *, harmless: bool = False
+    ) -> bytes:
         """See ServerWire."""
         check_host_id(host_id)
         check_verb(verb)
         check_size(f"request {verb}", payload)
         try:
             async with asyncio.timeout(timeout):
-                return await self._ask(host_id, verb, payload)
+                return await self._ask(host_id, verb, payload, harmless)
         except TimeoutError:
             raise NoAnswer(f"no answer from host {host_id} to {verb} within {timeout:g} s") from None
 
-    async def _ask(self, host_id: str, verb: str, payload: bytes) -> bytes:
+    async def _ask(self, host_id: str, verb: str, payload: bytes, harmless: bool) -> bytes:
         pause_s = 0.002
         while True:
-            client = self._bus.client
-            if client is None:
-                raise WireDown("OMS has no connection to the bus at the moment")
             try:
-                return await self._requests.ask(client, host_id, verb, payload)
+                return await self._ask_once(host_id, verb, payload, harmless)
+            except WireDown:
+                if not self._moving.left(OMS):
+                    raise
+            except AskAgain:
+                log.info("a read is asked again", host_id=host_id, verb=verb)
             except Nobody:
-                settling = time.monotonic() - self._connected_at.get(host_id, -_SETTLING_S) < _SETTLING_S
-                if not settling:
+                if not self._may_be_back(host_id):
                     raise HostAway(f"host {host_id} is not connected") from None
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, 0.1)
+
+    async def _ask_once(self, host_id: str, verb: str, payload: bytes, harmless: bool) -> bytes:
+        client = self._bus.client
+        if client is None:
+            raise WireDown("OMS has no connection to the bus at the moment")
+        try:
+            answer = await self._requests.ask(client, host_id, verb, payload, harmless=harmless)
+        except WireDown:
+            if self._bus.client is client:  # it ended just now, which will be noticed in a moment
+                self._moving.begins(OMS)
+            raise
+        if host_id in self._control.hosts:
+            self._moving.is_over(host_id)
+        return answer
+
+    def _may_be_back(self, host_id: str) -> bool:
+        """Whether a host to which nobody listened just now is worth a second try."""
+        if host_id in self._control.hosts:  # nobody has told us that it has gone: its node may have died
+            self._moving.begins(host_id)
+        settling = time.monotonic() - self._connected_at.get(host_id, -_SETTLING_S) < _SETTLING_S
+        return settling or self._moving.left(host_id) > 0
+
+    def awaited(self, host_id: str) -> float:
+        """See ServerWire."""
+        return self._moving.left(host_id)
 
     def on_event(self, handler: EventHandler) -> None:
         """See ServerWire. Events of one host come one at a time; what a host sends beyond a bound is dropped."""
@@ -208,6 +239,7 @@ class NatsServerWire(ServerWire):
         await self._control.close()
         await self._lanes.close()
         await asyncio.gather(self._sys.close(), self._bus.close())
+        self._moving.is_over(OMS)
         self._requests.close()
 
     async def _open_bus(self, client: BusClient) -> None:
@@ -221,9 +253,13 @@ class NatsServerWire(ServerWire):
         await self._callout.subscribe(client)
 
     def _bus_changed(self, connected: bool) -> None:
-        if connected:
-            for handler in self._missed_handlers:
-                handler()
+        if not connected:
+            self._moving.begins(OMS)
+            return
+        self._moving.is_over(OMS)
+        self._requests.lost()
+        for handler in self._missed_handlers:
+            handler()
 
     def _receive_told(self, subject: str, _reply: str, _headers: bytes, payload: bytes) -> None:
         server, topic = subjects.split_told(subject)
@@ -280,12 +316,17 @@ class NatsServerWire(ServerWire):
     def _host_connected(self, host_id: str, connection: Connection) -> None:
         self._here = None
         self._connected_at[host_id] = time.monotonic()
+        self._moving.is_over(host_id)
         self._requests.rejoin(host_id, connection.instance)
         self._tell(host_id, True, "connect")
 
     def _host_gone(self, host_id: str, connection: Connection, reason: str) -> None:
         self._here = None
         self._connected_at.pop(host_id, None)
+        if reason in NODE_ENDED:
+            self._moving.begins(host_id)
+        else:
+            self._moving.is_over(host_id)
         self._meter.forget(host_id)
         self._requests.strand(host_id, connection.instance, self._grace_s)
         self._tell(host_id, False, reason)

@@ -336,6 +336,8 @@ def test_what_tells_less_is_left_out_where_a_terminal_is_narrow(
     ]
     output.show([])
     assert capsys.readouterr() == ("", "There is none.\n")
+    output.show({"failed_removals": []})
+    assert capsys.readouterr() == ("", "")
 
 
 def test_nothing_that_a_host_says_reaches_the_terminal_as_a_command(capsys: pytest.CaptureFixture[str]) -> None:

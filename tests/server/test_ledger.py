@@ -75,6 +75,17 @@ async def test_a_changing_call_is_a_row_that_says_who_from_where_what_on_what_an
     assert len(row["session"]) == 8
 
 
+async def test_a_row_tells_its_guest_by_the_name_that_the_job_knows_and_is_sealed_without_it(oms: Oms) -> None:
+    await oms.sign_in_host("h1", {StopVm: answering(0)})
+    await (await oms.as_operator()).ask("kvmservices.stop_vm", 0, "h1", "vm1")
+    assert [row["name"] for row in await events(oms)] == [""] * len(await events(oms))
+    await oms.store.write(lambda tx: tx.execute(sa.update(tables.jobs).values(name="web1")))
+    named = {row["method"]: (row["target"], row["name"]) for row in await events(oms)}
+    assert named["kvmservices.stop_vm"] == ("vm1", "web1")
+    assert {name for method, (_, name) in named.items() if method != "kvmservices.stop_vm"} <= {""}
+    assert (await verdict(oms)).broken == 0
+
+
 async def test_a_container_is_one_target_be_its_id_a_number_or_digits(oms: Oms) -> None:
     await oms.sign_in_host("h1", {StopContainer: answering(0)})
     operator = await oms.as_operator()

@@ -59,6 +59,7 @@ class AuditEvent(msgspec.Struct, frozen=True):
 
     `session` is the beginning of a session's id, or a token's id; `params` is what was asked, with secrets as
     dots; `outcome` is `ok`, an error's name, `defect` or `broken off`; `sha256` seals the row and all before it.
+    `name` is no part of the row: it is what the guest was called, as far as the job is remembered.
     """
 
     number: int
@@ -74,6 +75,7 @@ class AuditEvent(msgspec.Struct, frozen=True):
     reason: str
     job: str
     sha256: str
+    name: str = ""
 
 
 class AuditPage(msgspec.Struct, frozen=True):

@@ -91,6 +91,12 @@ def by_ids(tx: Connection, ids: Iterable[str]) -> list[Job]:
     return [_job(row) for row in tx.execute(_ALL.where(jobs.c.id.in_(wanted)))] if wanted else []
 
 
+def names(tx: Connection, ids: Iterable[str]) -> dict[str, str]:
+    """What the guests of these jobs were called, by job id, as far as it is known."""
+    question = select(jobs.c.id, jobs.c.name).where(jobs.c.id.in_(list(ids)), jobs.c.name != "")
+    return {row.id: row.name for row in tx.execute(question)}
+
+
 def unfinished(tx: Connection, host_id: str | None = None, server: str | None = None) -> list[Job]:
     """The jobs that have not ended, the oldest first: all, or a host's, or those that a server watches over."""
     question = _ALL.where(jobs.c.state.in_(UNFINISHED)).order_by(jobs.c.created)

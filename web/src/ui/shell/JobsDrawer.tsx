@@ -15,6 +15,8 @@ import { words } from "../messages";
 import { CancelJob } from "../parts/jobs/CancelJob";
 import { isOpen, JobProgress, JobState } from "../parts/jobs/JobState";
 import { jobInWords } from "../parts/jobs/names";
+import { Side } from "../parts/jobs/Side";
+import { type Sides, withSides } from "../parts/jobs/sides";
 import { When } from "../parts/When";
 import "./jobs.css";
 
@@ -24,8 +26,9 @@ const ENDED = 10;
 export function JobsDrawer({ close }: { close: () => void }): React.ReactNode {
   const { data = [] } = useAnswer("taskservices.list_tasks", {}, { every: usePace(3000) });
   const [cancelled, setCancelled] = useState<Task | null>(null);
-  const open = data.filter(isOpen);
-  const ended = data.filter((job) => !isOpen(job)).slice(0, ENDED);
+  const jobs = withSides(data);
+  const open = jobs.filter(({ job }) => isOpen(job));
+  const ended = jobs.filter(({ job }) => !isOpen(job)).slice(0, ENDED);
   return (
     <NotificationDrawer>
       <NotificationDrawerHeader title={said.title} onClose={close} customText={said.count(open.length)}>
@@ -49,11 +52,11 @@ export function JobsDrawer({ close }: { close: () => void }): React.ReactNode {
   );
 }
 
-function Jobs({ jobs, cancel }: { jobs: readonly Task[]; cancel?: (job: Task) => void }): React.ReactNode {
+function Jobs({ jobs, cancel }: { jobs: readonly Sides[]; cancel?: (job: Task) => void }): React.ReactNode {
   const mayCancel = useMay("taskservices.cancel_task");
   return (
     <ul>
-      {jobs.map((job) => (
+      {jobs.map(({ job, there }) => (
         <li key={job.id} className="oms-job">
           <div className="oms-job-head">
             <Link to={`/jobs/${job.id}`} className="oms-break">
@@ -64,6 +67,7 @@ function Jobs({ jobs, cancel }: { jobs: readonly Task[]; cancel?: (job: Task) =>
           <div className="oms-subtle oms-break">
             {said.on(job.host)}, {said.by(job.owner)}, <When at={job.finished || job.created} />
           </div>
+          {there && <Side there={there} />}
           <JobProgress job={job} />
           {job.error !== null && <div className="oms-break">{job.error.message}</div>}
           {cancel && mayCancel && (

@@ -28,6 +28,7 @@ export const jobs = {
   eta: (when: string) => `ends ${when}`,
   by: (owner: string) => `by ${owner}`,
   on: (host: string) => `on ${host}`,
+  takesIn: (host: string) => `taken in by ${host}`,
   progress: (what: string) => `Progress: ${what}`,
   details: "Details",
   /** What jobs do, by the methods that they are of; what it is done to stands behind. */
@@ -41,8 +42,8 @@ export const jobs = {
       suspend_vm: (guest) => `pause ${guest}`,
       discard_saved_vm: (guest) => `discard the saved state of ${guest}`,
       migrate_vm: (guest) => `move ${guest}`,
-      receive_machine: () => "take in machine",
-      receive_container: () => "take in container",
+      receive_machine: () => "take in moved machine",
+      receive_container: () => "take in moved container",
       deploy_template_for_vm: (guest) => `create ${guest} from template`,
       create_vm_from_iso: () => "create machine from ISO image",
       create_template_from_vm: (guest) => `make a template of ${guest}`,

@@ -10,6 +10,8 @@ import { Failure } from "../../parts/Failure";
 import { CancelJob } from "../../parts/jobs/CancelJob";
 import { isOpen, JobProgress, JobState } from "../../parts/jobs/JobState";
 import { jobInWords } from "../../parts/jobs/names";
+import { Side } from "../../parts/jobs/Side";
+import { type Sides, withSides } from "../../parts/jobs/sides";
 import { useListAddress } from "../../parts/list/address";
 import { type Column, ListTable } from "../../parts/list/ListTable";
 import { type Filter, ListToolbar } from "../../parts/list/ListToolbar";
@@ -36,7 +38,12 @@ export function Component(): React.ReactNode {
     { state: at.filters.state as State, server_hostname: at.filters.host },
     { keepBefore: true, every: usePace(3000) },
   );
-  const found = data?.filter((job) => fits(job, at.search));
+  const found = useMemo(
+    () =>
+      data &&
+      withSides(data).filter(({ job, there }) => fits(job, at.search) || (there && fits(there, at.search))),
+    [data, at.search],
+  );
   return (
     <>
       <PageHead title={said.title} text={said.text} />
@@ -49,8 +56,8 @@ export function Component(): React.ReactNode {
             at={at}
             columns={COLUMNS}
             rows={found?.slice(at.offset, at.offset + at.perPage)}
-            keyOf={({ id }) => id}
-            nameOf={jobInWords}
+            keyOf={({ job }) => job.id}
+            nameOf={({ job }) => jobInWords(job)}
             actions={actions}
             empty={<NoJobs />}
           />
@@ -83,11 +90,11 @@ function useFilters(): readonly Filter<FilterName>[] {
   );
 }
 
-function useActions(cancel: (job: Task) => void): (job: Task) => Offered {
+function useActions(cancel: (job: Task) => void): (sides: Sides) => Offered {
   const go = useNavigate();
   const mayCancel = useMay("taskservices.cancel_task");
   return useCallback(
-    (job) => [
+    ({ job }) => [
       { title: said.details, onClick: () => void go(`/jobs/${job.id}`) },
       mayCancel && isOpen(job) && { title: said.cancel.action, isDanger: true, onClick: () => cancel(job) },
     ],
@@ -114,20 +121,30 @@ function fits(job: Task, sought: string): boolean {
     .every((word) => text.includes(word));
 }
 
-const COLUMNS: readonly Column<Task, never>[] = [
+const COLUMNS: readonly Column<Sides, never>[] = [
   {
     title: said.columns.what,
-    cell: (job) => (
+    width: [4, 14],
+    cell: ({ job, there }) => (
       <div>
         <RowLink to={`/jobs/${job.id}`}>{jobInWords(job)}</RowLink>
         {job.error !== null && <div className="oms-subtle oms-break">{job.error.message}</div>}
+        {there && <Side there={there} />}
         <JobProgress job={job} />
       </div>
     ),
   },
-  { title: said.columns.host, cell: ({ host }) => <RowLink to={`/hosts/${host}`}>{host}</RowLink> },
-  { title: said.columns.state, cell: (job) => <JobState job={job} /> },
-  { title: said.columns.owner, cell: ({ owner }) => <span className="oms-break">{owner}</span> },
-  { title: said.columns.begun, cell: ({ created }) => <When at={created} /> },
-  { title: said.columns.took, cell: (job) => took(job.started, job.finished) },
+  {
+    title: said.columns.host,
+    width: [2, 7],
+    cell: ({ job: { host } }) => <RowLink to={`/hosts/${host}`}>{host}</RowLink>,
+  },
+  { title: said.columns.state, width: [1, 7], cell: ({ job }) => <JobState job={job} /> },
+  {
+    title: said.columns.owner,
+    width: [1, 7],
+    cell: ({ job: { owner } }) => <span className="oms-break">{owner}</span>,
+  },
+  { title: said.columns.begun, width: [1, 7.5], cell: ({ job: { created } }) => <When at={created} /> },
+  { title: said.columns.took, width: [0.7, 5.5], cell: ({ job }) => took(job.started, job.finished) },
 ];

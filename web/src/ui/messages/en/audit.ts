@@ -22,7 +22,7 @@ export const audit = {
     user: "as anna",
     method: "as kvmservices.start_vm",
     host: "as node1",
-    outcome: "ok, or AuthError",
+    outcome: "as ok",
     since: "",
     until: "",
   },

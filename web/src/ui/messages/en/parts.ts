@@ -31,7 +31,7 @@ export const parts = {
   fewer: "Show fewer",
   pages: {
     label: "Pages of the list",
-    part: (from: number, to: number, total: number) => `${from} to ${to} of ${total}`,
+    part: (from: number, to: number, total: number) => `${from}–${to} of ${total}`,
     size: "Rows on a page",
     sized: (size: number) => `${size} per page`,
     previous: "Go to previous page",

@@ -8,6 +8,8 @@ import "./filters.css";
 const said = words.audit;
 const NAMES = ["user", "method", "host", "outcome", "since", "until"] as const;
 type Name = (typeof NAMES)[number];
+const MOMENT = "oms-audit-moment";
+const CLASSES: Partial<Record<Name, string>> = { method: "oms-audit-method-filter", since: MOMENT, until: MOMENT };
 type Typed = Record<Name, string>;
 
 /** What the address asks for, as OMS takes it: times of day are this browser's, and OMS's are UTC. */
@@ -39,10 +41,10 @@ export function AuditFilters(): React.ReactNode {
       }}
     >
       {NAMES.map((name) => (
-        <FormGroup key={name} label={said.filters[name]} fieldId={`audit-${name}`}>
+        <FormGroup key={name} className={CLASSES[name] ?? ""} label={said.filters[name]} fieldId={`audit-${name}`}>
           <TextInput
             id={`audit-${name}`}
-            type={name === "since" || name === "until" ? "datetime-local" : "text"}
+            type={CLASSES[name] === MOMENT ? "datetime-local" : "text"}
             value={typed[name]}
             onChange={(_, value) => setTyped({ ...typed, [name]: value.trim() })}
             placeholder={said.examples[name]}

@@ -3,7 +3,6 @@ import {
   Button,
   EmptyState,
   ExpandableSection,
-  Label,
   PageSection,
   Toolbar,
   ToolbarContent,
@@ -17,6 +16,7 @@ import { Fingerprint } from "../../parts/Copyable";
 import { Failure } from "../../parts/Failure";
 import { useListAddress } from "../../parts/list/address";
 import { type Column, ListTable } from "../../parts/list/ListTable";
+import { Mark } from "../../parts/Mark";
 import { PageHead } from "../../parts/PageHead";
 import { When } from "../../parts/When";
 import { AuditFilters, asked } from "./Filters";
@@ -92,9 +92,10 @@ function Head(): React.ReactNode {
 }
 
 const COLUMNS: readonly Column<AuditEvent, never>[] = [
-  { title: said.columns.time, cell: ({ time }) => <When at={time} /> },
+  { title: said.columns.time, width: [1, 7.5], cell: ({ time }) => <When at={time} /> },
   {
     title: said.columns.user,
+    width: [1.5, 8],
     cell: ({ user, address }) => (
       <div>
         <span className="oms-break">{user}</span>
@@ -104,18 +105,25 @@ const COLUMNS: readonly Column<AuditEvent, never>[] = [
   },
   {
     title: said.columns.method,
+    width: [4, 17],
     cell: (event) => <Details key={event.number} event={event} />,
   },
   {
     title: said.columns.about,
-    cell: ({ host, target }) => <span className="oms-break">{[target, host].filter(Boolean).join(" · ")}</span>,
+    width: [3, 9],
+    cell: ({ host, target, name }) => (
+      <span className="oms-break" {...(name && { title: target })}>
+        {[name || target, host].filter(Boolean).join(" · ")}
+      </span>
+    ),
   },
   {
     title: said.columns.outcome,
+    width: [1.5, 9],
     cell: ({ outcome }) => (
-      <Label isCompact variant="outline" status={outcome === "ok" ? "success" : "danger"}>
+      <Mark isOutlined look={outcome === "ok" ? "success" : "danger"}>
         {outcome}
-      </Label>
+      </Mark>
     ),
   },
 ];

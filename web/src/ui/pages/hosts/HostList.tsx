@@ -106,6 +106,7 @@ const COLUMNS: readonly Column<FleetHost, Sort>[] = [
   {
     title: said.columns.name,
     sort: "name",
+    width: [3, 10],
     cell: ({ name, distribution }) => (
       <div className="oms-name">
         <RowLink to={`/hosts/${name}`}>{name}</RowLink>
@@ -113,10 +114,11 @@ const COLUMNS: readonly Column<FleetHost, Sort>[] = [
       </div>
     ),
   },
-  { title: said.columns.state, sort: "state", cell: (host) => <HostState host={host} /> },
+  { title: said.columns.state, sort: "state", width: [1, 8.5], cell: (host) => <HostState host={host} /> },
   {
     title: said.columns.guests,
     sort: "guests",
+    width: [1, 7],
     cell: ({ state, guests, guests_running: running }) =>
       state === "away" ? (
         guests
@@ -127,6 +129,7 @@ const COLUMNS: readonly Column<FleetHost, Sort>[] = [
   {
     title: said.columns.cpu,
     sort: "cpu",
+    width: [1, 8],
     cell: ({ name, cpu_percent: percent }) => (
       <Meter percent={percent} label={said.used(said.columns.cpu, name)} />
     ),
@@ -134,6 +137,7 @@ const COLUMNS: readonly Column<FleetHost, Sort>[] = [
   {
     title: said.columns.memory,
     sort: "memory",
+    width: [1, 8.5],
     cell: ({ name, memory_used_mb: used, memory_mb: whole }) => (
       <Meter
         percent={share(used, whole)}
@@ -145,12 +149,14 @@ const COLUMNS: readonly Column<FleetHost, Sort>[] = [
   {
     title: said.columns.disk,
     sort: "disk",
+    width: [1, 8.5],
     cell: ({ name, disk_used_mb: used, disk_mb: whole }) => (
       <Meter percent={share(used, whole)} label={said.used(said.columns.disk, name)} text={ofWhole(used, whole)} />
     ),
   },
   {
     title: said.columns.tags,
+    width: [1.5, 6],
     cell: ({ id, tags }) => (
       <Marks
         key={id}

@@ -45,7 +45,7 @@ export function ListToolbar<S extends string, F extends string>({
   return (
     <Toolbar clearAllFilters={at.clear} clearFiltersButtonText={words.parts.clearFilters}>
       <ToolbarContent alignItems="center">
-        <ToolbarItem>
+        <ToolbarItem className="oms-list-sought">
           <Sought at={at} />
         </ToolbarItem>
         <ToolbarGroup variant="filter-group">

@@ -15,6 +15,7 @@ interface Props<S extends string, F extends string> {
  * it is drawn, which is with each step.
  */
 export function Pages<S extends string, F extends string>({ at, total = 0 }: Props<S, F>): React.ReactNode {
+  if (total === 0) return null;
   const from = Math.min(at.offset + 1, total);
   const to = Math.min(at.offset + at.perPage, total);
   return (

@@ -30,6 +30,8 @@ function LoginForm(): React.ReactNode {
   const [name, setName] = useState("");
   const [password, setPassword] = useState("");
   const [why, setWhy] = useState(now.isIn ? "" : now.why);
+  /** Whoever was in before knows where passwords come from. */
+  const [isNew] = useState(why === "");
   const [wrong, setWrong] = useState("");
   const [isBusy, setBusy] = useState(false);
 
@@ -82,7 +84,7 @@ function LoginForm(): React.ReactNode {
         onChange={setPassword}
         autoComplete="current-password"
         isRequired={false}
-        help={said.firstTime}
+        {...(isNew && { help: said.firstTime })}
       />
       <ActionGroup>
         <Button type="submit" isBlock isLoading={isBusy} isDisabled={isBusy}>

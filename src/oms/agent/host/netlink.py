@@ -8,8 +8,8 @@ import errno
 import importlib
 import os
 import socket
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any, TypeVar
 
 from oms.agent.host.network import ALL4, ALL6, Address, Link, Network, Route
 from oms.agent.host.network_changes import (
@@ -26,6 +26,7 @@ from oms.agent.host.network_changes import (
 )
 from oms.contract.errors import FuncManError
 
+T = TypeVar("T")
 LOCAL_TABLE = 255
 IFF_UP, IFF_LOOPBACK = 0x1, 0x8
 PERMANENT, FOUND_FLAGS = 0x80, 0x80 | 0x40 | 0x08 | 0x01
@@ -46,7 +47,27 @@ GONE = (errno.ESRCH, errno.EADDRNOTAVAIL, errno.ENODEV)
 
 async def look() -> Network:
     """The network as it is now. Raises FuncManError."""
-    library = await _loaded()
+    return await _on_its_own_loop(_look)
+
+
+async def change(changes: Iterable[Change]) -> None:
+    """Make these changes, in their order. Raises FuncManError at the first that the kernel refuses."""
+    await _on_its_own_loop(lambda: _change(changes))
+
+
+async def _on_its_own_loop(speak: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """The library needs a loop that takes any kind of socket, and the agent's takes none of netlink's: it speaks
+    in a thread, on one of asyncio's."""
+
+    def spoken() -> T:
+        with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+            return runner.run(speak())
+
+    return await asyncio.to_thread(spoken)
+
+
+async def _look() -> Network:
+    library = _loaded()
     try:
         async with library.AsyncIPRoute() as kernel:
             links = [message async for message in await kernel.get_links()]
@@ -66,9 +87,8 @@ async def look() -> Network:
     )
 
 
-async def change(changes: Iterable[Change]) -> None:
-    """Make these changes, in their order. Raises FuncManError at the first that the kernel refuses."""
-    library = await _loaded()
+async def _change(changes: Iterable[Change]) -> None:
+    library = _loaded()
     async with library.AsyncIPRoute() as kernel:
         for one in changes:
             try:
@@ -78,9 +98,9 @@ async def change(changes: Iterable[Change]) -> None:
                     raise _refused(_words(one), error.code) from error
 
 
-async def _loaded() -> Any:
-    """The library; it takes a good part of a second, in which others are served."""
-    return await asyncio.to_thread(importlib.import_module, "pyroute2")
+def _loaded() -> Any:
+    """The library; it takes a good part of a second."""
+    return importlib.import_module("pyroute2")
 
 
 async def _make(kernel: Any, one: Change) -> None:
@@ -111,7 +131,7 @@ async def _make(kernel: Any, one: Change) -> None:
 async def _index(kernel: Any, name: str) -> int:
     found = await kernel.link_lookup(ifname=name)
     if not found:
-        raise (await _loaded()).NetlinkError(errno.ENODEV)
+        raise _loaded().NetlinkError(errno.ENODEV)
     return int(found[0])
 
 

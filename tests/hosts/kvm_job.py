@@ -128,9 +128,9 @@ def sharing(host: Host, job: RehearsedJob) -> Host:
     return replace(host, job=job)
 
 
-def crashy_host(machines: Machines, images: Path, job: RehearsedJob) -> Host:
+def crashy_host(machines: Machines, images: Path, job: RehearsedJob, **more: Any) -> Host:
     """A host whose agent may crash at every step of its job and around every change of a machine."""
-    return replace(host(machines, images, job), machines=CrashyMachines(machines, job))
+    return replace(host(machines, images, job, **more), machines=CrashyMachines(machines, job))
 
 
 async def break_off_everywhere(
@@ -140,6 +140,7 @@ async def break_off_everywhere(
     *,
     before: Callable[[], object],
     after: Callable[[], object],
+    **more: Any,
 ) -> int:
     """Have the agent crash at the first step of `run`, then at the second, and so on until none is left; each time
     a second run finishes the first, on what `before` made, and `after` looks at it. Answers how many steps there
@@ -149,10 +150,10 @@ async def break_off_everywhere(
         job = RehearsedJob(break_at=point)
         broken = True
         try:
-            await run(crashy_host(machines, images, job))
+            await run(crashy_host(machines, images, job, **more))
             broken = False
         except Crash:
-            await run(host(machines, images, RehearsedJob(job.records)))
+            await run(host(machines, images, RehearsedJob(job.records), **more))
         after()
         if not broken:
             return point - 1

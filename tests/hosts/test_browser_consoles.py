@@ -5,7 +5,7 @@ import random
 import re
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import libvirt
@@ -248,10 +248,20 @@ def test_a_text_and_a_chord_are_typed_key_by_key(
         (1, RETURN),
         (0, RETURN),
     ]
-    until(lambda: pressed(*keys) in bytes(sent))
+    until_told(page, lambda: pressed(*keys) in bytes(sent))
     page.get_by_label("Keys …").select_option("Alt-F4")
-    until(lambda: bytes(sent).endswith(KEY_OF_QEMU.pack(KEY_OF_QEMU_KIND, 0, 0, ALT, ALT_CODE)))
+    until_told(page, lambda: bytes(sent).endswith(KEY_OF_QEMU.pack(KEY_OF_QEMU_KIND, 0, 0, ALT, ALT_CODE)))
     expect(page.locator("#view canvas")).to_be_focused()
+
+
+def until_told(page: Page, true: Callable[[], bool]) -> None:
+    """Of what a page does the browser tells only while it is asked something."""
+
+    def asked() -> bool:
+        page.evaluate("0")
+        return true()
+
+    until(asked)
 
 
 KEY_KIND, KEY_OF_QEMU_KIND = 4, 255

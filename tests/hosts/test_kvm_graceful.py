@@ -39,7 +39,21 @@ from tests.hosts.waiting import until
 
 SHUTDOWN = power.ShutdownVm("m", seconds=20)
 UNHEARD = power.ShutdownVm("m", seconds=1)
-A_MOMENT: int = 0.2  # type: ignore[assignment]  # seconds; less than a caller may give
+THREE_ROUNDS = 30
+
+
+class Hurried:
+    """A clock that is on as soon as it is waited for: for guests that react to nothing."""
+
+    def __init__(self) -> None:
+        self._now = 0.0
+
+    def now(self) -> float:
+        return self._now
+
+    async def wait(self, _event: asyncio.Event, seconds: float) -> None:
+        self._now += seconds
+        await asyncio.sleep(0)
 
 
 @pytest.fixture
@@ -114,9 +128,8 @@ async def test_force_ends_a_guest_that_did_not_react_and_says_so(
 ) -> None:
     domain = idle(outside)
     job = RehearsedJob()
-    assert (
-        await shutdown_vm(power.ShutdownVm("m", seconds=A_MOMENT, force=True), host(machines, tmp_path, job)) == 0
-    )
+    here = host(machines, tmp_path, job, clock=Hurried())
+    assert await shutdown_vm(power.ShutdownVm("m", seconds=THREE_ROUNDS, force=True), here) == 0
     assert domain.state()[0] == libvirt.VIR_DOMAIN_SHUTOFF
     assert "did not react" in job.notes["force"]
 
@@ -150,11 +163,12 @@ async def test_a_machine_that_is_not_kept_goes_off_for_good(
     outside: libvirt.virConnect, machines: LibvirtMachines, tmp_path: Path
 ) -> None:
     steps = await break_off_everywhere(
-        lambda here: shutdown_vm(power.ShutdownVm("m", seconds=A_MOMENT, force=True), here),
+        lambda here: shutdown_vm(power.ShutdownVm("m", seconds=THREE_ROUNDS, force=True), here),
         machines,
         tmp_path,
         before=lambda: outside.createXML(small_xml("m")),
         after=lambda: none_left(outside),
+        clock=Hurried(),
     )
     assert steps == 2 + 2 + 3 * 2 + 2  # it goes, until when, ask in three rounds, stop
     with pytest.raises(NoSuchMachine):
@@ -202,9 +216,9 @@ async def test_a_reboot_may_be_broken_off_anywhere_and_the_machine_runs_anew(
         assert domain.state()[0] == libvirt.VIR_DOMAIN_RUNNING
         assert number(outside) == numbers[-1] + 1  # once, not twice
 
-    reboot = power.RebootVm("m", seconds=A_MOMENT, force=True)
+    reboot = power.RebootVm("m", seconds=THREE_ROUNDS, force=True)
     steps = await break_off_everywhere(
-        lambda here: reboot_vm(reboot, here), machines, tmp_path, before=before, after=after
+        lambda here: reboot_vm(reboot, here), machines, tmp_path, before=before, after=after, clock=Hurried()
     )
     assert steps == 2 + 3 * 2 + 2 + 2 + 2  # until when, ask in three rounds, stop, was off, start
     domain.destroy()

@@ -12,6 +12,7 @@ from oms.agent.host.lvm import Lvm
 from oms.agent.leases import Leases
 from oms.agent.netinterface.side import Side
 from oms.agent.passage.passages import Passages
+from oms.agent.patience import Clock, LoopClock
 from oms.agent.stats.history import Steps
 from oms.agent.stats.sampler import Moment
 from oms.agent.stats.zabbix import Zabbix
@@ -147,3 +148,5 @@ class Host:
     statistics: Statistics | None = None
     network: Side | None = None
     """How this host is connected; None where that is not for this agent to change."""
+    clock: Clock = field(default_factory=LoopClock)
+    """By which guests are waited for."""

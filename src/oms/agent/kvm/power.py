@@ -149,7 +149,7 @@ async def _end(op: power.ShutdownVm | power.RebootVm, machine: Machine, host: Ho
 async def _reacts(op: power.ShutdownVm | power.RebootVm, machine: Machine, host: Host) -> bool:
     try:
         async with host.job.cancellable():
-            return await goes_off(machine.uuid, machines_of(host), await _seconds(op, host.job))
+            return await goes_off(machine.uuid, machines_of(host), await _seconds(op, host.job), host.clock)
     except JobCancelled as cancelled:
         raise JobCancelled(
             f"It is not waited for any longer that machine {machine.name!r} goes off; its guest was asked to, and "

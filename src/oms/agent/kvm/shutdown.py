@@ -1,9 +1,9 @@
 """A guest is asked to shut down, and given time."""
 
 import asyncio
-import contextlib
 
 from oms.agent.guests import Machines
+from oms.agent.patience import Clock
 from oms.contract.errors import FuncManError, HypervisorUnavailable, NoSuchMachine
 
 ROUND_SECONDS = 10.0
@@ -13,19 +13,18 @@ LOOK_SECONDS = 1.0
 """At the latest: that a machine went off is heard of, but may be told late."""
 
 
-async def goes_off(uuid: str, machines: Machines, seconds: float) -> bool:
+async def goes_off(uuid: str, machines: Machines, seconds: float, clock: Clock) -> bool:
     """Ask a machine's guest by its button, and from the second round on through its agent too; whether it is off
     within so many seconds.
 
     It is asked anew in each round, because one that was still booting did not hear; one that is shutting down
     already does not mind.
     """
-    now = asyncio.get_running_loop().time
-    begun, pause, rounds = now(), min(ROUND_SECONDS, seconds / ROUNDS), 0
-    while now() < begun + seconds:
+    begun, pause, rounds = clock.now(), min(ROUND_SECONDS, seconds / ROUNDS), 0
+    while clock.now() < begun + seconds:
         await _ask(uuid, machines, agent_too=rounds > 0)
         rounds += 1
-        if await _off_by(begun + min(rounds * pause, seconds), uuid, machines):
+        if await _off_by(begun + min(rounds * pause, seconds), uuid, machines, clock):
             return True
     return not await _is_on(uuid, machines)
 
@@ -47,8 +46,8 @@ async def _ask(uuid: str, machines: Machines, *, agent_too: bool) -> None:
             pass  # an agent that hangs is one more way not to react
 
 
-async def _off_by(end: float, uuid: str, machines: Machines) -> bool:
-    """Whether it is off at a time of the event loop's clock, or before."""
+async def _off_by(end: float, uuid: str, machines: Machines, clock: Clock) -> bool:
+    """Whether it is off at a time of that clock, or before."""
     changed = asyncio.Event()
     stop_listening = machines.on_change(lambda _change: changed.set())
     try:
@@ -56,12 +55,10 @@ async def _off_by(end: float, uuid: str, machines: Machines) -> bool:
             changed.clear()
             if not await _is_on(uuid, machines):
                 return True
-            left = end - asyncio.get_running_loop().time()
+            left = end - clock.now()
             if left <= 0:
                 return False
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(min(left, LOOK_SECONDS)):
-                    await changed.wait()
+            await clock.wait(changed, min(left, LOOK_SECONDS))
     finally:
         stop_listening()
 

@@ -9,10 +9,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from oms.agent.guests.containers import ContainerSettings, NewContainer
 from oms.agent.guests.lxc import LxcContainers
 from oms.agent.guests.lxc.ids import ids_for_containers
-from tests.hosts import rootfs
+from tests.hosts import lxc_path, net_host, rootfs
+from tests.hosts.net_host import Apart, Lan, Place
 from tests.hosts.stack import Caller, CallFailed, Stack
 from tests.hosts.trees import ids, seen, varied
 
@@ -87,6 +90,27 @@ class Fleet:
             if time.monotonic() > end:
                 raise AssertionError(f"{otherwise}: {self.oms.log('agent')} {self.oms.log('node2')}")
             time.sleep(0.05)
+
+
+@contextlib.contextmanager
+def apart(directory: Path, libvirt_uri: str, kind: type[Apart] = Apart, **more: str) -> Iterator[Fleet]:
+    """Two hosts that share nothing but a wire: each has a network of its own, in which its agent listens and its
+    containers run. `more`: settings of both."""
+    if reason := lxc_path.why_not() or net_host.why_not():
+        pytest.skip(reason)
+    with contextlib.ExitStack() as ends:
+        lan = ends.enter_context(Lan())
+        places = {"agent": ends.enter_context(Place(lan, 2)), "node2": ends.enter_context(Place(lan, 3))}
+        paths, settings = {}, {}
+        for host, place in zip(("node1", "node2"), places.values(), strict=True):
+            paths[host] = ends.enter_context(lxc_path.lxc_path())
+            ends.callback(lxc_path.end_all, paths[host], place.front())
+            settings[host] = settings_of(host, paths[host], place.own) | more
+        oms = ends.enter_context(kind(directory, libvirt_uri, places, **settings["node1"]))
+        oms.join("node2", **settings["node2"])
+        made = Fleet(oms, paths)
+        ends.callback(made.caller.close)
+        yield made
 
 
 @contextlib.contextmanager

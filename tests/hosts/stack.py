@@ -232,6 +232,13 @@ class Stack:
         if number == signal.SIGKILL and name in self.processes:
             self.processes[name].wait()
 
+    def restart_agent(self, caller: Caller, **agent_settings: str) -> None:
+        """It is killed and started, with these settings beside its own, and answers."""
+        self._others["agent"] = {f"OMS_AGENT_{name.upper()}": value for name, value in agent_settings.items()}
+        self.kill("agent")
+        self.start("agent")
+        self.wait_for_host(caller)
+
     @contextlib.contextmanager
     def hung(self, name: str) -> Iterator[None]:
         """The process does nothing meanwhile."""

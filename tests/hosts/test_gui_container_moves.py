@@ -11,11 +11,10 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.gui.gui import Gui
-from tests.hosts import lxc_path, net_host
-from tests.hosts.container_fleet import Fleet, settings_of
+from tests.hosts.container_fleet import Fleet, apart
 from tests.hosts.gui_pages import choose, dialog, look, state
 from tests.hosts.libvirtd import PrivateLibvirtd
-from tests.hosts.net_host import Apart, Lan, Place
+from tests.hosts.net_host import Apart
 from tests.hosts.stack import PASSWORD, CallFailed, HastyStack
 
 pytestmark = [
@@ -38,21 +37,7 @@ class HastyApart(Apart):
 
 @pytest.fixture(scope="module")
 def fleet(libvirtd: PrivateLibvirtd, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    if reason := lxc_path.why_not() or net_host.why_not():
-        pytest.skip(reason)
-    with contextlib.ExitStack() as ends:
-        lan = ends.enter_context(Lan())
-        places = {"agent": ends.enter_context(Place(lan, 2)), THERE: ends.enter_context(Place(lan, 3))}
-        paths, settings = {}, {}
-        for host, place in zip((HERE, THERE), places.values(), strict=True):
-            paths[host] = ends.enter_context(lxc_path.lxc_path())
-            ends.callback(lxc_path.end_all, paths[host], place.front())
-            settings[host] = settings_of(host, paths[host], place.own) | SLOWLY
-        oms = HastyApart(tmp_path_factory.mktemp("oms"), libvirtd.uri, places, **settings[HERE])
-        ends.enter_context(oms)
-        oms.join(THERE, **settings[THERE])
-        made = Fleet(oms, paths)
-        ends.callback(made.caller.close)
+    with apart(tmp_path_factory.mktemp("oms"), libvirtd.uri, HastyApart, **SLOWLY) as made:
         made.made(CTID, large=True)  # before the browser is there, whose event loop stands in the way
         yield made
 

@@ -17,6 +17,7 @@ from tests.hosts.waiting import until
 
 pytestmark = pytest.mark.hosts
 CONFIRM_SECONDS = 8
+"""Where a host is meant not to reach OMS; a busy machine may take longer than that where it is."""
 NONE = "0.0.0.0"
 
 
@@ -34,7 +35,6 @@ def oms(
     ifupdown_root(directory / "network")
     settings = {
         "network_files": "ifupdown",
-        "network_confirm": str(CONFIRM_SECONDS),
         "device_mapper": group.lvm.mapper,
         "lvm_devices": group.device,
     }
@@ -103,6 +103,7 @@ def test_a_change_that_cuts_the_host_off_runs_down_and_is_told_to_be_taken_back(
     place, page = oms.place, gui.page
     caller.net("add_bridge", "vmbr0", NONE, NONE, NONE)
     caller.net("add_bridge_member", "vmbr0", "eth0")
+    oms.restart_agent(caller, network_confirm=str(CONFIRM_SECONDS))
     before = place.state()
     gui.log_in(f"/hosts/{NAME}/network", password=PASSWORD)
     page.get_by_role("button", name="Take eth0 off").click()
@@ -120,6 +121,7 @@ def test_a_change_that_cuts_the_host_off_runs_down_and_is_told_to_be_taken_back(
     look(page, "network-taken-back")
     assert gui.barriers() == []
     assert place.state() == before
+    oms.restart_agent(caller)
     caller.net("delete_bridge", "vmbr0")
 
 

@@ -1,17 +1,14 @@
 """A container goes between two hosts that share nothing but a wire: each has a network of its own, in which its
 agent listens and its containers run."""
 
-import contextlib
 import os
 import shutil
 from collections.abc import Iterator
 
 import pytest
 
-from tests.hosts import lxc_path, net_host
-from tests.hosts.container_fleet import SOON, Fleet, moving, settings_of
+from tests.hosts.container_fleet import SOON, Fleet, apart, moving
 from tests.hosts.libvirtd import PrivateLibvirtd
-from tests.hosts.net_host import Apart, Lan, Place
 
 pytestmark = [
     pytest.mark.hosts,
@@ -21,20 +18,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def fleet(libvirtd: PrivateLibvirtd, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    if reason := lxc_path.why_not() or net_host.why_not():
-        pytest.skip(reason)
-    with contextlib.ExitStack() as ends:
-        lan = ends.enter_context(Lan())
-        places = {"agent": ends.enter_context(Place(lan, 2)), "node2": ends.enter_context(Place(lan, 3))}
-        paths, settings = {}, {}
-        for host, place in zip(("node1", "node2"), places.values(), strict=True):
-            paths[host] = ends.enter_context(lxc_path.lxc_path())
-            ends.callback(lxc_path.end_all, paths[host], place.front())
-            settings[host] = settings_of(host, paths[host], place.own)
-        oms = ends.enter_context(Apart(tmp_path_factory.mktemp("oms"), libvirtd.uri, places, **settings["node1"]))
-        oms.join("node2", **settings["node2"])
-        made = Fleet(oms, paths)
-        ends.callback(made.caller.close)
+    with apart(tmp_path_factory.mktemp("oms"), libvirtd.uri) as made:
         yield made
 
 

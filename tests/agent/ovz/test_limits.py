@@ -85,6 +85,18 @@ def test_an_address_on_a_bridge_may_have_a_prefix() -> None:
     assert limits.refused({"ip_address": "10.0.0.5/33"}, bridged)
 
 
+@pytest.mark.parametrize("given", ["10.0.0.5 10.0.0.6 10.0.0.5/24", "10.0.0.5 10.0.0.5"])
+def test_an_address_is_given_once_however_it_is_written(given: str) -> None:
+    """LXC starts no container that has one twice."""
+    bridged = Limits(4, 16, 4096, 16, 20480, routed=False)
+    assert limits.refused({"ip_address": given}, bridged) == {
+        "ip_address": "IP address 10.0.0.5 is given 2 times; give it once"
+    }
+    assert limits.refused({"ip_address": "fd00::1 fd00:0:0::1"}, HOST) == {
+        "ip_address": "IP address fd00::1 is given 2 times; give it once"
+    }
+
+
 def test_a_disk_that_nothing_holds_is_refused_with_the_reason() -> None:
     capabilities = ContainerCapabilities("lxc", pause=True, disk_limit="", why_no_disk_limit="ext4 keeps none")
     host = limits.of_host(Capacity(4, 4, 4096 * 1024), capabilities, 1024)

@@ -8,7 +8,8 @@ from oms.agent.guests.containers import (
     ContainerSettings,
     Network,
 )
-from oms.agent.ovz.taken import Taken, Wish, asked, plain
+from oms.agent.ovz.limits import plain
+from oms.agent.ovz.taken import Taken, Wish, asked
 
 OTHERS = Taken(
     ids=frozenset({"101", "102"}),

@@ -13,7 +13,8 @@ One that is an image keeps a size, and becomes smaller only while it is off.
 
 import ipaddress
 import re
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
@@ -191,7 +192,10 @@ def _number(noun: str, value: str | int, least: int, most: int, unit: str, *, ze
 
 def _ip_address(value: str | int, limits: Limits) -> str:
     legal = "an IPv4 or IPv6 address" + ("" if limits.routed else ", which may have a prefix as in 10.0.0.5/24")
-    return _each("IP address", value, lambda word: is_address(word, prefix=not limits.routed), legal)
+    if refused := _each("IP address", value, lambda word: is_address(word, prefix=not limits.routed), legal):
+        return refused
+    (most, times), *_ = Counter(plain(str(value).split())).most_common(1) or [("", 0)]
+    return f"IP address {most} is given {times} times; give it once" if times > 1 else ""
 
 
 def _nameserver(value: str | int, _limits: Limits) -> str:
@@ -238,6 +242,18 @@ def is_address(word: str, *, prefix: bool = False) -> bool:
     if "%" in word or found.is_unspecified or found.is_multicast or found.is_loopback:
         return False
     return not slash or (prefix and length.isascii() and length.isdigit())
+
+
+def plain(addresses: Iterable[str]) -> tuple[str, ...]:
+    """Addresses without their prefixes, each written in the one usual way."""
+    return tuple(_plain(address.partition("/")[0]) for address in addresses)
+
+
+def _plain(address: str) -> str:
+    try:
+        return str(ipaddress.ip_address(address))
+    except ValueError:  # written by somebody else
+        return address
 
 
 def is_hostname(word: str) -> bool:

@@ -1,12 +1,10 @@
 """What only one container of a host can have: its id, its host name, its addresses.
 
 Whoever gives one of these to a container holds it as a lease until the container has it, so of two calls at one
-moment the second is told so. Two ways of writing one address are one address.
+moment the second is told so.
 """
 
 import asyncio
-import ipaddress
-from collections.abc import Iterable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Final
 
@@ -14,6 +12,7 @@ import msgspec
 
 from oms.agent.context import Host
 from oms.agent.guests.containers import Container, ContainerChange, Containers
+from oms.agent.ovz.limits import plain
 from oms.contract.ovz import Refusals
 
 ID: Final = "container/"
@@ -76,11 +75,6 @@ class Taken(msgspec.Struct, frozen=True):
         return wish.ctid not in self.ids and not self.against(wish)
 
 
-def plain(addresses: Iterable[str]) -> tuple[str, ...]:
-    """Addresses without their prefixes, each written in the one usual way."""
-    return tuple(_plain(address.partition("/")[0]) for address in addresses)
-
-
 def asked(change: ContainerChange, container: Container) -> Wish:
     """What a change gives to a container that it has not yet: what it has it keeps, whoever else has it too."""
     now = container.settings
@@ -114,10 +108,3 @@ async def take(wish: Wish, host: Host, containers: Containers, held: AsyncExitSt
     # A quick job may have given it to a container and let go since these were looked at.
     now = await taken(host, containers)
     return None if now.allows(wish) else now
-
-
-def _plain(address: str) -> str:
-    try:
-        return str(ipaddress.ip_address(address))
-    except ValueError:  # written by somebody else
-        return address

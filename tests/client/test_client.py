@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from oms.client import Client, ClientError, NotOurs, OutOfReach, calls
-from oms.client.ways import Response
+from oms.client.ways import PAUSES_SECONDS, Response
 from oms.contract import auth, func, kvm, tag, task
 from oms.contract.errors import (
     AuthError,
@@ -178,6 +178,19 @@ async def test_a_lost_answer_is_asked_for_again_and_a_change_of_a_host_is_done_o
         assert host.done[done] == (1 if op.facts.changes else 2)
     (job,) = await client.jobs.list()
     assert (job.state, job.target) == ("done", "vm1")
+
+
+async def test_what_was_sent_stays_unknown_where_nobody_is_there_any_more(door: Door) -> None:
+    host = await door.oms.sign_in_host("h1", {kvm.StopVm: answering(0)})
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        away = f"https://127.0.0.1:{taken.getsockname()[1]}"
+    async with Client([door.url, away], ca_sha256=door.server.ca_sha256) as client:
+        await client.login("admin", PASSWORD)
+        door.lose = len(PAUSES_SECONDS)
+        with pytest.raises(OutOfReach, match=r"answer.*Whether it was done is not known"):
+            await client.call(kvm.StopVm("vm1"), host="h1")
+    assert door.lose == 0
+    assert host.done["stop_vm"] == 1
 
 
 async def test_what_could_be_done_twice_is_never_sent_twice(door: Door, client: Client) -> None:

@@ -84,6 +84,7 @@ class Ways:
         """POST it. `seconds` is how long the answer may take; `again`: whether it may be sent again when it is not
         known whether it came; `changes`: whether that is worth a word. Raises OutOfReach, NotOurs."""
         failed: Exception | Response | None = None
+        came: Exception | Response | None = None
         for pause in PAUSES_SECONDS:
             await asyncio.sleep(pause)
             for url in tuple(self.urls):
@@ -94,13 +95,15 @@ class Ways:
                     sent = not isinstance(failure, (httpcore.ConnectError, httpcore.ConnectTimeout))
                     if isinstance(failed, NotOurs) or (sent and not again):
                         raise failed from failure
+                    came = failed if sent else came
                     continue
                 self._prefer(url)
                 if response.status < FAULT or not again:
                     return response
-                failed = response
+                failed = came = response
             if not again and len(self.urls) == 1:
                 break
+        failed = came or failed  # that nobody is there now does not tell what became of what has come
         if isinstance(failed, Response):
             return failed
         assert failed is not None

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from oms.contract.errors import DatabaseConnectionError
 from oms.server import passwords
 from oms.server.rules.guessing import Guesses, Limits
 from oms.server.services.auth import LOCKED, WRONG
@@ -88,6 +89,20 @@ async def test_after_ten_wrong_passwords_the_right_one_is_refused_here_and_taken
     assert sorted(said) == sorted([WRONG] * 10 + [LOCKED] * 2)
     assert await wrong(oms, "admin", PASSWORD, address=HERE) == LOCKED
     assert await oms.login("admin", address=THERE)
+
+
+async def test_what_could_not_be_looked_at_was_no_try(oms: Oms, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The database is away; when it is back, nobody is locked out."""
+
+    async def away(*_: object) -> None:
+        raise DatabaseConnectionError("The database is away.")
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(oms.store, "read", away)
+        for _ in range(11):
+            with pytest.raises(CallError, match="The database is away"):
+                await oms.login("admin")
+    assert await oms.login("admin")
 
 
 async def test_an_unknown_user_is_locked_like_a_known_one(oms: Oms) -> None:

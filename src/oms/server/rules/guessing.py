@@ -4,8 +4,10 @@ Counted per user and address together, so that somebody who guesses locks out hi
 logs in from elsewhere. Unknown users are counted like known ones, or the count would tell them apart.
 """
 
+import contextlib
 import hashlib
 from collections import OrderedDict
+from collections.abc import Iterator
 
 import msgspec
 
@@ -44,6 +46,15 @@ class Guesses:
         while len(self._tries) > self._most:
             self._tries.popitem(last=False)
         return allowed
+
+    @contextlib.contextmanager
+    def looking(self, user: str, address: str) -> Iterator[None]:
+        """While it is found out whether a try is right: one of which that cannot be found out was none."""
+        try:
+            yield
+        except Exception:
+            self.forgive(user, address)
+            raise
 
     def forgive(self, user: str, address: str) -> None:
         """The try could not be looked at: it was none."""

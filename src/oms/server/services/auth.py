@@ -4,7 +4,7 @@ import asyncio
 import time
 
 from oms.contract import auth as api
-from oms.contract.auth import DeathError, LoginsBusy, LoginSourceDown
+from oms.contract.auth import DeathError
 from oms.contract.errors import AuthError
 from oms.server import accounts, passwords
 from oms.server.desk import Desk, Table
@@ -24,10 +24,12 @@ async def authenticate(op: api.Authenticate, desk: Desk) -> str:
     began = time.monotonic()
     with passwords.place(neighbourhood(desk.address)):
         allowed = house.guesses.begin(op.username, desk.address, began)
-        known, right = await _known(op, house.store) if allowed else (None, False)
+        with house.guesses.looking(op.username, desk.address):
+            known, right = await _known(op, house.store) if allowed else (None, False)
     name = known.name if known and right else ""
     if allowed and not name and house.outside.any and (known is None or known.source != "local"):
-        name = await _from_outside(op, desk, known)
+        with house.guesses.looking(op.username, desk.address):
+            name = await _from_outside(op, desk, known)
     if not name:
         await asyncio.sleep(max(0, house.guesses.limits.delay_seconds - (time.monotonic() - began)))
         raise AuthError(WRONG if allowed else LOCKED)
@@ -47,13 +49,7 @@ async def _from_outside(op: api.Authenticate, desk: Desk, known: User | None) ->
     """The name of a user whom another source lets in, with the role that it gives him now; empty where none
     does."""
     house = desk.house
-    try:
-        found = await house.outside.find(
-            op.username.strip(), op.password.reveal(), known.source if known else None
-        )
-    except (LoginSourceDown, LoginsBusy):
-        house.guesses.forgive(op.username, desk.address)
-        raise
+    found = await house.outside.find(op.username.strip(), op.password.reveal(), known.source if known else None)
     if found is None or not await house.store.write(
         lambda tx: accounts.admit(tx, found.name, found.source, found.role)
     ):

@@ -92,8 +92,9 @@ async def _known(password: str, desk: Desk) -> None:
     house, began, who = desk.house, time.monotonic(), f"{desk.user} changes"
     with passwords.place(neighbourhood(desk.address)):
         allowed = house.guesses.begin(who, desk.address, began)
-        user = await house.store.read(lambda tx: users.by_name(tx, desk.user)) if allowed else None
-        right = user is not None and await passwords.matches(user.password, password)
+        with house.guesses.looking(who, desk.address):
+            user = await house.store.read(lambda tx: users.by_name(tx, desk.user)) if allowed else None
+            right = user is not None and await passwords.matches(user.password, password)
     if not right:
         await asyncio.sleep(max(0, house.guesses.limits.delay_seconds - (time.monotonic() - began)))
         raise AuthError("The old password is not right. Nothing was changed." if allowed else LOCKED)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from oms.bus.call import Request
+from oms.bus.call import NOT_GREETED, Request
 from oms.contract.errors import HostUnavailable, JobExpired
 
 log = structlog.get_logger("oms.agent")
@@ -78,7 +78,8 @@ class ServerClocks:
         known = self._greetings.get(request.server)
         if known is None or not known.valid or request.epoch > known.epoch:
             raise HostUnavailable(
-                "The host's agent has not been greeted by this start of the server: nothing was done, try again."
+                "The host's agent has not been greeted by this start of the server: nothing was done, try again.",
+                cause=NOT_GREETED,
             )
         if request.epoch < known.epoch:
             raise JobExpired(

@@ -67,6 +67,8 @@ OF_HOSTS: tuple[type[OmsError], ...] = (
 """What any host may answer to anything, besides the errors of the method itself."""
 UNREADABLE = (ValueError, RecursionError)
 """What decoding raises for what is not as declared: msgspec's own errors, broken UTF-8, bottomless nesting."""
+NOT_GREETED = "not greeted"
+"""The `cause` of a host's refusal of what comes before a greeting."""
 GREETED_SECONDS, GREETED_AGAIN_SECONDS = 10.0, 0.05
 """For how long, and how often, a host is asked again that has not been greeted on its new connection."""
 _encoder = msgspec.json.Encoder(enc_hook=encode_secret)
@@ -135,8 +137,8 @@ class Caller:
             answer = await self._carried(host_id, op, ident, timeout, deadline, harmless=harmless)
             try:
                 return _result(answer, op)
-            except HostUnavailable:
-                if not again or self.now() >= end:
+            except HostUnavailable as refusal:
+                if not again or refusal.data.get("cause") != NOT_GREETED or self.now() >= end:
                     raise
             await asyncio.sleep(GREETED_AGAIN_SECONDS)
 

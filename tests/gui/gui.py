@@ -33,7 +33,7 @@ class Gui:
 
     def _said(self, message: ConsoleMessage) -> None:
         if message.type == "error" and "Failed to load resource" not in message.text:
-            self.complaints.append(message.text)
+            self.complaints.append(f"{message.location['url'] or 'a script of the test'}: {message.text}")
 
     def open(self, path: str = "/") -> Response:
         """Go to a page by its address."""

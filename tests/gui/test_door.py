@@ -3,7 +3,7 @@
 import secrets
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from tests.gui.gui import PASSWORD, Gui
 
@@ -89,6 +89,25 @@ def test_an_address_without_a_page_says_so_within_the_frame(gui: Gui) -> None:
     gui.log_in("/nothing/here")
     gui.heading("There is no such page")
     expect(gui.page.get_by_role("navigation", name="Pages")).to_be_visible()
+
+
+def test_a_page_whose_stylesheets_were_lost_on_the_way_is_loaded_anew(gui: Gui) -> None:
+    lost = set[str]()
+
+    def lose_once(route: Route) -> None:
+        if route.request.url in lost:
+            route.continue_()
+        else:
+            lost.add(route.request.url)
+            route.abort()
+
+    gui.page.route("**/*.css", lose_once)
+    gui.open("/")
+    gui.heading("Log in")
+    assert lost
+    gui.page.wait_for_function("[...document.styleSheets].every((sheet) => sheet.cssRules.length > 0)")
+    assert gui.barriers() == []
+    gui.complaints.clear()  # of those that were lost
 
 
 def test_the_first_load_is_small(gui: Gui) -> None:

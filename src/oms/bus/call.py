@@ -132,33 +132,18 @@ class Caller:
     ) -> Raw:
         """`again`: a host that has just come back, and has not been greeted yet, does nothing and says so; it is
         sent the same once more until it has been."""
+        request = _encoder.encode(Request(ident, Raw(_encoder.encode(op)), deadline, self.server, self.epoch))
         end = min(self.now() + GREETED_SECONDS, deadline)
         while True:
-            answer = await self._carried(host_id, op, ident, timeout, deadline, harmless=harmless)
             try:
+                answer = await self.wire.request(host_id, op.facts.wire, request, timeout, harmless=harmless)
                 return _result(answer, op)
+            except door.WireError as failure:
+                raise _translated(failure, timeout) from failure
             except HostUnavailable as refusal:
                 if not again or refusal.data.get("cause") != NOT_GREETED or self.now() >= end:
                     raise
             await asyncio.sleep(GREETED_AGAIN_SECONDS)
-
-    async def _carried(
-        self,
-        host_id: str,
-        op: HostOperation[Any],
-        ident: str,
-        timeout: float,
-        deadline: float,
-        *,
-        harmless: bool,
-    ) -> bytes:
-        request = Request(ident, Raw(_encoder.encode(op)), deadline, self.server, self.epoch)
-        try:
-            return await self.wire.request(
-                host_id, op.facts.wire, _encoder.encode(request), timeout, harmless=harmless
-            )
-        except door.WireError as failure:
-            raise _translated(failure, timeout) from failure
 
 
 def _translated(failure: door.WireError, timeout: float) -> OmsError:

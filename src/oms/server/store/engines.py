@@ -190,6 +190,7 @@ def _became_of(engine: Engine, number: str) -> str | None:
 
 
 def _other(url: sa.URL) -> Engine:
+    # The connection that was used last comes next: SQLite keeps pages and statements with each.
     engine = sa.create_engine(url, pool_pre_ping=url.get_backend_name() != "sqlite", pool_use_lifo=True)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)

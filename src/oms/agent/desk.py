@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from oms import durable
 from oms.agent.config import AgentConfig
-from oms.agent.host import durable
 from oms.agent.identity import Identity
 from oms.bus import pinning
 from oms.bus.enrolment import EnrolAnswer, Refusal, shown

@@ -10,6 +10,7 @@ from typing import Any
 
 import structlog
 
+from oms.background import ended
 from oms.contract.errors import OmsError, Unusable
 
 log = structlog.get_logger("oms.agent")
@@ -62,8 +63,4 @@ class Errands:
 
     async def close(self) -> None:
         """Break off what is under way, and wait until it has ended."""
-        tasks = list(self._under_way.values())
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        await ended(*self._under_way.values())

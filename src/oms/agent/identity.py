@@ -15,7 +15,7 @@ import msgspec
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-from oms.agent.host import durable
+from oms import durable
 from oms.bus import enrolment
 from oms.bus.enrolment import EnrolAnswer
 from oms.bus.pinning import sha256

@@ -13,7 +13,7 @@ import asyncio
 import contextlib
 import re
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import structlog
@@ -24,6 +24,7 @@ from oms.agent.events import Events
 from oms.agent.journal import KEPT_AT_MOST, Entry, Journal, JournalError
 from oms.agent.lanes import Lanes, Surroundings
 from oms.agent.run import Unfinished
+from oms.background import Background
 from oms.bus.call import Request, decode, encode
 from oms.contract.errors import FuncManError, HostBusy, HostUnavailable, OmsError
 from oms.contract.handlers import Handlers
@@ -71,7 +72,7 @@ class Jobs:
         self._lanes = Lanes(
             journal, handlers, surroundings, clocks, on_begun=self._progressed, on_ended=self._ended
         )
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._tasks = Background()
         self._stopping = asyncio.Event()
         self._tidying = False
         self._quiet_at = 0.0
@@ -87,7 +88,7 @@ class Jobs:
         if job is None:
             job = Unfinished(self._entry(request, op), op, self._journal, self._progressed)
             self._open[job.id] = job
-            self._spawn(self._write_down(job, request))
+            self._tasks.begin(self._write_down(job, request))
         known = await asyncio.shield(job.written)
         return known.told() if known else job.told()
 
@@ -142,7 +143,7 @@ class Jobs:
         begun. Raises FuncManError where nothing was changed.
         """
         _check_id(job_id)
-        return await asyncio.shield(self._spawn(self._cancel(job_id)))
+        return await asyncio.shield(self._tasks.begin(self._cancel(job_id)))
 
     async def _cancel(self, job_id: str) -> JobState:
         try:
@@ -227,7 +228,7 @@ class Jobs:
         self._quiet_at = asyncio.get_running_loop().time() + TIDY_SECONDS
         if not self._tidying:
             self._tidying = True
-            self._spawn(self._tidy())
+            self._tasks.begin(self._tidy())
 
     async def _tidy(self) -> None:
         await self._quiet()
@@ -248,13 +249,6 @@ class Jobs:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout_at(until):
                     await self._stopping.wait()
-
-    def _spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        """A task that is not broken off when the connection is over on which somebody asked for it."""
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
 
 
 def _check_id(job_id: str) -> None:

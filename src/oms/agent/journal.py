@@ -17,9 +17,9 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from oms.agent.host.durable import own_directory, sync_directory
 from oms.contract.errors import WireError
 from oms.contract.internal import JobState
+from oms.durable import own_directory, sync_directory
 
 T = TypeVar("T")
 VERSION = 1

@@ -18,6 +18,7 @@ from oms.agent.clock import ServerClocks
 from oms.agent.context import Host, Job
 from oms.agent.journal import Entry, Journal, JournalError
 from oms.agent.run import JOURNAL, Outcome, Unfinished, failed
+from oms.background import Background
 from oms.bus.call import defect, encode
 from oms.contract.errors import HypervisorUnavailable, JobExpired, JobInterrupted, OmsError
 from oms.contract.handlers import Handlers
@@ -54,10 +55,10 @@ class Lanes:
         self._queue: list[Unfinished] = []
         self._busy: set[str] = set()
         self._arriving: set[Unfinished] = set()
-        self._running: set[asyncio.Task[None]] = set()
+        self._running = Background()
         self._resting: set[Unfinished] = set()
         self._coming_back: dict[Unfinished, asyncio.Future[None]] = {}
-        self._expiring: set[asyncio.Task[None]] = set()
+        self._expiring = Background()
         self._stopping = False
 
     @property
@@ -97,7 +98,7 @@ class Lanes:
             self.put(job)
         elif not self._stopping:
             job.step_aside = functools.partial(self._aside, job)
-            self._spawn(self._run(job, self._go), self._running)
+            self._begin_among(self._running, self._run(job, self._go))
 
     def put(self, job: Unfinished) -> None:
         """Let a job that is written down wait for its turn."""
@@ -160,11 +161,11 @@ class Lanes:
                 continue
             if self._late(job):
                 job.ending = True
-                self._spawn(self._end(job, failed(_expired())), self._expiring)
+                self._begin_among(self._expiring, self._end(job, failed(_expired())))
             elif self._may_begin(job):
                 self._queue.remove(job)
                 self._busy.add(job.entry.lane)
-                self._spawn(self._run(job, self._begin), self._running)
+                self._begin_among(self._running, self._run(job, self._begin))
 
     def _late(self, job: Unfinished) -> bool:
         """What has begun is never late."""
@@ -188,11 +189,8 @@ class Lanes:
         begun = sum(job.entry.state == "running" for job in self._arriving)
         return begun + len(self._running) - len(self._resting) >= MOST_RUNNING
 
-    def _spawn(self, work: Coroutine[Any, Any, None], among: set[asyncio.Task[None]]) -> None:
-        task = asyncio.create_task(work)
-        among.add(task)
-        task.add_done_callback(among.discard)
-        task.add_done_callback(lambda _task: self._pump())
+    def _begin_among(self, tasks: Background, work: Coroutine[Any, Any, None]) -> None:
+        tasks.begin(work).add_done_callback(lambda _task: self._pump())
 
     async def _run(self, job: Unfinished, do: Callable[[Unfinished], Awaitable[Outcome]]) -> None:
         try:

@@ -13,6 +13,7 @@ from typing import Any
 
 import structlog
 
+from oms import durable
 from oms.agent import dispatch, placing
 from oms.agent.clock import ServerClocks
 from oms.agent.config import AgentConfig
@@ -21,7 +22,7 @@ from oms.agent.enrol import Enrolment, wall_clock
 from oms.agent.errands import Errands
 from oms.agent.events import Events
 from oms.agent.facts import Facts
-from oms.agent.host import authorized_keys, durable
+from oms.agent.host import authorized_keys
 from oms.agent.host.authorized_keys import KeyRefused
 from oms.agent.identity import Identity, Place
 from oms.agent.images import catalogue
@@ -36,6 +37,7 @@ from oms.agent.premises import Guests, Premises, ThisMachine
 from oms.agent.reach import Reach
 from oms.agent.transfer import sending
 from oms.agent.transfer.relay import Relay
+from oms.background import Background, ended
 from oms.bus.call import defect
 from oms.bus.nats.agent import NatsAgentWire
 from oms.bus.nats.client import Credentials
@@ -115,7 +117,7 @@ class Agent:
         self._reach = Reach()
         self._jobs: Jobs | None = None
         self._keys = asyncio.Lock()
-        self._beside: set[asyncio.Task[None]] = set()
+        self._beside = Background()
         self._broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     @property
@@ -132,9 +134,7 @@ class Agent:
                 await self._jobs.stop(GRACE_SECONDS if told.is_set() else 0)
                 await self._events.flush()
         finally:
-            ending.cancel()
-            serving.cancel()
-            await asyncio.gather(serving, ending, return_exceptions=True)
+            await ended(serving, ending)
         if self._broken.done():
             self._broken.result()
         if not serving.cancelled():
@@ -150,6 +150,7 @@ class Agent:
             facts = self._premises.facts(guests, self._events)
             self._events.on_job_ended(facts.look)
             serve = await self._prepared(parts, journal, facts, guests)
+            parts.push_async_callback(self._beside.end)
             self._while_in(parts, self._events.run(), facts.run())
             enrolment = Enrolment(self._config, self._identity, facts.now, self._now)
             while True:
@@ -237,7 +238,7 @@ class Agent:
         tasks = [asyncio.create_task(work) for work in works]
         for task in tasks:
             task.add_done_callback(self._look_at)
-            parts.push_async_callback(_ended, task)
+            parts.push_async_callback(ended, task)
 
     def _look_at(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (bug := task.exception()) is not None and not self._broken.done():
@@ -325,9 +326,7 @@ class Agent:
     def _greeted(self, hello: Hello) -> None:
         self._reach.greeted()
         if hello.authorized_key and self._config.authorized_keys:
-            task = asyncio.create_task(self._install(hello.authorized_key))
-            self._beside.add(task)
-            task.add_done_callback(self._beside.discard)
+            self._beside.begin(self._install(hello.authorized_key))
 
     async def _install(self, key: str) -> None:
         file = Path(self._config.authorized_keys)
@@ -349,8 +348,3 @@ class Agent:
                 authorized_keys.remove(Path(self._config.authorized_keys), place.host_id)
             except OSError as failure:
                 log.warning("OMS's SSH key was not removed", why=str(failure))
-
-
-async def _ended(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)

@@ -15,8 +15,9 @@ import stat
 from collections.abc import AsyncIterator, Collection, Iterable, Iterator
 from pathlib import Path
 
+from oms import durable
 from oms.agent.context import Job
-from oms.agent.host import durable, files
+from oms.agent.host import files
 from oms.contract.errors import AlreadyThere, FuncManError, NoSpace
 
 PRIVATE = 0o600
@@ -66,7 +67,7 @@ async def place(job: Job, staged: Path, target: Path, mode: int = PRIVATE) -> No
     if is_placed(job, target):
         return
     with told(target.parent):
-        await asyncio.to_thread(_make_durable, staged, mode)
+        await asyncio.to_thread(durable.sync_file, staged, mode)
         await job.record(f"{PLACED} {target}", _identity(staged))
         try:
             await asyncio.to_thread(_link, staged, target)
@@ -107,15 +108,6 @@ def _open(directory: Path, job: Job, anew: bool) -> None:
         if anew:
             files.clear_staging(directory, job.id)
         files.open_staging(directory, job.id)
-
-
-def _make_durable(staged: Path, mode: int) -> None:
-    descriptor = os.open(staged, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
-        os.fchmod(descriptor, mode)
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _link(staged: Path, target: Path) -> None:

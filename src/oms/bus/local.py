@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import structlog
 
+from oms.background import Background
 from oms.bus.wire import (
     MAX_EVENT_BYTES,
     MAX_PAYLOAD_BYTES,
@@ -173,7 +174,7 @@ class LocalAgentWire(AgentWire):
         self._bus = bus
         self._handler: RequestHandler | None = None
         self._on_state: list[StateHandler] = []
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Background()
         self._answers: set[asyncio.Future[bytes]] = set()
 
     def serve(self, handler: RequestHandler) -> None:
@@ -200,9 +201,7 @@ class LocalAgentWire(AgentWire):
     async def close(self) -> None:
         """See AgentWire."""
         self.set_connected(connected=False, reason="agent closed")
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.end()
         if self._bus.agents.get(self.host_id) is self:
             del self._bus.agents[self.host_id]
 
@@ -229,10 +228,8 @@ class LocalAgentWire(AgentWire):
         if len(self._tasks) >= self._bus.max_in_hand:
             raise HostBusy(f"host {self.host_id} has {len(self._tasks)} requests in hand")
         answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-        task = asyncio.create_task(self._run(verb, payload, answer))
-        self._tasks.add(task)
+        self._tasks.begin(self._run(verb, payload, answer))
         self._answers.add(answer)
-        task.add_done_callback(self._tasks.discard)
         answer.add_done_callback(self._answers.discard)
         return answer
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from oms.agent.host import durable
+from oms import durable
 from oms.cli.failures import NotLoggedIn
 from oms.client import Client, ClientError
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import structlog
 
+from oms.background import ended
 from oms.bus import introduction, transfer
 from oms.bus.call import Caller
 from oms.bus.wire import ServerWire
@@ -116,7 +117,7 @@ async def assembled(
     finally:
         news.log.close()
         await consoles.close()
-        await _ended(tasks)
+        await ended(*tasks)
         house.outside.close()
         await house.sessions.close()
         await house.fleet.close()
@@ -124,12 +125,6 @@ async def assembled(
         await work.close()
         await place.leave()
         audit.close()
-
-
-async def _ended(tasks: list[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _pages(config: ServerConfig, house: House, own: Own, trust: Trust, pem: str) -> dict[str, Page]:

@@ -5,6 +5,7 @@ import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 
+from oms import durable
 from oms.bus import enrolment
 from oms.bus.nats.config import BusConfig, Cluster, render
 from oms.bus.nats.nkey import Issuer
@@ -54,8 +55,8 @@ async def write(node: Node, to: Path, store: Store, signer: SignerClient) -> Non
         )
     )
     to.mkdir(mode=0o700, parents=True)
-    identity.write(to / "node.key", key)
-    identity.write(to / "node.crt", issued.certificate.encode())
-    identity.write(to / "clients-ca.crt", (trust.server_ca + trust.host_ca).encode())
-    identity.write(to / "server-ca.crt", trust.server_ca.encode())
-    identity.write(to / "nats.conf", text.encode())
+    durable.write_whole(to / "node.key", key)
+    durable.write_whole(to / "node.crt", issued.certificate.encode())
+    durable.write_whole(to / "clients-ca.crt", (trust.server_ca + trust.host_ca).encode())
+    durable.write_whole(to / "server-ca.crt", trust.server_ca.encode())
+    durable.write_whole(to / "nats.conf", text.encode())

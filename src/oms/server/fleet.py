@@ -11,6 +11,7 @@ import time
 import msgspec
 import structlog
 
+from oms.background import ended
 from oms.bus.call import UNREADABLE, Caller
 from oms.contract.errors import HostUnavailable, OmsError
 from oms.contract.internal import Hello, HostFacts, JobState, Welcome
@@ -78,10 +79,7 @@ class Fleet:
     async def close(self) -> None:
         """Greet and note nothing more: the store is about to be closed."""
         self._closed = True
-        left = list(self._greetings.values())
-        for task in left:
-            task.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
+        await ended(*self._greetings.values())
         await self._notes.close()
 
     async def _ready(self, host: Host) -> None:

@@ -4,7 +4,6 @@ they are missing, when a third of their life is left, or when this server's name
 import contextlib
 import hashlib
 import ipaddress
-import os
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator
@@ -15,7 +14,7 @@ from pathlib import Path
 from cryptography import x509
 from sqlalchemy import Connection
 
-from oms import __version__
+from oms import __version__, durable
 from oms.bus import enrolment
 from oms.contract.event.fleet import ServerStart, ServerStarted
 from oms.server.ca.client import SignerClient
@@ -67,10 +66,10 @@ async def prepare(config: ServerConfig, signer: SignerClient) -> Identity:
     home = config.home / "tls"
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     clients_ca, server_ca = home / "clients-ca.crt", home / "server-ca.crt"
-    write(clients_ca, (trust.server_ca + trust.host_ca).encode())
-    write(server_ca, trust.server_ca.encode())
+    durable.write_whole(clients_ca, (trust.server_ca + trust.host_ca).encode())
+    durable.write_whole(server_ca, trust.server_ca.encode())
     web_ca = own[1] if own else trust.server_ca
-    write(home / "pinned-ca.crt", web_ca.encode())
+    durable.write_whole(home / "pinned-ca.crt", web_ca.encode())
     dns, addresses = names(config)
 
     async def issue(key: bytes) -> Issued:
@@ -102,7 +101,7 @@ async def named(config: ServerConfig, store: Store) -> tuple[str, int]:
 
     server, epoch = await store.write(begin)
     if server != known:
-        write(file, server.encode())
+        durable.write_whole(file, server.encode())
     return server, epoch
 
 
@@ -201,9 +200,9 @@ async def _pair(home: Path, name: str, dns: tuple[str, ...], addresses: tuple[st
     if not (_fresh(pair) and marker.exists() and marker.read_text() == wanted):
         key = enrolment.make_key()
         issued = await issue(enrolment.public_key(key))
-        write(pair.key, key)
-        write(pair.certificate, issued.certificate.encode())
-        write(marker, wanted.encode())
+        durable.write_whole(pair.key, key)
+        durable.write_whole(pair.certificate, issued.certificate.encode())
+        durable.write_whole(marker, wanted.encode())
     return pair
 
 
@@ -214,19 +213,3 @@ def _fresh(pair: Pair) -> bool:
         return False
     life = certificate.not_valid_after_utc - certificate.not_valid_before_utc
     return pair.key.exists() and datetime.now(UTC) < certificate.not_valid_before_utc + life * 2 / 3
-
-
-def write(path: Path, content: bytes) -> None:
-    """Put a private file in place, whole or not at all."""
-    fresh = path.with_name(path.name + ".new")
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(path)
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)

@@ -13,6 +13,7 @@ import msgspec
 import structlog
 from sqlalchemy import Connection
 
+from oms.background import Background, ended
 from oms.bus.call import UNREADABLE, Caller, encode
 from oms.contract.errors import NotSupported, OmsError
 from oms.contract.internal import AskGuests, GuestLine, GuestNews, Hypervisor, Roster
@@ -63,7 +64,7 @@ class Inventory:
         self._stale: set[str] = set()
         """Hosts whose guests have changed since `_rows` were put together."""
         self._asking: dict[str, asyncio.Task[None]] = {}
-        self._keeping: set[asyncio.Task[None]] = set()
+        self._keeping = Background()
         self._kept: dict[str, Lines] = {}
         """What stands in the database."""
         self._listeners: list[Callable[[Difference], None]] = []
@@ -120,10 +121,7 @@ class Inventory:
 
     async def close(self) -> None:
         """Ask and keep nothing more."""
-        tasks = [*self._asking.values(), *self._keeping]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await ended(*self._asking.values(), *self._keeping)
 
     async def _ask(self, host_id: str) -> None:
         while host_id in self._caller.wire.connected_hosts():
@@ -181,11 +179,8 @@ class Inventory:
     def _presence(self, host_id: str, connected: bool, _reason: str) -> None:
         if not connected and (asking := self._asking.get(host_id)):
             asking.cancel()
-        if connected or host_id not in self._hosts:
-            return
-        task = asyncio.create_task(self._keep(host_id, self._hosts[host_id].lines))
-        self._keeping.add(task)
-        task.add_done_callback(self._keeping.discard)
+        if not connected and host_id in self._hosts:
+            self._keeping.begin(self._keep(host_id, self._hosts[host_id].lines))
 
     async def _keep(self, host_id: str, lines: Lines) -> None:
         if self._kept.get(host_id) == lines:

@@ -20,6 +20,7 @@ import msgspec
 import structlog
 from sqlalchemy import Connection
 
+from oms.background import Background
 from oms.bus.call import Caller, decode, encode
 from oms.contract.errors import (
     FuncMethodTimeoutError,
@@ -81,7 +82,7 @@ class Jobs:
         self._taken: set[str] = set()
         """Jobs that their hosts have, which is not written down yet."""
         self._rows = Rows()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Background()
 
     async def begin(self) -> None:
         """Take up what the start before this one watched over."""
@@ -250,10 +251,7 @@ class Jobs:
 
     async def close(self) -> None:
         """Send and settle nothing more; what is open is taken up by the next start."""
-        left = tuple(self._tasks)
-        for task in left:
-            task.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
+        await self._tasks.end()
 
     # --- inside
 
@@ -345,9 +343,7 @@ class Jobs:
             log.warning("job not settled", failure=failure.message)
 
     def _background(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(self._or_later(work))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks.begin(self._or_later(work))
 
 
 def _not_known(job: Job) -> FuncMethodTimeoutError:

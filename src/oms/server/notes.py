@@ -6,13 +6,13 @@ sign of life: when each was seen last is gathered, and written for all of them t
 
 import asyncio
 import functools
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Callable
 
 import msgspec
 import structlog
 from sqlalchemy import Connection
 
+from oms.background import Background
 from oms.contract.errors import OmsError
 from oms.contract.event.fleet import HostChange, HostChanged, HostConnected, HostGone
 from oms.contract.event.shape import NoData
@@ -35,11 +35,11 @@ class Notes:
         self._told: dict[str, HostFacts] = {}
         """What stands in the database, as far as this process wrote it there."""
         self._gathering = False
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Background()
 
     def gone(self, host_id: str) -> None:
         """A host's agent is away: it was heard of now, for the last time."""
-        self._background(self._write(functools.partial(_gone, host_id=host_id)))
+        self._tasks.begin(self._write(functools.partial(_gone, host_id=host_id)))
 
     async def told(self, host_id: str, facts: HostFacts, *, connected: bool = False) -> None:
         """A host said this of itself; `connected`: it was greeted just now."""
@@ -75,16 +75,13 @@ class Notes:
 
     async def close(self) -> None:
         """Write nothing more."""
-        tasks = tuple(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._tasks.end()
 
     def _alive(self, host_id: str) -> None:
         self._seen[host_id] = now()
         if not self._gathering:
             self._gathering = True
-            self._background(self._gathered())
+            self._tasks.begin(self._gathered())
 
     async def _gathered(self) -> None:
         await asyncio.sleep(GATHER_SECONDS)
@@ -99,14 +96,6 @@ class Notes:
             log.warning("host not noted", failure=failure.message)
             return False
         return True
-
-    def _background(self, work: Coroutine[Any, Any, object]) -> None:
-        async def done() -> None:
-            await work
-
-        task = asyncio.create_task(done())
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
 
 def _gone(tx: Connection, host_id: str) -> None:

@@ -16,6 +16,7 @@ import msgspec
 import structlog
 from sqlalchemy import Connection
 
+from oms.background import ended
 from oms.contract.auth import NoSession
 from oms.contract.errors import OmsError, PasswordMustChange
 from oms.server.rules.sessions import SESSID, Lifetime, alive
@@ -228,12 +229,7 @@ class Sessions:
 
     async def close(self) -> None:
         """Look no more, and have the last uses written: the store is about to be closed."""
-        if self._looking is not None:
-            self._looking.cancel()
-            await asyncio.gather(self._looking, return_exceptions=True)
-        if self._gathering is not None:
-            self._gathering.cancel()
-            await asyncio.gather(self._gathering, return_exceptions=True)
+        await ended(self._looking, self._gathering)
         await self._note_uses()
 
 

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from oms.agent.guests import Change
+from oms.background import ended
 from oms.contract.errors import OmsError
 
 log = structlog.get_logger("oms.agent.guests")
@@ -51,10 +52,8 @@ class Watching:
 
     async def close(self) -> None:
         """Look no more."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-            self._task = None
+        await ended(self._task)
+        self._task = None
 
     async def _watch(self) -> None:
         before = await self._seen({})

@@ -10,7 +10,7 @@ import os
 import re
 from pathlib import Path
 
-from oms.agent.host.durable import write_whole
+from oms.durable import write_whole
 
 OPTIONS = b"restrict,pty,port-forwarding"
 """A terminal, and the way to where screens are served: no agent, no X11, nothing of the user's own start-up files.

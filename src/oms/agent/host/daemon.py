@@ -15,6 +15,7 @@ from pathlib import Path
 import structlog
 
 from oms.agent.host.process import ENVIRONMENT
+from oms.background import ended
 from oms.bus.nats.process import Process
 
 log = structlog.get_logger("oms.agent")
@@ -62,9 +63,7 @@ class Daemon:
 
     async def end(self) -> None:
         """End it, and wait until it has ended."""
-        if self._keeping is not None:
-            self._keeping.cancel()
-            await asyncio.gather(self._keeping, return_exceptions=True)
+        await ended(self._keeping)
 
     async def _keep(self) -> None:
         while True:

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import msgspec
 
+from oms import durable
 from oms.agent import placing
 from oms.agent.context import Job
-from oms.agent.host import durable
 from oms.agent.host.files import OwnFile
 from oms.contract.errors import Unusable
 from oms.contract.types import DiskFormat

@@ -9,10 +9,11 @@ from typing import Any
 
 import msgspec
 
+from oms import durable
 from oms.agent import placing
 from oms.agent.context import Host
 from oms.agent.guests import Machines
-from oms.agent.host import durable, files, qemu_img
+from oms.agent.host import files, qemu_img
 from oms.agent.images.handlers import lease
 from oms.agent.kvm import removal
 from oms.agent.kvm.conditions import machines_of

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import structlog
@@ -37,6 +36,7 @@ from oms.agent.moving.words import (
 )
 from oms.agent.passage.gate import Gate
 from oms.agent.passage.stream import Cut, Stream
+from oms.background import ended
 from oms.contract.errors import (
     AlreadyThere,
     FuncManError,
@@ -266,7 +266,7 @@ class _Receiving(contextlib.AsyncExitStack):
             if off or medium.kind == "seed":
                 task = asyncio.create_task(self._receive(gate, medium, staging))
                 self._coming[medium.target] = task
-                self.push_async_callback(_ended, task)
+                self.push_async_callback(ended, task)
             else:
                 await qemu_img.create(staging / medium.name, medium.format, medium.size_bytes)
                 await catalogue.take_in(self._job, staging / medium.name, Path(path), medium.format)
@@ -372,8 +372,7 @@ class _Receiving(contextlib.AsyncExitStack):
 
     async def drop(self) -> None:
         """Nothing of it stays. May be repeated."""
-        for task in self._coming.values():
-            await _ended(task)
+        await ended(*self._coming.values())
         if (coming := self._recalled()) is not None:
             machine = await self._present()
             if machine is not None and machine.kept is None:
@@ -386,11 +385,6 @@ class _Receiving(contextlib.AsyncExitStack):
 
 def _staged(medium: Medium) -> str:
     return f"{medium.target}-{medium.kind}"
-
-
-async def _ended(task: "asyncio.Task[Any]") -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
 
 
 def _waits(error: OmsError) -> bool:

@@ -16,6 +16,7 @@ from oms.agent.guests.moves import CONTROL, DISKS, MEMORY, Admission
 from oms.agent.passage.crossing import Crossing
 from oms.agent.passage.gate import Gate
 from oms.agent.passage.stream import PIECE_BYTES, Stream, relay
+from oms.background import Background
 from oms.contract.errors import NotSupported, OmsError
 
 log = structlog.get_logger("oms.agent")
@@ -105,18 +106,11 @@ class _Carried:
     """Connections that are being carried; each ends by itself, or with all."""
 
     def __init__(self) -> None:
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Background()
+        self.end = self._tasks.end
 
     def begin(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(self._told(work))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def end(self) -> None:
-        left = tuple(self._tasks)
-        for task in left:
-            task.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
+        self._tasks.begin(self._told(work))
 
     async def _told(self, work: Coroutine[Any, Any, None]) -> None:
         try:

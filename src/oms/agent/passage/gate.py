@@ -8,14 +8,14 @@ import asyncio
 import random
 import socket
 import ssl
-from collections.abc import Coroutine, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import structlog
 
 from oms.agent.passage import papers as proof
 from oms.agent.passage.papers import Papers
 from oms.agent.passage.stream import ARRIVED, IDENTIFY_SECONDS, LONGEST_NAME, PIECE_BYTES, Rate, Stream, watch
+from oms.background import Background
 from oms.contract.errors import FuncManError, NotSupported
 
 log = structlog.get_logger("oms.agent")
@@ -36,14 +36,14 @@ class Gate:
         self._streams: set[Stream] = set()
         self._waiting: dict[str, asyncio.Queue[Stream]] = {}
         self._looking = asyncio.Semaphore(LOOKED_AT)
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Background()
         self.port = 0
 
     def open(self, address: str, ports: Sequence[int]) -> None:
         """Listen at that address, on one of these ports. Raises FuncManError."""
         self._listener = listener = _bound(address, ports)
         self.port = listener.getsockname()[1]
-        self._begin(self._accept(listener))
+        self._tasks.begin(self._accept(listener))
 
     async def stream(self, name: str) -> Stream:
         """The next stream of that name, once it has come."""
@@ -65,11 +65,6 @@ class Gate:
     def _queue(self, name: str) -> asyncio.Queue[Stream]:
         return self._waiting.setdefault(name, asyncio.Queue())
 
-    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
     async def _accept(self, listener: socket.socket) -> None:
         loop = asyncio.get_running_loop()
         while True:
@@ -81,7 +76,7 @@ class Gate:
                 log.warning("a connection was not taken", why=str(error))
                 await asyncio.sleep(1)
                 continue
-            self._begin(self._arrive(line))
+            self._tasks.begin(self._arrive(line))
 
     async def _arrive(self, line: socket.socket) -> None:
         try:

@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from oms.background import ended
 from oms.contract.errors import FuncManError
 
 Judge = Callable[[bytes], bytes]
@@ -140,9 +141,7 @@ async def relay(
     except OSError as error:
         raise _cut(error) from error
     finally:
-        for way in ways:
-            way.cancel()
-        await asyncio.gather(*ways, return_exceptions=True)
+        await ended(*ways)
         stream.close()
         _abort(writer)
 

@@ -5,10 +5,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from oms import durable
 from oms.agent import placing
 from oms.agent.context import Host
 from oms.agent.guests.containers import Containers
-from oms.agent.host import durable, files
+from oms.agent.host import files
 from oms.agent.rootfs import catalogue, looking, unpacked
 from oms.agent.rootfs.deploying import lease
 from oms.contract.errors import NotThere

@@ -10,8 +10,8 @@ from typing import Final
 
 import msgspec
 
+from oms import durable
 from oms.agent.guests.containers import IdMap
-from oms.agent.host import durable
 from oms.agent.host.stoppable import Progress, in_thread
 from oms.agent.rootfs import catalogue
 from oms.agent.rootfs.catalogue import Template

@@ -16,9 +16,10 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
 
+from oms import durable
 from oms.agent import placing
 from oms.agent.guests.containers import Containers
-from oms.agent.host import durable, process
+from oms.agent.host import process
 from oms.agent.host.copying import FICLONE, NOT_HERE
 from oms.agent.rootfs import catalogue, looking
 from oms.agent.rootfs.catalogue import Template

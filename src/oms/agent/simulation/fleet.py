@@ -8,12 +8,12 @@ from collections import Counter
 import structlog
 from msgspec.structs import replace
 
+from oms import durable
 from oms.agent.config import AgentConfig
 from oms.agent.context import Storage
 from oms.agent.desk import Desk
 from oms.agent.enrol import Enrolment
 from oms.agent.events import Events
-from oms.agent.host import durable
 from oms.agent.identity import Identity
 from oms.agent.main import Agent
 from oms.agent.simulation import life, plan

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from oms.agent.host.durable import write_whole
+from oms.durable import write_whole
 
 MAGIC = b"oms history 1\n"
 

@@ -17,6 +17,7 @@ from oms.agent.host.counters import Reading
 from oms.agent.stats.history import Due, Figures, History
 from oms.agent.stats.looks import Looks, Sight
 from oms.agent.stats.rates import Rates, rates
+from oms.background import ended
 
 log = structlog.get_logger("oms.agent")
 EVERY_SECONDS = 1.0
@@ -87,9 +88,7 @@ class Sampler:
         await self._on_disk(lambda: self._history.go_on(self._readings[-1].time))
 
     async def _end(self) -> None:
-        if self._looking is not None:
-            self._looking.cancel()
-            await asyncio.gather(self._looking, return_exceptions=True)
+        await ended(self._looking)
         self._looks.close()
         self._write(self._history.unwritten())  # the last minute; the process is about to end
         self._history.close()

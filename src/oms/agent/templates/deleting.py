@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from oms import durable
 from oms.agent import placing
 from oms.agent.context import Host
-from oms.agent.host import durable, files
+from oms.agent.host import files
 from oms.agent.host.files import OwnFile
 from oms.agent.images import use
 from oms.agent.images.handlers import machines

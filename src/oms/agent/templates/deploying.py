@@ -12,10 +12,11 @@ import contextlib
 from pathlib import Path
 from typing import Final
 
+from oms import durable
 from oms.agent import placing
 from oms.agent.context import Host
 from oms.agent.guests import Machines
-from oms.agent.host import block, copying, durable, files, qemu_img, space
+from oms.agent.host import block, copying, files, qemu_img, space
 from oms.agent.host.stoppable import Progress
 from oms.agent.images import catalogue
 from oms.agent.images.handlers import lease as image_lease

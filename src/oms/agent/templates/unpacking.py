@@ -11,7 +11,8 @@ import zlib
 from pathlib import Path
 from typing import Final
 
-from oms.agent.host import durable, qemu_img, space
+from oms import durable
+from oms.agent.host import qemu_img, space
 from oms.agent.host.process import ProgramError
 from oms.agent.host.stoppable import Progress, in_thread
 from oms.agent.templates import archive, package
@@ -151,12 +152,7 @@ async def _convert(disk: PackedDisk, part: OpenPart, target: Path, told: Progres
 def _settle(made: Path, place: Path) -> None:
     """Put the finished disks on the disk and in their place. Another who was as far as we are has won."""
     for path in made.iterdir():
-        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fchmod(file, 0o600)
-            os.fsync(file)
-        finally:
-            os.close(file)
+        durable.sync_file(path, 0o600)
     durable.sync_directory(made)
     durable.own_directory(place.parent, 0o711)
     if not place.exists():

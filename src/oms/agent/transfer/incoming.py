@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from oms import durable
 from oms.agent import placing
 from oms.agent.context import Job
 from oms.agent.guests.threads import Lane
@@ -197,7 +198,7 @@ class _Arrival:
         if not self._unsynced:
             return
         with placing.told(self._path.parent):
-            await self._thread.run(functools.partial(_sync, self._path), None)
+            await self._thread.run(functools.partial(durable.sync_file, self._path), None)
         self._unsynced = 0
         await self._job.record(RECORD, msgspec.to_builtins(self._noted))
 
@@ -250,14 +251,6 @@ def _write(part: Part, path: Path, offset: int, most: int) -> _Some:
                 left = left[file.write(left) :]
             count += len(piece)
     return _Some(count)
-
-
-def _sync(path: Path) -> None:
-    place = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(place)
-    finally:
-        os.close(place)
 
 
 def _split(path: Path, size: int) -> bytes:

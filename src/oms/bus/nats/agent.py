@@ -4,12 +4,12 @@ Requests run in tasks of their own, a bounded number at once. Their answers are 
 sent again after a broken line (`oms.bus.nats.outbox`); events are sent once or not at all.
 """
 
-import asyncio
 import secrets
 from collections.abc import Callable
 
 import structlog
 
+from oms.background import Background
 from oms.bus.nats import answers, subjects
 from oms.bus.nats.client import BUS_ERRORS, BusClient, Credentials
 from oms.bus.nats.link import AGENT_TIMING, Link, LinkTiming
@@ -58,7 +58,7 @@ class NatsAgentWire(AgentWire):
         self._on_state: list[StateHandler] = []
         self._on_refused = on_refused
         self._max_in_hand, self._in_hand = max_in_hand, 0
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Background()
         # Where answers go: a request may come, and be answered, before the link calls its connection good.
         self._line: BusClient | None = None
         self._outbox = Outbox(keep_s=keep_answers_s, most_bytes=OUTBOX_BYTES, most_answers=OUTBOX_ANSWERS)
@@ -118,10 +118,7 @@ class NatsAgentWire(AgentWire):
 
     async def close(self) -> None:
         """See AgentWire."""
-        tasks = tuple(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._tasks.end()
         await self._link.close()
 
     async def _subscribe(self, client: BusClient) -> None:
@@ -149,10 +146,7 @@ class NatsAgentWire(AgentWire):
         if not reply.startswith(self._answers):
             return
         busy = self._in_hand >= self._max_in_hand
-        work = self._decline(reply) if busy else self._run(subject, reply, payload)
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks.begin(self._decline(reply) if busy else self._run(subject, reply, payload))
 
     async def _run(self, subject: str, reply: str, payload: bytes) -> None:
         self._in_hand += 1

@@ -19,6 +19,7 @@ from datetime import datetime
 import msgspec
 import structlog
 
+from oms.background import Background
 from oms.bus.nats import nkey
 from oms.bus.nats.client import BUS_ERRORS, BusClient
 from oms.bus.nats.config import BUS_ACCOUNT
@@ -98,7 +99,7 @@ class Callout:
         self._gate = asyncio.Semaphore(at_once)
         self._ready = ready
         self._shunned: dict[str, float] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Background()
 
     def shun(self, host_id: str, seconds: float) -> None:
         """Let a host in again only after this time, whatever the database says."""
@@ -109,18 +110,13 @@ class Callout:
 
         def ask(_subject: str, reply: str, _headers: bytes, payload: bytes) -> None:
             question = _claims.decode(nkey.payload_of(payload)).nats
-            task = asyncio.create_task(self._answer(client, reply, question))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._tasks.begin(self._answer(client, reply, question))
 
         await client.listen(SUBJECT, ask, queue=_QUEUE)
 
     async def close(self) -> None:
         """Drop the questions in hand."""
-        tasks = tuple(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._tasks.end()
 
     async def _answer(self, client: BusClient, reply: str, question: _Question) -> None:
         body: nkey.Claims = {"type": "authorization_response", "version": 2}

@@ -12,11 +12,11 @@ Each connection is checked against the database once more after it came about. T
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any
+from collections.abc import Awaitable, Callable
 
 import structlog
 
+from oms.background import Background
 from oms.bus.nats.client import BUS_ERRORS
 from oms.bus.nats.sysapi import Connection, Key, SysApi
 from oms.bus.wire import is_host_id
@@ -46,7 +46,7 @@ class Control:
         """For each new SysApi: the nats-servers that were there."""
         self._checking: set[Key] = set()
         self._gate = asyncio.Semaphore(_CHECKS_AT_ONCE)
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Background()
 
     async def subscribe(self, api: SysApi) -> None:
         """Hear of hosts from now on; `resync` tells about those that are there already."""
@@ -102,10 +102,7 @@ class Control:
 
     async def close(self) -> None:
         """Drop what is in hand."""
-        tasks = tuple(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._tasks.end()
 
     def _see(self, api: SysApi, host: str, connection: Connection, *, again: bool = False) -> None:
         """A connection is there: check it, unless that is done or being done."""
@@ -114,7 +111,7 @@ class Control:
         if not is_host_id(host) or connection.key in self._checking or (is_known and not again):
             return
         self._checking.add(connection.key)
-        self._do(self._check(api, host, connection))
+        self._tasks.begin(self._check(api, host, connection))
 
     async def _check(self, api: SysApi, host: str, connection: Connection) -> None:
         try:
@@ -142,9 +139,9 @@ class Control:
                 addresses = [known.address, connection.address]
                 log.warning("two agents with one certificate", host_id=host, addresses=addresses)
             if known.is_newer_than(connection):
-                self._do(self._kick(api, connection.key))
+                self._tasks.begin(self._kick(api, connection.key))
                 return
-            self._do(self._kick(api, known.key))
+            self._tasks.begin(self._kick(api, known.key))
             self._gone(host, known.key, "connected anew")
         self.hosts[host] = connection
         self._on_connected(host, connection)
@@ -171,8 +168,3 @@ class Control:
         for host, known in list(self.hosts.items()):
             if known.server_id == server_id:
                 self._gone(host, known.key, "nats-server shut down")
-
-    def _do(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)

@@ -3,11 +3,12 @@
 Each host has a lane of bounded length. What does not fit is dropped, the newest first: events are best effort.
 """
 
-import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 
 import structlog
+
+from oms.background import Background
 
 log = structlog.get_logger("oms.bus.nats")
 
@@ -28,16 +29,14 @@ class Lanes:
         """`handle(host_id, topic, payload)`; the bounds are those of one host's lane."""
         self._handle, self._most_events, self._most_bytes = handle, most_events, most_bytes
         self._lanes: dict[str, _Lane] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Background()
 
     def put(self, host_id: str, topic: str, payload: bytes) -> None:
         """Take in one event."""
         lane = self._lanes.get(host_id)
         if lane is None:
             lane = self._lanes[host_id] = _Lane()
-            task = asyncio.create_task(self._drive(host_id, lane))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._tasks.begin(self._drive(host_id, lane))
         full = len(lane.events) >= self._most_events or lane.waiting_bytes + len(payload) > self._most_bytes
         if full:
             if not lane.dropped:
@@ -49,10 +48,7 @@ class Lanes:
 
     async def close(self) -> None:
         """Drop what waits."""
-        tasks = tuple(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._tasks.end()
 
     async def _drive(self, host_id: str, lane: _Lane) -> None:
         try:

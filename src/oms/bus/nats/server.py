@@ -18,6 +18,7 @@ from typing import Any
 
 import structlog
 
+from oms.background import Background
 from oms.bus.nats import subjects
 from oms.bus.nats.callout import Callout, Lookup
 from oms.bus.nats.client import BUS_ERRORS, BusClient, Credentials, Silence
@@ -118,13 +119,13 @@ class NatsServerWire(ServerWire):
         self._api: SysApi | None = None
         self._resync = asyncio.Event()
         self._ready = asyncio.Event()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Background()
 
     def start(self) -> None:
         """Begin to connect; returns at once."""
         self._bus.start()
         self._sys.start()
-        self._spawn(self._keep_presence())
+        self._tasks.begin(self._keep_presence())
 
     async def wait_ready(self) -> None:
         """Return when both connections are there and it is known which hosts are."""
@@ -197,7 +198,7 @@ class NatsServerWire(ServerWire):
         """See ServerWire."""
         check_size(f"notice {topic}", payload, MAX_EVENT_BYTES)
         if (client := self._bus.client) is not None:
-            self._spawn(_told(client, subjects.told(self._self, check_verb(topic)), payload))
+            self._tasks.begin(_told(client, subjects.told(self._self, check_verb(topic)), payload))
 
     def on_told(self, handler: TellHandler) -> None:
         """See ServerWire."""
@@ -231,10 +232,7 @@ class NatsServerWire(ServerWire):
 
     async def close(self) -> None:
         """See ServerWire."""
-        tasks = tuple(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._tasks.end()
         await self._callout.close()
         await self._control.close()
         await self._lanes.close()
@@ -283,7 +281,7 @@ class NatsServerWire(ServerWire):
         if now - self._silent_since >= self._hung_after_s:
             self._silent_since = now
             log.error("nats-server takes connections and says nothing: it hangs")
-            self._spawn(self._tell_hung())
+            self._tasks.begin(self._tell_hung())
 
     async def _tell_hung(self) -> None:
         try:
@@ -349,7 +347,7 @@ class NatsServerWire(ServerWire):
         log.error("a host floods the bus and is sent away", host_id=host_id, seconds=_SHUN_S)
         self._callout.shun(host_id, _SHUN_S)
         if self._api is not None:
-            self._spawn(self._control.send_away(self._api, host_id))
+            self._tasks.begin(self._control.send_away(self._api, host_id))
 
     async def _handle_event(self, host_id: str, topic: str, payload: bytes) -> None:
         for handler in self._event_handlers:
@@ -359,8 +357,3 @@ class NatsServerWire(ServerWire):
                     await done
             except Exception:
                 log.exception("an event handler broke", host_id=host_id, topic=topic)
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)

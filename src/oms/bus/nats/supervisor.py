@@ -21,6 +21,7 @@ from pathlib import Path
 
 import structlog
 
+from oms import durable
 from oms.bus.nats.process import Process
 
 log = structlog.get_logger("oms.bus.nats")
@@ -212,10 +213,7 @@ class Supervisor:
             return ""
 
     def _write_config(self) -> None:
-        new = self._config.with_suffix(".new")
-        new.touch(mode=0o600)
-        new.write_text(self._text)
-        new.replace(self._config)
+        durable.write_whole(self._config, self._text.encode())
 
     def _spawn(self) -> None:
         for stale in self._dir.glob("*.ports"):

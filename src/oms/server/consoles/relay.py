@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Protocol
 
+from oms.background import ended
 from oms.server.consoles.looking import OnlyLooks
 
 READ_BYTES = 256 * 1024
@@ -79,9 +80,7 @@ async def both(one: Awaitable[None], other: Awaitable[None]) -> None:
         for task in done:
             task.result()
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await ended(*tasks)
 
 
 async def outward(source: Source, socket: Socket) -> None:

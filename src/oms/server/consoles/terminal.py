@@ -12,6 +12,7 @@ from collections.abc import Callable
 import asyncssh
 import msgspec
 
+from oms.background import ended
 from oms.server.consoles.recording import Recording
 from oms.server.consoles.relay import NOT_REACHED, READ_BYTES, Socket
 from oms.server.consoles.ways import reaching
@@ -94,8 +95,7 @@ class Terminal:
                 typing.result()
         finally:
             self._viewers.pop(socket, None)
-            typing.cancel()
-            await asyncio.gather(typing, return_exceptions=True)
+            await ended(typing)
 
     async def _typed(self, socket: Socket, used: Callable[[], None], *, view_only: bool) -> None:
         while (data := await socket.read()) is not None:
@@ -149,4 +149,4 @@ class Terminal:
         self._reading.cancel()
         self._process.close()
         self._connection.abort()
-        await asyncio.gather(self._reading, return_exceptions=True)
+        await ended(self._reading)

@@ -9,9 +9,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
+from oms import durable
 from oms.agent.guests.lxc.config import Config
 from oms.agent.guests.lxc.programs import SYSTEMD
-from oms.agent.host import durable
 
 USUAL: Final = Path("/var/lib/lxc")
 BOOT: Final = Path("/proc/sys/kernel/random/boot_id")

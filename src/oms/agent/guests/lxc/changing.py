@@ -6,11 +6,11 @@ What can fail is done first, and the configuration file, which is replaced in on
 import asyncio
 from pathlib import Path
 
+from oms import durable
 from oms.agent.guests.containers import ContainerChange, changed
 from oms.agent.guests.lxc import cgroups, config, disks, images, making, network, programs
 from oms.agent.guests.lxc.looking import CONFIG, Looking, Seen
 from oms.agent.guests.system_files import set_hostname, set_password, set_resolver
-from oms.agent.host import durable
 from oms.agent.host.foreign_root import Unfit
 from oms.agent.host.process import run
 from oms.contract.errors import FuncManError

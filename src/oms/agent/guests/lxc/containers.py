@@ -12,6 +12,7 @@ from typing import Literal
 
 import structlog
 
+from oms import background, durable
 from oms.agent.guests import Capacity, Change, Stat, Use
 from oms.agent.guests.containers import (
     Container,
@@ -29,7 +30,6 @@ from oms.agent.guests.lxc.ends import ended
 from oms.agent.guests.lxc.looking import CONFIG, Looking, Seen, condition
 from oms.agent.guests.system_files import set_hostname, set_password, set_resolver
 from oms.agent.guests.watching import Watching
-from oms.agent.host import durable
 from oms.agent.host.files import STAGING
 from oms.agent.host.foreign_root import Unfit
 from oms.agent.host.memory import available_memory_kb, total_memory_kb
@@ -106,9 +106,7 @@ class LxcContainers:
 
     async def close(self) -> None:
         """Nothing is held but the watch."""
-        if self._booting is not None:
-            self._booting.cancel()
-            await asyncio.gather(self._booting, return_exceptions=True)
+        await background.ended(self._booting)
         await self._watching.close()
 
     def on_change(self, callback: Callable[[Change], None]) -> Callable[[], None]:

@@ -16,6 +16,7 @@ from typing import Final
 
 import msgspec
 
+from oms import durable
 from oms.agent.guests import DiskUse
 from oms.agent.guests.containers import DiskLimit
 from oms.agent.guests.lxc import images
@@ -186,7 +187,7 @@ def _rmtree(place: Path, go_on: Progress) -> None:
 def into_place(path: Path, job: str, ctid: str) -> None:
     """What a job has made becomes the container of that id. Raises OSError: one of that id is there."""
     staging(path, job).rename(path / ctid)
-    _sync(path)
+    durable.sync_directory(path)
 
 
 def out_of_place(path: Path, ctid: str) -> Path:
@@ -195,16 +196,8 @@ def out_of_place(path: Path, ctid: str) -> Path:
     parent.mkdir(mode=0o700, exist_ok=True)
     gone = parent / f"{GONE}{ctid}-{os.urandom(4).hex()}"
     (path / ctid).rename(gone)
-    _sync(path)
+    durable.sync_directory(path)
     return gone
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 async def _btrfs(*words: str) -> None:

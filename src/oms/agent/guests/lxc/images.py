@@ -23,7 +23,8 @@ from typing import Final
 
 import structlog
 
-from oms.agent.host import durable, space
+from oms import durable
+from oms.agent.host import space
 from oms.agent.host.process import ENVIRONMENT, run
 from oms.contract.errors import FuncManError
 
@@ -212,8 +213,7 @@ async def _copied(place: Path, disk_kb: int) -> None:
 
 def _whole(half: Path, image: Path, disk_kb: int) -> None:
     os.truncate(half, disk_kb * 1024)
-    with half.open("rb") as file:
-        os.fsync(file.fileno())
+    durable.sync_file(half)
     half.rename(image)
     durable.sync_directory(image.parent)
 

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from oms import durable
 from oms.agent.guests import Capacity, Change, Stat, Use
 from oms.agent.guests.containers import (
     Container,
@@ -28,7 +29,6 @@ from oms.agent.guests.vzctl import listing, words
 from oms.agent.guests.vzctl.listing import Row
 from oms.agent.guests.vzctl.programs import LONG_SECONDS, NOT_RUNNING, RUNNING, Programs
 from oms.agent.guests.watching import Watching
-from oms.agent.host import durable
 from oms.agent.host.files import STAGING
 from oms.agent.host.foreign_root import Unfit
 from oms.agent.host.memory import available_memory_kb, total_memory_kb

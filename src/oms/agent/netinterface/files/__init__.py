@@ -13,7 +13,7 @@ from typing import Final, Literal, Protocol
 import msgspec
 import structlog
 
-from oms.agent.host import durable
+from oms import durable
 from oms.agent.host.network import Network
 from oms.agent.netinterface.kept import Kept, Theirs
 from oms.contract.errors import ConfigurationReadError, FuncManError

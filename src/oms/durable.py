@@ -38,8 +38,19 @@ def point(link: Path, to: str) -> None:
     sync_directory(link.parent)
 
 
+def sync_file(path: Path, mode: int | None = None) -> None:
+    """Put a file on the disk, with this mode if one is given. Raises OSError, for a link too."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        if mode is not None:
+            os.fchmod(descriptor, mode)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def sync_directory(path: Path) -> None:
-    """Put the names in a directory on the disk."""
+    """Put the names in a directory on the disk. Raises OSError."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

@@ -15,11 +15,11 @@ from pathlib import Path
 import msgspec
 import structlog
 
-from oms.agent.clock import ServerClocks
 from oms.agent.context import Host
 from oms.agent.events import Events
 from oms.agent.jobs import Jobs
 from oms.agent.journal import Journal
+from oms.agent.server_clocks import ServerClocks
 from oms.bus.call import Request, encode
 from oms.contract.errors import OmsError
 from oms.contract.handlers import Handlers

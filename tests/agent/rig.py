@@ -12,12 +12,12 @@ from typing import Any
 import msgspec
 
 from oms.agent import dispatch
-from oms.agent.clock import ServerClocks, ticks
 from oms.agent.context import Host, Job, Storage
 from oms.agent.events import Events
 from oms.agent.jobs import Jobs
 from oms.agent.journal import Journal
 from oms.agent.leases import Leases
+from oms.agent.server_clocks import ServerClocks, ticks
 from oms.bus.call import Caller
 from oms.bus.local import LocalAgentWire, LocalBus
 from oms.bus.wire import ServerWire

@@ -13,7 +13,7 @@ import pytest
 from websockets.sync.client import ClientConnection
 
 from oms.agent.guests.containers import ContainerSettings
-from oms.server.consoles.desk import LOOK_SECONDS
+from oms.server.consoles.consoles import LOOK_SECONDS
 from tests.hosts.browser_socket import ask_ticket, closed, not_let_in, open_socket, said
 from tests.hosts.containers import made
 from tests.hosts.guest_image import TICKING, GuestImage

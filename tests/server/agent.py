@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any, Self
 
 from oms.agent import dispatch
-from oms.agent.clock import ServerClocks
 from oms.agent.context import Host, Storage
 from oms.agent.events import Events
 from oms.agent.jobs import Jobs
 from oms.agent.journal import Journal
 from oms.agent.leases import Leases
+from oms.agent.server_clocks import ServerClocks
 from oms.bus.local import LocalBus
 from oms.contract.handlers import Handlers
 from oms.contract.operation import Operation

@@ -18,7 +18,7 @@ from oms.contract.internal import Figures, GuestNews
 from oms.contract.kvm import StopVm, UpdateVmSettings
 from oms.contract.operation import Permission
 from oms.server.consoles.console import Console
-from oms.server.consoles.desk import Change
+from oms.server.consoles.consoles import Change
 from oms.server.events.log import AT_A_TIME, Listener, Page
 from oms.server.rules.events import View, whole
 from oms.server.store import events, hosts, now

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from oms.agent.clock import Clock, LoopClock
 from oms.agent.errands import Errands
 from oms.agent.guests import Machines
 from oms.agent.guests.containers import Containers
@@ -12,7 +13,6 @@ from oms.agent.host.lvm import Lvm
 from oms.agent.leases import Leases
 from oms.agent.netinterface.side import Side
 from oms.agent.passage.passages import Passages
-from oms.agent.patience import Clock, LoopClock
 from oms.agent.stats.history import Steps
 from oms.agent.stats.sampler import Moment
 from oms.agent.stats.zabbix import Zabbix

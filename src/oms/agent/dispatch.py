@@ -10,10 +10,10 @@ from collections.abc import Awaitable, Callable
 from typing import Any, NoReturn
 
 from oms import __version__
-from oms.agent.clock import ServerClocks
 from oms.agent.context import Host
 from oms.agent.jobs import Jobs
 from oms.agent.lanes import Surroundings
+from oms.agent.server_clocks import ServerClocks
 from oms.bus import call
 from oms.bus.call import Request
 from oms.bus.wire import RequestHandler

@@ -18,9 +18,9 @@ log = structlog.get_logger("oms.agent")
 GATHER_SECONDS = 0.2
 PUBLISH_SECONDS = 5.0
 LARGEST_EVENT_BYTES = 256 * 1024
+"""How a job ended is not told where that is larger: it is asked for."""
 ASK_ANEW = 0
 """The number of news that are too large to be told: it follows upon none, so whoever hears it asks for all."""
-"""A job with a larger result is told without it; whoever wants it asks."""
 
 
 class Events:

@@ -18,12 +18,12 @@ from typing import Any, TypeVar
 
 import structlog
 
-from oms.agent.clock import ServerClocks
 from oms.agent.context import Host
 from oms.agent.events import Events
 from oms.agent.journal import KEPT_AT_MOST, Entry, Journal, JournalError
 from oms.agent.lanes import Lanes, Surroundings
 from oms.agent.run import Unfinished
+from oms.agent.server_clocks import ServerClocks
 from oms.background import Background
 from oms.bus.call import Request, decode, encode
 from oms.contract.errors import FuncManError, HostBusy, HostUnavailable, OmsError

@@ -14,10 +14,10 @@ from typing import Any
 
 import structlog
 
-from oms.agent.clock import ServerClocks
 from oms.agent.context import Host, Job
 from oms.agent.journal import Entry, Journal, JournalError
 from oms.agent.run import JOURNAL, Outcome, Unfinished, failed
+from oms.agent.server_clocks import ServerClocks
 from oms.background import Background
 from oms.bus.call import defect, encode
 from oms.contract.errors import HypervisorUnavailable, JobExpired, JobInterrupted, OmsError

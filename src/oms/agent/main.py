@@ -15,7 +15,6 @@ import structlog
 
 from oms import durable
 from oms.agent import dispatch, placing
-from oms.agent.clock import ServerClocks
 from oms.agent.config import AgentConfig
 from oms.agent.context import Host, Job, Offer, Storage
 from oms.agent.enrol import Enrolment, wall_clock
@@ -35,6 +34,7 @@ from oms.agent.passage.matchmaker import OmsMatchmaker
 from oms.agent.passage.passages import Passages
 from oms.agent.premises import Guests, Premises, ThisMachine
 from oms.agent.reach import Reach
+from oms.agent.server_clocks import ServerClocks
 from oms.agent.transfer import sending
 from oms.agent.transfer.relay import Relay
 from oms.background import Background, ended
@@ -174,19 +174,19 @@ class Agent:
 
         def surroundings(job: Job) -> Host:
             return Host(
-                storage,
-                machines,
-                job,
-                leases,
-                self._offer(),
-                lvm,
-                errands,
-                relay,
-                self._config.fetching,
-                containers,
-                passages,
-                statistics,
-                self._premises.network(self._reach.again),
+                storage=storage,
+                machines=machines,
+                containers=containers,
+                job=job,
+                leases=leases,
+                errands=errands,
+                offer=self._offer(),
+                lvm=lvm,
+                relay=relay,
+                fetching=self._config.fetching,
+                passages=passages,
+                statistics=statistics,
+                network=self._premises.network(self._reach.again),
             )
 
         self._jobs = Jobs(

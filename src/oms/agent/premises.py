@@ -4,6 +4,7 @@ The one door by which an agent may be given another world than the real one: `om
 """
 
 import contextlib
+import os
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
@@ -15,13 +16,17 @@ from oms.agent.facts import Facts
 from oms.agent.guests import Machines
 from oms.agent.guests.containers import Containers
 from oms.agent.handlers import handlers
-from oms.agent.host import ssh_server
+from oms.agent.host import counters, ssh_server
 from oms.agent.host.lvm import Lvm
 from oms.agent.host.ssh_server import SshServer
 from oms.agent.journal import Journal
 from oms.agent.libvirtd import Hypervisor
-from oms.agent.measuring import measuring
 from oms.agent.netinterface.side import Side
+from oms.agent.stats.figures import figures
+from oms.agent.stats.history import History
+from oms.agent.stats.looks import Looks
+from oms.agent.stats.sampler import SERIES, Moment, Sampler
+from oms.agent.stats.zabbix import Zabbix
 from oms.bus.wire import RequestHandler
 from oms.contract.handlers import Handlers
 
@@ -96,7 +101,15 @@ class ThisMachine:
 
     def statistics(self, facts: Facts, events: Events) -> Statistics:
         """As the kernel says, or a Zabbix agent. Raises OSError."""
-        return measuring(self._config, facts, events)
+
+        def tell(now: Moment) -> None:
+            events.figures(
+                figures(now, facts.guests(), cpus=os.cpu_count() or 0, uptime_seconds=counters.uptime_seconds())
+            )
+
+        history = History(self._config.home, tuple(SERIES))
+        zabbix = Zabbix(*self._config.zabbix_address) if self._config.stats == "zabbix" else None
+        return Statistics(Sampler(history, Looks(), tell), history, zabbix)
 
     def lvm(self) -> Lvm:
         """Of the devices that the settings leave to it."""

@@ -18,7 +18,7 @@ from oms.server.ca.client import SignerClient
 from oms.server.ca.protocol import Trust
 from oms.server.colleagues import Notices, Place
 from oms.server.config import ServerConfig, address
-from oms.server.consoles.desk import Consoles, Ports
+from oms.server.consoles.consoles import Consoles, Ports
 from oms.server.consoles.far_ends import FarEnds
 from oms.server.desk import House
 from oms.server.edge import assets

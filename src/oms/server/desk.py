@@ -6,7 +6,7 @@ from oms.bus.call import Caller
 from oms.contract.handlers import Handlers
 from oms.contract.operation import Permission
 from oms.server.ca.client import SignerClient
-from oms.server.consoles.desk import Consoles
+from oms.server.consoles.consoles import Consoles
 from oms.server.events.news import News
 from oms.server.fleet import Fleet
 from oms.server.inventory import Inventory

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from oms.contract.internal import FindScreen, Screen
-from oms.server.consoles import desk
+from oms.server.consoles import consoles
 from oms.server.consoles.console import Console
 from oms.server.consoles.far_ends import FarEnds
 from oms.server.edge.ports import MorePorts
@@ -49,7 +49,7 @@ def listened(monkeypatch: pytest.MonkeyPatch) -> set[int]:
     monkeypatch.setattr(MorePorts, "listen", listen)
     monkeypatch.setattr(FarEnds, "screen", screen)
     monkeypatch.setattr(FarEnds, "terminal", terminal)
-    monkeypatch.setattr(desk, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(consoles, "LOOK_SECONDS", 0.05)
     return ports
 
 
@@ -76,7 +76,7 @@ async def test_the_101st_screen_is_told_that_there_is_no_port_and_each_given_bac
     assert listened == set(ports)
     await admin.ask("kvmservices.remove_vnc_connection", 0, "h1", "vm7")
     assert await set_up("one-more") == 6807
-    monkeypatch.setattr(desk, "UNUSED_SECONDS", 0.0)  # of the sixty that one may be unused for
+    monkeypatch.setattr(consoles, "UNUSED_SECONDS", 0.0)  # of the sixty that one may be unused for
     await eventually(lambda: not listened)
     assert await admin.ask("kvmservices.list_session_vnc_connections", 0) == []
 
@@ -91,5 +91,5 @@ async def test_terminals_have_ports_of_their_own_until_nobody_looks_at_them(
     ]
     refused = await admin.error("sshservices.set_up_ssh_connection", 0, "h3")
     assert (refused.name, "ssh_ports" in refused.message) == ("SSHPoolSpotSetUpError", True)
-    monkeypatch.setattr(desk, "UNUSED_SECONDS", 0.0)
+    monkeypatch.setattr(consoles, "UNUSED_SECONDS", 0.0)
     await eventually(lambda: not listened)

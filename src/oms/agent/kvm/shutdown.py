@@ -2,8 +2,8 @@
 
 import asyncio
 
+from oms.agent.clock import Clock
 from oms.agent.guests import Machines
-from oms.agent.patience import Clock
 from oms.contract.errors import FuncManError, HypervisorUnavailable, NoSuchMachine
 
 ROUND_SECONDS = 10.0

@@ -18,7 +18,7 @@ import msgspec
 from oms.contract.errors import AuthError
 from oms.server.audit import Audit, Line
 from oms.server.consoles.console import Console
-from oms.server.consoles.desk import Consoles
+from oms.server.consoles.consoles import Consoles
 from oms.server.consoles.relay import Socket
 from oms.server.edge.assets import FOR_GOOD, Assets
 from oms.server.edge.http import ALWAYS, Answered, Headers, Receive, Scope, Send, bearer, body

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from oms.contract.event.accounts import ConsoleClosed, ConsoleData, ConsoleOpened
 from oms.server.consoles.console import Console
-from oms.server.consoles.desk import Change
+from oms.server.consoles.consoles import Change
 from oms.server.events.bell import Alone, Bell
 from oms.server.events.gathering import Gathering
 from oms.server.events.log import EventLog

@@ -7,7 +7,7 @@ import msgspec
 
 from oms.contract.errors import NotRecorded, OmsError
 from oms.server.consoles.console import Console, Kind
-from oms.server.consoles.desk import AlreadyMine, Anothers, NoSpot
+from oms.server.consoles.consoles import AlreadyMine, Anothers, NoSpot
 from oms.server.consoles.ways import NoTunnel, NoWay
 from oms.server.desk import Desk
 

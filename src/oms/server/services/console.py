@@ -11,7 +11,7 @@ from oms.contract.console import ListedConsole, OpenedConsole, Recording, Record
 from oms.contract.errors import AuthError, FuncManError, InUse, NotThere
 from oms.contract.operation import Permission
 from oms.server.consoles.console import Console
-from oms.server.consoles.desk import NEEDED, AlreadyMine, Anothers, NoSpot
+from oms.server.consoles.consoles import NEEDED, AlreadyMine, Anothers, NoSpot
 from oms.server.consoles.shelf import Recorded, not_there
 from oms.server.consoles.ways import NoTunnel, NoWay
 from oms.server.desk import Desk, Table

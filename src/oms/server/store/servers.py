@@ -7,7 +7,7 @@ import msgspec
 from sqlalchemy import Connection, insert, select, update
 
 from oms.server.store import clock, meta
-from oms.server.store.jobs import UNFINISHED, Job
+from oms.server.store.jobs import UNFINISHED, Job, unfinished
 from oms.server.store.tables import jobs, servers
 
 LEASE_SECONDS = 6.0
@@ -79,6 +79,6 @@ def gone(tx: Connection) -> list[str]:
 def take_up(tx: Connection, left: str, by: str) -> list[Job]:
     """The open jobs of a server that is gone are another's from now on; these."""
     tx.execute(update(servers).where(servers.c.id == left).values(seen=EMPTY))
-    which = (jobs.c.server == left) & jobs.c.state.in_(UNFINISHED)
-    taken = tx.execute(update(jobs).where(which).values(server=by).returning(jobs))
-    return [Job(**row._mapping) for row in taken]
+    taken = unfinished(tx, server=left)
+    tx.execute(update(jobs).where(jobs.c.server == left, jobs.c.state.in_(UNFINISHED)).values(server=by))
+    return [msgspec.structs.replace(job, server=by) for job in taken]

@@ -7,6 +7,7 @@ import pytest
 
 from oms.agent import shelf
 from oms.contract.errors import NotThere
+from tests.hosts.kvm_job import RehearsedJob
 
 
 @pytest.fixture
@@ -48,3 +49,17 @@ def test_what_no_call_could_name_is_not_listed(images: Path) -> None:
     for name in (".hidden", "with a blank", "ä.img", "ctrl\n", "n" * 201, "-rf", "ok.img", "2.img.backup"):
         (images / name).write_text("")
     assert shelf.names(images) == ["2.img.backup", "ok.img"]
+
+
+async def test_what_lies_under_several_names_goes_whatever_it_is(images: Path, tmp_path: Path) -> None:
+    (tmp_path / "not ours").write_text("stays")
+    (images / "a.ova").symlink_to(tmp_path / "nowhere")
+    (images / "b.ova").symlink_to(tmp_path / "not ours")
+    (images / "c").mkdir()
+
+    async def doomed() -> list[Path]:
+        return [images / name for name in ("a.ova", "b.ova", "c", "never there")]
+
+    await shelf.clear_away(images, RehearsedJob(), doomed)
+    assert [path.name for path in images.iterdir() if path.name != ".staging"] == []
+    assert (tmp_path / "not ours").read_text() == "stays"

@@ -14,6 +14,7 @@ import pytest
 from oms.agent.guests.containers import NewContainer
 from oms.agent.ovz.moving import leaving, passes
 from oms.agent.ovz.moving.words import STREAM, Commit, FromHere, Pass, Refused, Whole
+from oms.agent.passage import crossing
 from oms.agent.passage.crossing import Crossing
 from oms.agent.passage.stream import Cut, Stream
 from oms.contract.errors import FuncManError, JobInterrupted, OmsError
@@ -34,7 +35,8 @@ pytestmark = [
 async def hosts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[TwoHosts]:
     if reason := why_not():
         pytest.skip(reason)
-    monkeypatch.setattr(leaving, "AGAIN_SECONDS", 0.05)
+    for module in (crossing, leaving):
+        monkeypatch.setattr(module, "AGAIN_SECONDS", 0.05)
     with lxc_path() as here, lxc_path() as there:
         both = await TwoHosts.on(here, there, tmp_path)
         yield both

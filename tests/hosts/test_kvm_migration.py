@@ -16,6 +16,7 @@ from oms.agent.kvm import seeds
 from oms.agent.moving import files as sent
 from oms.agent.moving import leaving, receiving
 from oms.agent.moving.words import STREAM, Abort, Commit, Dropped, FromHere, Medium, Offer, Ready, Refused, Sent
+from oms.agent.passage import crossing
 from oms.agent.passage.stream import PIECE_BYTES, Cut, Stream
 from oms.contract.errors import (
     AlreadyThere,
@@ -41,9 +42,10 @@ CD = "<disk type='file' device='cdrom'><source file='{}'/><target dev='hdb' bus=
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(leaving, "MEET_SECONDS", 5.0)
+    monkeypatch.setattr(crossing, "MEET_SECONDS", 5.0)
     monkeypatch.setattr(leaving, "TELL_SECONDS", 5.0)
-    monkeypatch.setattr(leaving, "AGAIN_SECONDS", 0.02)
+    for module in (crossing, leaving):
+        monkeypatch.setattr(module, "AGAIN_SECONDS", 0.02)
     monkeypatch.setattr(receiving, "SILENT_SECONDS", 0.7)
 
 

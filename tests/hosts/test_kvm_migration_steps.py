@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from oms.agent.moving import leaving, receiving
+from oms.agent.passage import crossing
 from oms.contract.errors import JobInterrupted, OmsError
 from tests.hosts.kvm_job import Crash
 from tests.hosts.libvirtd import PrivateLibvirtd
@@ -19,9 +20,10 @@ pytestmark = pytest.mark.hosts
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(leaving, "MEET_SECONDS", 20.0)
+    monkeypatch.setattr(crossing, "MEET_SECONDS", 20.0)
     monkeypatch.setattr(leaving, "TELL_SECONDS", 20.0)
-    monkeypatch.setattr(leaving, "AGAIN_SECONDS", 0.02)
+    for module in (crossing, leaving):
+        monkeypatch.setattr(module, "AGAIN_SECONDS", 0.02)
     monkeypatch.setattr(
         receiving, "SILENT_SECONDS", 3.0
     )  # a crowded machine holds a side that is there up for one

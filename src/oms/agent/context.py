@@ -18,7 +18,16 @@ from oms.agent.stats.sampler import Moment
 from oms.agent.stats.zabbix import Zabbix
 from oms.agent.transfer.part import Bringer
 from oms.agent.transfer.web import Fetching
+from oms.contract.errors import HypervisorUnavailable, OmsError
 from oms.contract.types import DiskFormat
+
+JOURNAL = "journal"
+"""The cause of an error where that could not be written."""
+
+
+def breaks_off(error: OmsError) -> bool:
+    """Whether a job is broken off by it, and gone on with when what it needs is back; else it is the job's end."""
+    return isinstance(error, HypervisorUnavailable) or error.data.get("cause") == JOURNAL
 
 
 class Job(Protocol):

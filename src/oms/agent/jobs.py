@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 import structlog
 
-from oms.agent.context import Host
+from oms.agent.context import JOURNAL, Host
 from oms.agent.events import Events
 from oms.agent.journal import KEPT_AT_MOST, Entry, Journal, JournalError
 from oms.agent.lanes import Lanes, Surroundings
@@ -170,7 +170,7 @@ class Jobs:
         try:
             kept = await self._journal.find(ids)
         except JournalError as error:
-            raise FuncManError(f"The host's journal cannot be read: {error}.", cause="journal") from error
+            raise FuncManError(f"The host's journal cannot be read: {error}.", cause=JOURNAL) from error
         return tuple(self._told(job_id, kept.get(job_id)) for job_id in ids)
 
     def _told(self, job_id: str, kept: Entry | None) -> JobState:
@@ -269,5 +269,5 @@ def _understood(op: str, kind: type[Operation[Any]] | None) -> HostOperation[Any
 def _unwritable(error: JournalError) -> FuncManError:
     return FuncManError(
         f"The host cannot write its journal ({error}), and without that it changes nothing: make room there.",
-        cause="journal",
+        cause=JOURNAL,
     )

@@ -14,9 +14,9 @@ from typing import Any
 
 import structlog
 
-from oms.agent.context import Host, Job
+from oms.agent.context import JOURNAL, Host, Job
 from oms.agent.journal import Entry, Journal, JournalError
-from oms.agent.run import JOURNAL, Outcome, Unfinished, failed
+from oms.agent.run import Outcome, Unfinished, failed
 from oms.agent.server_clocks import ServerClocks
 from oms.background import Background
 from oms.bus.call import defect, encode

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from oms.agent.context import JOURNAL
 from oms.agent.journal import Entry, Journal, JournalError
 from oms.bus.call import encode
 from oms.contract.errors import FuncManError, JobCancelled, OmsError, WireError, pack
@@ -21,7 +22,6 @@ LARGEST_RECORD_BYTES = 1024 * 1024
 LARGEST_RESULT_BYTES = 1024 * 1024
 ANSWERED, CANCELLED = ".answered", ".cancelled"
 """Records of the job itself; a handler's own do not begin with a dot."""
-JOURNAL = "journal"
 BROKEN_OFF = {"hypervisor": "it went away while the job ran", JOURNAL: "it could not be written while the job ran"}
 GOES_ON, WENT_ON = ": the job goes on by itself when that is over", ": the job went on when that was over"
 """Notes of the job itself, by what broke it off: while it waits, and when it has ended."""

@@ -5,11 +5,12 @@ say is not listed.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 
 import msgspec
 
+from oms import durable
 from oms.agent import placing
 from oms.agent.context import Job
 from oms.agent.host import files
@@ -67,6 +68,32 @@ async def take_away(
                 await asyncio.to_thread(files.set_aside, file, directory, staging)
         await job.record("aside", True)
     await placing.remove(directory, job)
+
+
+async def clear_away(directory: Path, job: Job, doomed: Callable[[], Awaitable[Iterable[Path]]]) -> None:
+    """Delete what lies under several names, files, directories or links, each out of sight in one step. May be
+    broken off anywhere, and called again by the same job, which knows by its notes what it was to delete: what has
+    since been made under those names is another's, and stays.
+
+    `doomed` answers the paths, or raises where that may not be. Raises FuncManError.
+    """
+    if (going := job.recall("going")) is None:
+        going = {str(path): files.which(path) for path in await doomed()}
+        await job.record("going", going)
+    if not job.recall("aside"):
+        with placing.told(directory):
+            await asyncio.to_thread(_set_aside, directory, job.id, going)
+        await job.record("aside", True)  # from here on, what they were known by may be others' again
+    await placing.remove(directory, job)
+
+
+def _set_aside(directory: Path, job: str, going: Mapping[str, list[int] | None]) -> None:
+    staging = files.open_staging(directory, job)
+    for number, (text, which) in enumerate(going.items()):
+        path = Path(text)
+        if which is not None and files.which(path) == which:
+            path.rename(staging / f"{number}")
+            durable.sync_directory(path.parent)
 
 
 def _doomed(directory: Path, name: str, noun: str, job: Job) -> files.OwnFile | None:

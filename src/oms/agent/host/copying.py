@@ -9,7 +9,9 @@ import os
 from pathlib import Path
 from typing import Final
 
+from oms.agent.host import process
 from oms.agent.host.stoppable import Progress, in_thread
+from oms.contract.errors import FuncManError
 
 FICLONE: Final = 0x40049409
 AT_ONCE: Final = 32 * 1024 * 1024
@@ -22,6 +24,13 @@ async def copy(source: Path, target: Path, progress: Progress) -> None:
     """Copy a file to a new one; broken off, it leaves half of it. What it says is not on the disk yet. Raises
     OSError."""
     await in_thread(lambda go_on: _copy(source, target, go_on), progress)
+
+
+async def sync(place: Path) -> None:
+    """Put all that is in the file system of that place on its disk, however long it takes. Raises FuncManError."""
+    done = await process.run(["sync", "--file-system", "--", str(place)], timeout=None)
+    if done.exit:
+        raise FuncManError(f"What was written is not on the disk: {done.words}")
 
 
 def _copy(source: Path, target: Path, go_on: Progress) -> None:

@@ -61,6 +61,16 @@ def identity(path: Path) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
+def which(path: Path) -> list[int] | None:
+    """Device and inode of what lies there itself, links not followed, as a job's record keeps them; None where
+    there is nothing."""
+    try:
+        found = path.lstat()
+    except OSError:
+        return None
+    return [found.st_dev, found.st_ino]
+
+
 def allocated_bytes(path: Path) -> int:
     """What a file takes on its disk. Raises OSError."""
     return path.stat().st_blocks * BLOCK_BYTES

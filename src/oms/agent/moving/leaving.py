@@ -11,7 +11,7 @@ import msgspec
 
 from oms import durable
 from oms.agent import placing
-from oms.agent.context import Host
+from oms.agent.context import Host, breaks_off
 from oms.agent.guests import Machines
 from oms.agent.host import files, qemu_img
 from oms.agent.images.handlers import lease
@@ -55,8 +55,6 @@ from oms.contract.kvm import migration as api
 from oms.contract.operation import HostOperation
 
 handlers: Handlers[Host] = Handlers()
-MEET_SECONDS = 60.0
-"""For the other host to be met at all; nothing has been changed before."""
 TELL_SECONDS = 30.0
 """For telling it that the machine stays."""
 AGAIN_SECONDS = 1.0
@@ -148,7 +146,7 @@ class _Leaving:
         try:
             await self._go_on_or_begin(crossing)
         except OmsError as error:
-            if _waits(error):
+            if breaks_off(error):
                 raise
             if not self._job.recall("failed"):
                 await self._job.record("failed", msgspec.to_builtins(pack(error)))
@@ -179,7 +177,7 @@ class _Leaving:
         """What the other host has answered."""
         portable = await self._machines.portable(self._plan.uuid)
         async with self._proof():
-            self._words = words = await self._met(crossing)
+            self._words = words = await crossing.met(STREAM, self._job)
             plan = self._plan
             await words.say(
                 Offer(
@@ -209,24 +207,11 @@ class _Leaving:
         finally:
             await placing.remove(images, self._job)
 
-    async def _met(self, crossing: Crossing) -> Stream:
-        """The other host takes a moment to begin, or has no turn free for a while."""
-        try:
-            async with asyncio.timeout(MEET_SECONDS):
-                while True:
-                    try:
-                        return await crossing.open(STREAM)
-                    except Cut as cut:
-                        self._job.note("waits", cut.message)
-                    await asyncio.sleep(AGAIN_SECONDS)
-        except TimeoutError:
-            return await crossing.open(STREAM)
-
     async def _heard(self, words: Stream, *wanted: type[Any]) -> Any:
         answer: FromHere = await words.hear(FromHere)
         if isinstance(answer, Refused):
             refusal = unpack(answer.error)
-            raise FuncManError(refusal.message) if _waits(refusal) else refusal
+            raise FuncManError(refusal.message) if breaks_off(refusal) else refusal
         if not isinstance(answer, wanted):
             raise Cut("The other host says something else than what was asked")
         return answer
@@ -386,8 +371,3 @@ class _Leaving:
 
 class _Returned(JobInterrupted):
     """The other host had it, lost it, and says so."""
-
-
-def _waits(error: OmsError) -> bool:
-    """Whether the job is gone on with when what it needs is back, as after a crash."""
-    return isinstance(error, HypervisorUnavailable) or error.data.get("cause") == "journal"

@@ -8,7 +8,7 @@ import msgspec
 import structlog
 
 from oms.agent import placing, shelf
-from oms.agent.context import Host
+from oms.agent.context import Host, breaks_off
 from oms.agent.guests import Machine, Machines
 from oms.agent.guests.moves import Admission
 from oms.agent.host import files, links, qemu_img, space
@@ -35,12 +35,12 @@ from oms.agent.moving.words import (
     Whole,
 )
 from oms.agent.passage.gate import Gate
+from oms.agent.passage.passages import Passages
 from oms.agent.passage.stream import Cut, Stream
 from oms.background import ended
 from oms.contract.errors import (
     AlreadyThere,
     FuncManError,
-    HypervisorUnavailable,
     InUse,
     JobCancelled,
     JobInterrupted,
@@ -80,7 +80,7 @@ async def receive_machine(op: ReceiveMachine, host: Host) -> int:
     """Broken off, it is gone on with from what was written down."""
     if host.passages is None:
         raise NotSupported("This host's agent has no way to other hosts.")
-    receiving = _Receiving(op, host, machines_of(host))
+    receiving = _Receiving(op, host, machines_of(host), host.passages)
     if host.job.recall("committed"):
         return await receiving.finish()
     if (dropped := host.job.recall("dropped")) is not None:
@@ -96,10 +96,10 @@ async def receive_machine(op: ReceiveMachine, host: Host) -> int:
 class _Receiving(contextlib.AsyncExitStack):
     """One run of the job; as a context, what is open for it."""
 
-    def __init__(self, op: ReceiveMachine, host: Host, machines: Machines) -> None:
+    def __init__(self, op: ReceiveMachine, host: Host, machines: Machines, passages: Passages) -> None:
         super().__init__()
         self._op, self._host, self._job, self._machines = op, host, host.job, machines
-        self._images = host.storage.images
+        self._images, self._passages = host.storage.images, passages
         self._coming: dict[str, asyncio.Task[None]] = {}
         """The files that are on their way, by target."""
 
@@ -120,22 +120,13 @@ class _Receiving(contextlib.AsyncExitStack):
                 async with asyncio.timeout(SILENT_SECONDS):
                     return await gate.stream(STREAM)
             except TimeoutError:
-                if await self._is_whole() and not await self._stays_there():
+                if await self._is_whole() and not await self._passages.stays_there(self._job):
                     continue
                 gone = JobInterrupted(
                     "The other host was not heard of any more: what came of the machine is dropped"
                 )
                 await self._give_up(gone)
                 raise gone from None
-
-    async def _stays_there(self) -> bool:
-        """Whether the other host's job has ended without giving the machine up: it does so only before that."""
-        assert self._host.passages is not None
-        try:
-            return await self._host.passages.standing(self._job) in ("failed", "cancelled")
-        except OmsError as error:
-            self._job.note("waits", f"for the other host, or for OMS to say how its job stands: {error.message}")
-            return False
 
     async def _obeyed(self, words: Stream, gate: Gate) -> bool:
         """Whether there is more to come."""
@@ -168,14 +159,14 @@ class _Receiving(contextlib.AsyncExitStack):
             await self._job.record("coming", msgspec.to_builtins(coming))
             await self._open(coming, gate)
         except OmsError as error:
-            if _waits(error) and self._recalled() is None:  # nothing has begun that could be gone on with
+            if breaks_off(error) and self._recalled() is None:  # nothing has begun that could be gone on with
                 error = FuncManError(error.message)
             await self._refuse(error, words)
             raise error from None
         return ready
 
     async def _refuse(self, error: OmsError, words: Stream) -> None:
-        if not _waits(error):
+        if not breaks_off(error):
             await self._give_up(error)
             await words.say(Refused(pack(error)))
 
@@ -385,8 +376,3 @@ class _Receiving(contextlib.AsyncExitStack):
 
 def _staged(medium: Medium) -> str:
     return f"{medium.target}-{medium.kind}"
-
-
-def _waits(error: OmsError) -> bool:
-    """Whether the job is gone on with when what it needs is back, as after a crash."""
-    return isinstance(error, HypervisorUnavailable) or error.data.get("cause") == "journal"

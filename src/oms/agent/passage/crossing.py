@@ -5,6 +5,7 @@ import socket
 import ssl
 from typing import Any, Protocol
 
+from oms.agent.leases import Holder
 from oms.agent.passage import papers as proof
 from oms.agent.passage.papers import Papers
 from oms.agent.passage.stream import ARRIVED, IDENTIFY_SECONDS, PIECE_BYTES, Cut, Rate, Stream, watch
@@ -12,6 +13,10 @@ from oms.bus.introduction import Introduced
 from oms.contract.errors import JobInterrupted, unpack
 from oms.contract.internal import Gate
 from oms.contract.operation import HostOperation
+
+MEET_SECONDS = 60.0
+"""For the other host to be met at all; nothing has been changed before."""
+AGAIN_SECONDS = 1.0
 
 
 class Matchmaker(Protocol):
@@ -60,6 +65,20 @@ class Crossing:
             raise Cut("The other host does not listen yet")
         self._gate = found.gate
         return found.gate
+
+    async def met(self, name: str, job: Holder) -> Stream:
+        """The first stream: the other host may take a moment to begin, or have no turn free for a while, which the
+        job notes. Raises what `find` does."""
+        try:
+            async with asyncio.timeout(MEET_SECONDS):
+                while True:
+                    try:
+                        return await self.open(name)
+                    except Cut as cut:
+                        job.note("waits", cut.message)
+                    await asyncio.sleep(AGAIN_SECONDS)
+        except TimeoutError:
+            return await self.open(name)
 
     async def open(self, name: str) -> Stream:
         """A new stream of that name, at whose other end the other host is known to be. Raises what `find` does."""

@@ -10,13 +10,14 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from oms.agent.leases import Holder
 from oms.agent.passage import papers as proof
 from oms.agent.passage.crossing import Crossing, Matchmaker
 from oms.agent.passage.gate import Gate
 from oms.agent.passage.papers import Records
 from oms.agent.passage.stream import Rate
 from oms.contract import internal
-from oms.contract.errors import FuncManError, NotThere
+from oms.contract.errors import FuncManError, NotThere, OmsError
 from oms.contract.operation import HostOperation
 
 HIGHEST_PORT = 65535
@@ -73,10 +74,14 @@ class Passages:
             raise NotThere("This job listens for no other host just now", job=job)
         return found
 
-    async def standing(self, job: Job) -> str:
-        """How the job on the other host stands, of which this one is the other side, as OMS knows it: `running`,
-        `done`, `failed` and so on. Raises Cut where OMS cannot be asked, and what it says."""
-        return await self._matchmaker.standing(job.id)
+    async def stays_there(self, job: Holder) -> bool:
+        """Whether the other host's job, of which this one is the other side, has ended without giving up what it
+        was to bring: it does so only before that. False, which the job notes, where OMS cannot say."""
+        try:
+            return await self._matchmaker.standing(job.id) in ("failed", "cancelled")
+        except OmsError as error:
+            job.note("waits", f"for the other host, or for OMS to say how its job stands: {error.message}")
+            return False
 
     @contextlib.asynccontextmanager
     async def crossing(self, job: Job, there: Callable[[str], HostOperation[Any]]) -> AsyncIterator[Crossing]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from oms.agent import placing
-from oms.agent.context import Host, Job
+from oms.agent.context import Host
 from oms.agent.guests.containers import Containers
 from oms.agent.host import space
 from oms.agent.host.stoppable import in_thread
@@ -18,11 +18,10 @@ from oms.agent.rootfs import catalogue
 from oms.agent.rootfs.deploying import LEASE
 from oms.agent.tarballs import scanning
 from oms.agent.tarballs.owners import Owners
-from oms.agent.templates import ovf
+from oms.agent.templates import ovf, words
 from oms.agent.templates.appliance import BadPackage
 from oms.agent.transfer import arrival
 from oms.agent.transfer.arrival import Kind
-from oms.contract.errors import AlreadyThere
 from oms.contract.handlers import Handlers
 from oms.contract.incoming import Received, Upload
 from oms.contract.ovz import arrivals
@@ -57,21 +56,12 @@ def _kind(host: Host) -> Kind:
         partial(_check, containers=containers_of(host)),
         placing.place,
         ending=catalogue.OURS,
-        refuse_taken=refuse_taken,
+        refuse_taken=lambda job, target: catalogue.refuse_taken(job, _name(target), target),
     )
-
-
-def refuse_taken(job: Job, target: Path) -> None:
-    """See that an archive's name is no template's, in whichever form, or was given by this job already. Raises
-    AlreadyThere."""
-    name = target.name.removesuffix(catalogue.OURS)
-    if catalogue.taken(target.parent, name) and not placing.is_placed(job, target):
-        raise AlreadyThere(f"There is a template {name!r} already: choose another name", template=name)
 
 
 async def _check(path: Path, containers: Containers) -> None:
     """All that is looked at when it is used: whoever brought it is there to hear of it."""
-    name = path.name.removesuffix(catalogue.OURS)
     file = os.open(path, catalogue.OPENED)
     try:
         room = space.free_bytes(containers.home)
@@ -81,6 +71,10 @@ async def _check(path: Path, containers: Containers) -> None:
         if found.descriptor:
             ovf.read(found.descriptor)
     except BadPackage as bad:
-        raise catalogue.refusal(name, bad) from bad
+        raise words.unusable(_name(path), bad) from bad
     finally:
         os.close(file)
+
+
+def _name(archive: Path) -> str:
+    return archive.name.removesuffix(catalogue.OURS)

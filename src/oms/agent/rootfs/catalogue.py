@@ -15,10 +15,12 @@ from typing import Final
 
 import msgspec
 
+from oms.agent import placing
+from oms.agent.context import Job
 from oms.agent.host.stoppable import in_thread
-from oms.agent.templates import ovf
+from oms.agent.templates import ovf, words
 from oms.agent.templates.appliance import Appliance, BadPackage
-from oms.contract.errors import FuncManError, NotThere, Unusable
+from oms.contract.errors import FuncManError
 from oms.contract.kvm.templates import TemplateName
 
 OURS: Final = ".tar"
@@ -57,6 +59,13 @@ def taken(directory: Path, name: str) -> bool:
     return any(os.path.lexists(place) for place in places(directory, name)[:-1])
 
 
+def refuse_taken(job: Job, name: str, target: Path) -> None:
+    """See that no template of that name is there in whatever form, but the archive that this job has placed.
+    Raises AlreadyThere."""
+    if taken(target.parent, name) and not placing.is_placed(job, target):
+        raise words.taken(name)
+
+
 @contextlib.asynccontextmanager
 async def opened(directory: Path, name: str) -> AsyncIterator[Template]:
     """The template of that name, open. Raises NotThere, Unusable, FuncManError."""
@@ -64,12 +73,7 @@ async def opened(directory: Path, name: str) -> AsyncIterator[Template]:
         try:
             yield await in_thread(lambda _go_on: _open(directory, name, files))
         except BadPackage as bad:
-            raise refusal(name, bad) from bad
-
-
-def refusal(name: str, bad: BadPackage) -> Unusable:
-    """The error for callers."""
-    return Unusable(f"Template {name!r} is refused: {bad}", template=name)
+            raise words.unusable(name, bad) from bad
 
 
 def archive_of(directory: Path, name: str) -> Path:
@@ -77,7 +81,7 @@ def archive_of(directory: Path, name: str) -> Path:
     for path in _archives(directory, name):
         if stat.S_ISREG(_mode(path)):
             return path
-    raise NotThere(f"There is no template {name!r} here; list_templates shows those there are", template=name)
+    raise words.not_there(name)
 
 
 def _archives(directory: Path, name: str) -> Iterator[Path]:

@@ -15,11 +15,11 @@ from oms.agent.host import space
 from oms.agent.host.stoppable import Progress
 from oms.agent.ovz import taken as others
 from oms.agent.ovz.handlers import limits_of_host
-from oms.agent.rootfs import catalogue, looking, proposal
+from oms.agent.rootfs import looking, proposal
 from oms.agent.rootfs.catalogue import Template
 from oms.agent.rootfs.proposal import NOTHING, Case, Conditions
 from oms.agent.tarballs.scanning import Found
-from oms.agent.templates import ovf
+from oms.agent.templates import ovf, words
 from oms.agent.templates.appliance import BadPackage
 
 RESOLVER: Final = Path("/etc/resolv.conf")
@@ -46,7 +46,7 @@ async def look(template: Template, host: Host, containers: Containers, progress:
     try:
         looking.check_machine(found, platform.machine())
     except BadPackage as bad:
-        raise catalogue.refusal(template.name, bad) from bad
+        raise words.unusable(template.name, bad) from bad
     return found
 
 
@@ -55,7 +55,7 @@ def case(template: Template, name: str, found: Found, here: Conditions) -> Case:
     try:
         described = template.beside or (ovf.read(found.descriptor) if found.descriptor else None)
     except BadPackage as bad:
-        raise catalogue.refusal(template.name, bad) from bad
+        raise words.unusable(template.name, bad) from bad
     return Case(
         template=template.name,
         name=name,

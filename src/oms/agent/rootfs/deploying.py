@@ -17,7 +17,7 @@ import msgspec
 from oms.agent import placing
 from oms.agent.context import Host
 from oms.agent.guests.containers import Containers, ContainerSettings, NewContainer, outside
-from oms.agent.host import process, space
+from oms.agent.host import copying, space
 from oms.agent.host.stoppable import Progress, in_thread
 from oms.agent.leases import Holder
 from oms.agent.rootfs import catalogue, conditions, terminals, unpacked
@@ -25,6 +25,7 @@ from oms.agent.rootfs.catalogue import Template
 from oms.agent.tarballs import unpacking
 from oms.agent.tarballs.owners import Owners
 from oms.agent.tarballs.scanning import Found
+from oms.agent.templates import words
 from oms.agent.templates.appliance import BadPackage
 from oms.contract.errors import FuncManError, HypervisorUnavailable, OmsError
 from oms.contract.types import Secret
@@ -33,7 +34,6 @@ LEASE: Final = "rootfs"
 FILLED: Final = "filled"
 LOOKED, WRITTEN = 30.0, 95.0
 """Percents at which the steps end."""
-SYNC_SECONDS: Final = 600.0
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -89,7 +89,7 @@ async def _fill(plan: Plan, name: str, host: Host, containers: Containers) -> No
     ids = containers.capabilities.ids
     with placing.told(place):
         await asyncio.to_thread(terminals.settle, place, (outside(ids, "user", 0), outside(ids, "group", 0)))
-    await sync(place)
+    await copying.sync(place)
 
 
 async def _filled(template: Template, found: Found, place: Path, host: Host, containers: Containers) -> bool:
@@ -120,7 +120,7 @@ async def unpack(name: str, host: Host, containers: Containers, holder: Holder, 
             space.require(place, found.needed_bytes, f"Template {name!r}, unpacked,")
             work = write(template, found, place, containers, progress)
             await space.while_room(place, work, f"Template {name!r}, unpacked,")
-            await sync(place)
+            await copying.sync(place)
 
         with placing.told(containers.home):
             await unpacked.ready(containers, template, writing)
@@ -138,14 +138,7 @@ async def write(template: Template, found: Found, place: Path, containers: Conta
     try:
         await in_thread(unpack, progress)
     except BadPackage as bad:
-        raise catalogue.refusal(template.name, bad) from bad
-
-
-async def sync(place: Path) -> None:
-    """Put the file system of that place on its disk. Raises FuncManError."""
-    done = await process.run(["sync", "--file-system", str(place)], timeout=SYNC_SECONDS)
-    if done.exit != 0:
-        raise FuncManError(f"What was written is not on the disk: {done.words}")
+        raise words.unusable(template.name, bad) from bad
 
 
 def _written(share: float) -> float:

@@ -18,6 +18,7 @@ from oms.agent.rootfs.catalogue import Template
 from oms.agent.tarballs import scanning
 from oms.agent.tarballs.owners import Owners
 from oms.agent.tarballs.scanning import Found
+from oms.agent.templates import words
 from oms.agent.templates.appliance import BadPackage
 
 JUDGED: Final = ".judged"
@@ -39,7 +40,7 @@ async def found(directory: Path, template: Template, ids: IdMap, room_bytes: int
     try:
         return await in_thread(lambda go_on: _found(directory, template, ids, room_bytes, go_on), progress)
     except BadPackage as bad:
-        raise catalogue.refusal(template.name, bad) from bad
+        raise words.unusable(template.name, bad) from bad
 
 
 def check_machine(found: Found, machine: str) -> None:

@@ -23,7 +23,7 @@ from oms.agent.rootfs.deploying import lease
 from oms.agent.rootfs.packing_settings import Choice
 from oms.agent.tarballs import packing, scanning, streams
 from oms.agent.tarballs.owners import Owners
-from oms.contract.errors import AlreadyThere, FuncManError, HypervisorUnavailable, NoSuchMachine, OmsError
+from oms.contract.errors import FuncManError, HypervisorUnavailable, NoSuchMachine, OmsError
 
 ENDING: Final = ".tar.zst"
 STANDS: Final = "stands still"
@@ -48,7 +48,7 @@ async def pack(order: Order, host: Host, containers: Containers) -> None:
         async with contextlib.AsyncExitStack() as held:
             async with job.cancellable():
                 await held.enter_async_context(host.leases.hold(job, alone=(lease(order.template),)))
-                _refuse_taken(order.template, host, target)
+                catalogue.refuse_taken(job, order.template, target)
                 staging = await held.enter_async_context(placing.building(directory, job))
                 if not placing.is_placed(job, target):
                     await _still(order, staging / target.name, host, containers)
@@ -59,11 +59,6 @@ async def pack(order: Order, host: Host, containers: Containers) -> None:
         await _leave(order.ctid, host, containers)
         raise
     await _leave(order.ctid, host, containers)
-
-
-def _refuse_taken(template: str, host: Host, target: Path) -> None:
-    if catalogue.taken(host.storage.rootfs, template) and not placing.is_placed(host.job, target):
-        raise AlreadyThere(f"There is a template {template!r} already: choose another name", template=template)
 
 
 async def _still(order: Order, target: Path, host: Host, containers: Containers) -> None:

@@ -17,10 +17,10 @@ import msgspec
 
 from oms.agent.host.qemu_img import Part
 from oms.agent.host.stoppable import in_thread
-from oms.agent.templates import archive, foreign_disks, manifest, ovf
+from oms.agent.templates import archive, foreign_disks, manifest, ovf, words
 from oms.agent.templates.appliance import Appliance, BadPackage, PackedDisk
 from oms.agent.templates.manifest import Digest
-from oms.contract.errors import FuncManError, NotThere, Unusable
+from oms.contract.errors import FuncManError
 from oms.contract.kvm.templates import TemplateName
 
 ARCHIVE: Final = ".ova"
@@ -81,12 +81,7 @@ async def opened(templates: Path, name: str) -> AsyncIterator[Package]:
         try:
             yield await in_thread(lambda _go_on: _checked(_open(templates, name, files)))
         except BadPackage as bad:
-            raise refusal(name, bad) from bad
-
-
-def refusal(name: str, bad: BadPackage) -> Unusable:
-    """The error for callers."""
-    return Unusable(f"Template {name!r} is refused: {bad}", template=name)
+            raise words.unusable(name, bad) from bad
 
 
 def _checked(package: Package) -> Package:
@@ -129,7 +124,7 @@ def _open(templates: Path, name: str, files: contextlib.ExitStack) -> Package:
             return _of_archive(name, _regular(name + ARCHIVE, directory, files))
         return _of_directory(name, _opened(name, os.O_DIRECTORY, files, directory), files)
     except (FileNotFoundError, NotADirectoryError) as missing:
-        raise NotThere(f"There is no template {name!r} here; list_templates shows those there are") from missing
+        raise words.not_there(name) from missing
     except OSError as error:
         raise FuncManError(f"Template {name!r} cannot be read on this host: {error.strerror}") from error
 

@@ -17,9 +17,8 @@ from oms.agent.errands import Errand
 from oms.agent.host import files, space
 from oms.agent.host.stoppable import Progress
 from oms.agent.leases import Holder
-from oms.agent.templates import package, unpacking
+from oms.agent.templates import package, unpacking, words
 from oms.agent.templates.package import Package
-from oms.contract.errors import AlreadyThere
 
 LEASE: Final = "template"
 READERS_WAIT_SECONDS: Final = 8.0
@@ -37,7 +36,7 @@ def refuse_taken(job: Job, target: Path) -> None:
     placing.refuse_taken(job, target)
     name = target.name.removesuffix(package.ARCHIVE)
     if os.path.lexists(target.parent / name):
-        raise AlreadyThere(f"There is a template {name!r} already: choose another name", template=name)
+        raise words.taken(name)
 
 
 @contextlib.asynccontextmanager

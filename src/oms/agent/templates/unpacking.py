@@ -15,7 +15,7 @@ from oms import durable
 from oms.agent.host import qemu_img, space
 from oms.agent.host.process import ProgramError
 from oms.agent.host.stoppable import Progress, in_thread
-from oms.agent.templates import archive, package
+from oms.agent.templates import archive, package, words
 from oms.agent.templates.appliance import BadPackage, PackedDisk
 from oms.agent.templates.package import OpenPart, Package
 from oms.contract.errors import FuncManError, NoSpace
@@ -62,7 +62,7 @@ async def unpack(opened: Package, templates: Path, staging: Path, progress: Prog
         try:
             await space.while_room(staging, work, f"Template {opened.name!r}")
         except BadPackage as bad:
-            raise package.refusal(opened.name, bad) from bad
+            raise words.unusable(opened.name, bad) from bad
     await in_thread(lambda _go_on: _settle(made, place_of(templates, opened)))
 
 

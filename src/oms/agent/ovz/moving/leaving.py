@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from oms.agent.context import Host
+from oms.agent.context import Host, breaks_off
 from oms.agent.guests.containers import Containers, Sender
 from oms.agent.ovz.conditions import containers_of
 from oms.agent.ovz.handlers import end
@@ -50,8 +50,6 @@ from oms.contract.operation import HostOperation
 from oms.contract.ovz import migration as api
 
 handlers: Handlers[Host] = Handlers()
-MEET_SECONDS = 60.0
-"""For the other host to be met at all; nothing has been changed before."""
 TELL_SECONDS = 30.0
 """For telling it that the container stays."""
 LAST_WORDS_SECONDS = 10.0
@@ -112,7 +110,7 @@ class _Leaving:
         try:
             await self._go_over(crossing)
         except OmsError as error:
-            if _waits(error):
+            if breaks_off(error):
                 raise
             if not self._job.recall("failed"):
                 await self._job.record("failed", msgspec.to_builtins(pack(error)))
@@ -139,7 +137,7 @@ class _Leaving:
     async def _offered(self, crossing: Crossing) -> None:
         """Returns when the other host is ready. What it says against it is the document's error."""
         try:
-            self._words = words = await self._met(crossing)
+            self._words = words = await crossing.met(STREAM, self._job)
             await words.say(self._plan.offer)
             ready = await self._heard(Ready)
         except _Refused as refused:
@@ -152,19 +150,6 @@ class _Leaving:
             raise
         for name, words_of_it in ready.notes.items():
             self._job.note(f"there: {name[:32]}", words_of_it)
-
-    async def _met(self, crossing: Crossing) -> Stream:
-        """The other host takes a moment to begin, or has no turn free for a while."""
-        try:
-            async with asyncio.timeout(MEET_SECONDS):
-                while True:
-                    try:
-                        return await crossing.open(STREAM)
-                    except Cut as cut:
-                        self._job.note("waits", cut.message)
-                    await asyncio.sleep(AGAIN_SECONDS)
-        except TimeoutError:
-            return await crossing.open(STREAM)
 
     async def _heard(self, wanted: type[Any]) -> Any:
         assert self._words is not None
@@ -316,7 +301,7 @@ class _Leaving:
             except (_CameBack, HypervisorUnavailable):
                 raise
             except OmsError as error:
-                if _waits(error):
+                if breaks_off(error):
                     raise
                 self._words = None
                 self._job.note("waits", f"for the other host to say that the container is there: {error.message}")
@@ -362,8 +347,3 @@ class _Refused(Exception):
     def __init__(self, why: OmsError) -> None:
         super().__init__()
         self.why = why
-
-
-def _waits(error: OmsError) -> bool:
-    """Whether the job is gone on with when what it needs is back, as after a crash."""
-    return isinstance(error, HypervisorUnavailable) or error.data.get("cause") == "journal"

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import msgspec
 
-from oms.agent.context import Host
+from oms.agent.context import Host, breaks_off
 from oms.agent.guests.containers import Containers, NewContainer, outside
-from oms.agent.host import links, process, rsync
+from oms.agent.host import copying, links, rsync
 from oms.agent.host.space import free_bytes
 from oms.agent.ovz import taken
 from oms.agent.ovz.conditions import containers_of
@@ -32,11 +32,11 @@ from oms.agent.ovz.moving.words import (
     stream_of,
 )
 from oms.agent.passage.gate import Gate
+from oms.agent.passage.passages import Passages
 from oms.agent.passage.stream import Cut, Stream
 from oms.contract.errors import (
     AlreadyThere,
     FuncManError,
-    HypervisorUnavailable,
     JobCancelled,
     JobInterrupted,
     NoSuchMachine,
@@ -70,7 +70,7 @@ async def receive_container(op: ReceiveContainer, host: Host) -> int:
     if host.passages is None:
         raise rules.refusal("target", "its agent has no way to other hosts")
     async with contextlib.AsyncExitStack() as held:
-        receiving = _Receiving(op, host, containers_of(host), held)
+        receiving = _Receiving(op, host, containers_of(host), host.passages, held)
         if host.job.recall("dropped") is not None:
             await receiving.drop()
             raise unpack(msgspec.convert(host.job.recall("dropped"), WireError))
@@ -88,10 +88,15 @@ class _Receiving:
     """One run of the job. `held` ends with it."""
 
     def __init__(
-        self, op: ReceiveContainer, host: Host, containers: Containers, held: contextlib.AsyncExitStack
+        self,
+        op: ReceiveContainer,
+        host: Host,
+        containers: Containers,
+        passages: Passages,
+        held: contextlib.AsyncExitStack,
     ) -> None:
         self._op, self._host, self._job, self._containers = op, host, host.job, containers
-        self._held = held
+        self._passages, self._held = passages, held
         self._ctid = str(op.container_id)
 
     # --- what is said
@@ -114,20 +119,11 @@ class _Receiving:
             except TimeoutError:
                 silent += ASK_SECONDS
                 may_come_yet = self._job.recall("whole") or silent < SILENT_SECONDS
-                if may_come_yet and not await self._stays_there():
+                if may_come_yet and not await self._passages.stays_there(self._job):
                     continue
                 gone = JobInterrupted("The other host was not heard of any more: what came of it is dropped")
                 await self._give_up(gone)
                 raise gone from None
-
-    async def _stays_there(self) -> bool:
-        """Whether the other host's job has ended without giving the container up: it does so only before that."""
-        assert self._host.passages is not None
-        try:
-            return await self._host.passages.standing(self._job) in ("failed", "cancelled")
-        except OmsError as error:
-            self._job.note("waits", f"for the other host, or for OMS to say how its job stands: {error.message}")
-            return False
 
     async def _obeyed(self, words: Stream, gate: Gate) -> bool:
         """Whether there is more to come."""
@@ -142,7 +138,7 @@ class _Receiving:
         except Cut:
             raise
         except OmsError as error:
-            if not _waits(error):
+            if not breaks_off(error):
                 await self._give_up(error)
                 with contextlib.suppress(Cut):
                     await words.say(Refused(pack(error)))
@@ -233,10 +229,7 @@ class _Receiving:
             raise FuncManError(f"The files broke off: {cut.message}") from cut
 
     async def _keep(self) -> None:
-        place = await self._prepared()
-        done = await process.run(["sync", "--file-system", "--", str(place)], timeout=None)
-        if done.exit:
-            raise FuncManError(f"The files could not be written to this host's disk: {done.words}")
+        await copying.sync(await self._prepared())
         await self._job.record("whole", True)
 
     # --- how it ends
@@ -258,7 +251,7 @@ class _Receiving:
         try:
             await self._finished()
         except OmsError as error:
-            if not _waits(error):
+            if not breaks_off(error):
                 await self._give_up(error)
             raise
         return 0
@@ -290,8 +283,3 @@ class _Receiving:
                 await self._containers.stop(self._ctid)
                 await self._containers.destroy(self._ctid)
         await self._containers.discard(self._job.id)
-
-
-def _waits(error: OmsError) -> bool:
-    """Whether the job is gone on with when what it needs is back, as after a crash."""
-    return isinstance(error, HypervisorUnavailable) or error.data.get("cause") == "journal"

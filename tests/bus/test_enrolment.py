@@ -107,16 +107,6 @@ def test_what_is_no_certificate_or_key_is_refused(text: str) -> None:
         enrolment.public_key(text.encode())
 
 
-def test_a_fingerprint_is_recognised_as_a_person_writes_it() -> None:
-    certificate = host().parsed
-    plain = enrolment.fingerprint(certificate)
-    colons = ":".join(plain[i : i + 2] for i in range(0, 64, 2)).upper()
-    assert enrolment.same_fingerprint(plain, certificate)
-    assert enrolment.same_fingerprint(f" {colons}\n", certificate)
-    assert not enrolment.same_fingerprint(plain[:-2], certificate)
-    assert not enrolment.same_fingerprint("", certificate)
-
-
 @pytest.mark.parametrize(
     "key",
     [

@@ -188,11 +188,6 @@ def fingerprint(certificate: x509.Certificate) -> str:
     return certificate.fingerprint(hashes.SHA256()).hex()
 
 
-def same_fingerprint(typed: str, certificate: x509.Certificate) -> bool:
-    """Whether a fingerprint as a person wrote it (any case, with colons or blanks) is this certificate's."""
-    return re.sub(r"[:\s]", "", typed).lower() == fingerprint(certificate)
-
-
 def sign_renewal(key: bytes, certificate: str, csr: str, now: datetime) -> RenewRequest:
     """The agent's request for its next certificate, vouched for by the key of the present one."""
     seconds = int(now.timestamp())

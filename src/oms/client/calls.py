@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -15,6 +15,13 @@ from oms.contract.types import decode_secret, encode_secret
 R = TypeVar("R")
 UNREADABLE = (ValueError, RecursionError)
 """What `answered` raises for an answer that is not as declared: another version's, or no OMS's at all."""
+
+
+class Ask(Protocol):
+    """How an operation is asked."""
+
+    async def __call__(self, op: Operation[R], host: str, cache_timeout: int, /) -> R:
+        """What it answers. Raises the errors of the contract, and ClientError."""
 
 
 class _Error(msgspec.Struct):

@@ -46,27 +46,23 @@ class Client:
         token: str = "",
     ) -> None:
         """Raises ValueError for an address that is none."""
-        self._ways = Ways([url] if isinstance(url, str) else url, ca_sha256, ca_file)
+        self.ways = Ways([url] if isinstance(url, str) else url, ca_sha256, ca_file)
+        """How it gets there, for what is no call."""
         self.sessid = token or sessid
         self.jobs = Jobs(self._asked)
 
     @property
     def url(self) -> str:
         """The address that answered last."""
-        return self._ways.urls[0]
-
-    @property
-    def ways(self) -> Ways:
-        """How it gets there, for what is no call."""
-        return self._ways
+        return self.ways.urls[0]
 
     async def __aenter__(self) -> Self:
         """Raises NotOurs, OutOfReach, and OSError for a `ca_file` that cannot be read."""
-        await self._ways.open()
+        await self.ways.open()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._ways.close()
+        await self.ways.close()
 
     async def login(self, user: str, password: str) -> None:
         """Begin a session, with which every later call is made. Raises AuthError."""
@@ -138,7 +134,7 @@ class Client:
         that has ended. What breaks off is gone on with where it stopped. Raises the errors of the call and of the
         job, OSError for the file, and ClientError."""
         begun = await self.call(op, host=host, wait=True, job=job)
-        await Sending(self._ways, begun, file, lambda: self.sessid, progress).run()
+        await Sending(self.ways, begun, file, lambda: self.sessid, progress).run()
         return await self.jobs.ended(begun.job)
 
     def events(
@@ -170,7 +166,7 @@ class Client:
             headers["Idempotency-Key"] = job or secrets.token_hex(16)
             if wait is not None:
                 headers["Prefer"] = f"wait={wait}" if wait else "respond-async"
-        response = await self._ways.post(
+        response = await self.ways.post(
             "/",
             body,
             headers,

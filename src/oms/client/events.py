@@ -2,17 +2,16 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 import msgspec
 from msgspec import Raw
 
+from oms.client.calls import Ask
 from oms.client.ways import OutOfReach
 from oms.contract.event import ListEvents
 from oms.contract.event.kinds import AnyEvent
-from oms.contract.operation import Operation
 
-R = TypeVar("R")
 WAIT_SECONDS = 50
 AT_ONCE = 500
 AGAIN_SECONDS = 2.0
@@ -41,14 +40,10 @@ class _List(ListEvents, frozen=True):
 _List.facts = msgspec.structs.replace(ListEvents.facts, result=_Page)
 
 
-class _Ask(Protocol):
-    async def __call__(self, op: Operation[R], host: str, cache_timeout: int, /) -> R: ...
-
-
 class Events:
     """`async for event in client.events(...)`; it never ends by itself."""
 
-    def __init__(self, ask: _Ask, wanted: ListEvents) -> None:
+    def __init__(self, ask: Ask, wanted: ListEvents) -> None:
         """`wanted`: which ones, and after which number; None: from now on."""
         self._ask, self._wanted = ask, wanted
         self.after = wanted.after

@@ -1,9 +1,10 @@
 """The jobs of an OMS: found, waited for, cancelled; and what one answered, as its method's own answer."""
 
 from collections.abc import Callable
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, TypeVar
 
 from oms.client import calls
+from oms.client.calls import Ask
 from oms.contract import errors, task
 from oms.contract.errors import JobCancelled, OmsError
 from oms.contract.operation import Operation
@@ -17,16 +18,10 @@ WATCHED_SECONDS = 1
 Which = Literal["", "queued", "sent", "running", "done", "failed", "cancelled", "unfinished"]
 
 
-class _Ask(Protocol):
-    """How an operation is asked."""
-
-    async def __call__(self, op: Operation[R], host: str, cache_timeout: int, /) -> R: ...
-
-
 class Jobs:
     """`client.jobs`."""
 
-    def __init__(self, ask: _Ask) -> None:
+    def __init__(self, ask: Ask) -> None:
         self._ask = ask
 
     async def find(self, job: str) -> Task:

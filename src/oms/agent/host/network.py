@@ -12,7 +12,6 @@ MAIN_TABLE = 254
 KERNEL, BOOT, STATIC = 2, 3, 4
 """By whom a route was made: the kernel for an address, nobody in particular, an administrator."""
 UNICAST, LINK_SCOPE, EVERYWHERE_SCOPE = 1, 253, 0
-ONLINK = 4
 ALL4, ALL6 = "0.0.0.0/0", "::/0"
 
 Network4 = ipaddress.IPv4Network

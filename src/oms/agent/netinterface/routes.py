@@ -24,7 +24,6 @@ from oms.contract.netinterface import NotFitting
 NONE: Final = ("0.0.0.0", "*", "")  # noqa: S104 - as the document writes "no gateway"
 KEEPERS: Final = {KERNEL: "the kernel, with an address", 9: "a router's word", 16: "DHCP", 42: "a routing daemon"}
 OURS: Final = (BOOT, STATIC)
-HOST_ROUTE_BITS: Final = 32
 
 
 def gateway(text: str) -> str:

@@ -42,11 +42,6 @@ class LinkTiming:
 AGENT_TIMING = LinkTiming()
 """For hosts by the thousand."""
 
-NEAR_TIMING = LinkTiming(
-    first_delay=0.2, longest_delay=2.0, connect_timeout=5.0, round_trip_every=3.0, round_trip_timeout=5.0
-)
-"""For an agent on the server's own machine."""
-
 SERVER_TIMING = LinkTiming(
     first_delay=0.05, longest_delay=0.1, connect_timeout=5.0, round_trip_every=3.0, round_trip_timeout=5.0
 )

@@ -13,8 +13,6 @@ from typing import Final
 from oms.agent.guests.lxc.config import PERIOD_US, UNLIMITED_BYTES, cpu_count
 
 ROOT: Final = Path("/sys/fs/cgroup")
-UNIFIED: Final = ("", "unified")
-"""Where version 2 is: alone, or beside version 1."""
 PAYLOAD: Final = "lxc.payload"
 
 Groups = Mapping[str, Path]

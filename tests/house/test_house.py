@@ -97,6 +97,15 @@ def test_a_module_says_what_it_is_for() -> None:
     assert not silent, "each needs a docstring"
 
 
+@pytest.mark.parametrize("floor", ["server", "agent"])
+def test_a_floor_has_a_map_of_its_rooms(floor: str) -> None:
+    text = (source.OMS / floor / "__init__.py").read_text(encoding="utf-8")
+    rooms = {
+        path.stem for path in (source.OMS / floor).iterdir() if path.suffix == ".py" or any(path.glob("*.py"))
+    }
+    assert {room for room in rooms if not re.search(rf"\b{room}\b", text)} == {"__init__"}, "say where each is"
+
+
 def test_the_project_speaks_of_itself_alone() -> None:
     """Nothing in it leads to the place where it was written, or waits to be done."""
     assert [m.path for m in MODULES if re.search(r"/w[o]rk/|\b(TODO|FIXME|XXX|HACK)\b", m.text)] == []

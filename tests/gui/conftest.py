@@ -31,7 +31,7 @@ def chromium() -> Iterator[BrowserContext]:
 @pytest.fixture
 def gui(up: Up, chromium: BrowserContext) -> Iterator[Gui]:
     """A tab in which nobody is logged in. Whatever the browser complains of fails the test."""
-    made = Gui(up, chromium.new_page())
+    made = Gui(up.port, chromium.new_page())
     yield made
     made.page.close()
     assert made.complaints == []

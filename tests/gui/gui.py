@@ -6,8 +6,6 @@ from typing import Any
 
 from playwright.sync_api import ConsoleMessage, Error, Page, Response, expect
 
-from tests.cli.served import Up
-
 PASSWORD = "correct horse battery staple"
 AXE = Path(__file__).parents[2] / "web" / "node_modules" / "axe-core" / "axe.min.js"
 STILL = """() => Promise.all(document.getAnimations()
@@ -25,8 +23,9 @@ class NetworkChanged(Exception):
 class Gui:
     """`complaints` are what the browser says is wrong: errors, and what the page's policy forbids."""
 
-    def __init__(self, up: Up, page: Page) -> None:
-        self.up, self.page = up, page
+    def __init__(self, port: int, page: Page) -> None:
+        """`port`: where OMS listens."""
+        self._port, self.page = port, page
         self.complaints: list[str] = []
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
         page.on("console", self._said)
@@ -41,7 +40,7 @@ class Gui:
         while response is None:
             # Chromium breaks off what it loads when any network interface of the machine comes or goes.
             with contextlib.suppress(NetworkChanged):
-                response = self._gone_to(f"https://127.0.0.1:{self.up.port}/ui{path}")
+                response = self._gone_to(f"https://127.0.0.1:{self._port}/ui{path}")
         return response
 
     def _gone_to(self, address: str) -> Response:

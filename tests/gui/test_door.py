@@ -5,6 +5,7 @@ import secrets
 import pytest
 from playwright.sync_api import Route, expect
 
+from tests.cli.served import Up
 from tests.gui.gui import PASSWORD, Gui
 
 FIRST_LOAD_BYTES = 400_000
@@ -32,9 +33,9 @@ def test_a_deep_link_leads_through_the_login_to_its_page(gui: Gui) -> None:
     gui.heading("Jobs")
 
 
-def test_the_first_password_opens_nothing_but_the_form_for_another(gui: Gui) -> None:
+def test_the_first_password_opens_nothing_but_the_form_for_another(gui: Gui, up: Up) -> None:
     name, given = f"u{secrets.token_hex(4)}", "given by somebody else"
-    admin = gui.up.log_in(PASSWORD)
+    admin = up.log_in(PASSWORD)
     admin.call("userservices", "add_user", admin.sessid, 0, name, given, "viewer")
     gui.log_in("/hosts", name, given)
     gui.heading("Choose a password")
@@ -54,10 +55,10 @@ def test_the_first_password_opens_nothing_but_the_form_for_another(gui: Gui) -> 
     expect(pages.get_by_role("link", name="People")).to_have_count(0)
 
 
-def test_a_session_that_ended_elsewhere_leads_to_the_login_and_back(gui: Gui) -> None:
+def test_a_session_that_ended_elsewhere_leads_to_the_login_and_back(gui: Gui, up: Up) -> None:
     gui.log_in("/hosts")
     gui.heading("Hosts")
-    admin = gui.up.log_in(PASSWORD)
+    admin = up.log_in(PASSWORD)
     admin.call("userservices", "end_sessions", admin.sessid, 0, "admin")
     expect(gui.page.get_by_text("Your session has ended")).to_be_visible()
     gui.page.get_by_label("User").fill("admin")

@@ -31,13 +31,13 @@ def asking(up: Up, tmp_path: Path) -> Iterator[list[str]]:
                 admin.call("funcservices", "remove_signed", admin.sessid, 0, ["gui-0001"])
 
 
-def test_a_host_that_asks_is_signed_by_its_fingerprint_and_is_there(gui: Gui, asking: list[str]) -> None:
+def test_a_host_that_asks_is_signed_by_its_fingerprint_and_is_there(gui: Gui, up: Up, asking: list[str]) -> None:
     gui.log_in("/hosts")
     gui.heading("Hosts")
     first, second = asking
     gui.page.get_by_role("button", name=f"Sign {first}").click()
     dialog = gui.page.get_by_role("dialog")
-    admin = gui.up.log_in(PASSWORD)
+    admin = up.log_in(PASSWORD)
     waiting = admin.call("fleetservices", "describe_requests", admin.sessid, 0)
     key = next(host["key_sha256"] for host in waiting if host["name"] == first)
     assert key in (dialog.text_content() or "")
@@ -59,9 +59,9 @@ def test_a_host_that_asks_is_signed_by_its_fingerprint_and_is_there(gui: Gui, as
     assert gui.barriers() == []
 
 
-def test_how_a_host_joins_is_ready_to_be_copied(gui: Gui) -> None:
+def test_how_a_host_joins_is_ready_to_be_copied(gui: Gui, up: Up) -> None:
     gui.log_in("/hosts")
     gui.page.get_by_role("button", name="Add a host").click()
-    command = f"oms agent --server https://127.0.0.1:{gui.up.port} --ca-sha256 {gui.up.shown('CA fingerprint')}"
+    command = f"oms agent --server https://127.0.0.1:{up.port} --ca-sha256 {up.shown('CA fingerprint')}"
     expect(gui.page.get_by_role("dialog")).to_contain_text(command)
     assert gui.barriers() == []

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Request, expect
 
+from tests.cli.served import Up
 from tests.gui.gui import PASSWORD, Gui
 from tests.hosts.stack import Caller, CallFailed
 from tests.hosts.waiting import until
@@ -14,17 +15,17 @@ OTHERS = "the old words of berta"
 
 
 @pytest.fixture
-def admin(gui: Gui) -> Caller:
-    return gui.up.log_in(PASSWORD)
+def admin(up: Up) -> Caller:
+    return up.log_in(PASSWORD)
 
 
 @pytest.fixture
-def berta(gui: Gui, admin: Caller) -> Iterator[Caller]:
+def berta(up: Up, admin: Caller) -> Iterator[Caller]:
     """Somebody else, who has chosen a password and is logged in."""
     users(admin, "add_user", "berta", "a first password", "operator")
-    caller = gui.up.log_in("a first password", "berta")
+    caller = up.log_in("a first password", "berta")
     users(caller, "change_password", "a first password", OTHERS)
-    yield gui.up.log_in(OTHERS, "berta")
+    yield up.log_in(OTHERS, "berta")
     with contextlib.suppress(CallFailed):
         users(admin, "delete_user", "berta")
 
@@ -100,10 +101,10 @@ WHOAMI = """async () => (await (await fetch("/", { method: "POST", body: JSON.st
   method: "userservices.whoami", params: { SESSID: "TOKEN", cache_timeout: 0 } }) })).json()).result.result.name"""
 
 
-def test_sessions_and_tokens_of_somebody_are_ended(gui: Gui, berta: Caller) -> None:
+def test_sessions_and_tokens_of_somebody_are_ended(gui: Gui, up: Up, berta: Caller) -> None:
     token = users(berta, "create_token", "reports", "viewer", 30)
     assert isinstance(token, dict)
-    program = gui.up.bearing(str(token["token"]))
+    program = up.bearing(str(token["token"]))
     assert is_in(program)
     gui.log_in("/people")
     gui.heading("People")
@@ -126,7 +127,7 @@ def test_sessions_and_tokens_of_somebody_are_ended(gui: Gui, berta: Caller) -> N
     until(lambda: not is_in(program))  # the question still stood before the list
 
 
-def test_ones_own_password_is_changed(gui: Gui, berta: Caller) -> None:
+def test_ones_own_password_is_changed(gui: Gui, up: Up, berta: Caller) -> None:
     gui.log_in("/account", "berta", OTHERS)
     gui.heading("Own account")
     fields = [gui.page.locator(f"#{name}") for name in ("old", "new", "again")]
@@ -141,12 +142,12 @@ def test_ones_own_password_is_changed(gui: Gui, berta: Caller) -> None:
     change("not the old words", "the new words of berta", "the new words of berta")
     expect(fields[0]).to_have_attribute("aria-invalid", "true")
     assert gui.barriers() == []
-    assert is_in(gui.up.log_in(OTHERS, "berta"))
+    assert is_in(up.log_in(OTHERS, "berta"))
     change(OTHERS, "the new words of berta", "the new words of berta")
     expect(fields[0]).to_have_value("")
-    assert is_in(gui.up.log_in("the new words of berta", "berta"))
+    assert is_in(up.log_in("the new words of berta", "berta"))
     with pytest.raises(CallFailed):
-        gui.up.log_in(OTHERS, "berta")
+        up.log_in(OTHERS, "berta")
 
 
 def test_a_page_that_follows_events_does_not_keep_its_session(gui: Gui, admin: Caller) -> None:

@@ -4,13 +4,12 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Protocol
 
 import libvirt
 import pytest
 from playwright.sync_api import BrowserContext, expect
 
-from tests.cli.served import Up
 from tests.gui.gui import Gui
 from tests.hosts import examples, guest_agent
 from tests.hosts.browser import browser
@@ -192,7 +191,7 @@ def chromium() -> Iterator[BrowserContext]:
 @pytest.fixture
 def gui(oms: Stack, chromium: BrowserContext) -> Iterator[Gui]:
     """A tab of the GUI of the module's OMS. Whatever the browser complains of fails the test."""
-    tab = Gui(cast("Up", oms), chromium.new_page())
+    tab = Gui(oms.port, chromium.new_page())
     tab.page.set_default_timeout(60_000)
     yield tab
     tab.page.close()

@@ -12,9 +12,8 @@ from typing import Any
 import pytest
 
 from oms.agent.guests.containers import ContainerSettings, NewContainer
-from oms.agent.guests.lxc import LxcContainers
-from oms.agent.guests.lxc.ids import ids_for_containers
 from tests.hosts import lxc_path, net_host, rootfs
+from tests.hosts.containers import lxc
 from tests.hosts.net_host import Apart, Lan, Place
 from tests.hosts.stack import Caller, CallFailed, Stack
 from tests.hosts.trees import ids, seen, varied
@@ -52,8 +51,7 @@ class Fleet:
         return asyncio.run(self._made(ctid, bridge, large, disk_kb))
 
     async def _made(self, ctid: str, bridge: str, large: bool, disk_kb: int) -> dict[str, Any]:
-        containers = LxcContainers(self.paths["node1"], await ids_for_containers(IDS["node1"]))
-        await containers.begin()
+        containers = await lxc(self.paths["node1"], IDS["node1"])
         mapped, job = containers.capabilities.ids, f"{int(ctid):032x}"
         place = await containers.prepare(job, 0)
         rootfs.tiny(place, mapped)

@@ -11,7 +11,6 @@ from typing import Any
 from oms.agent.context import Host, Job, Offer, Storage
 from oms.agent.guests.containers import Containers, ContainerSettings, NewContainer
 from oms.agent.guests.lxc import LxcContainers
-from oms.agent.guests.lxc.ids import ids_for_containers
 from oms.agent.leases import Leases
 from oms.agent.ovz.moving import leaving, receiving
 from oms.agent.passage.passages import Passages, Terms
@@ -21,6 +20,7 @@ from oms.contract.internal import ReceiveContainer
 from oms.contract.operation import HostOperation
 from oms.contract.ovz.migration import MigrateVm
 from tests.hosts import rootfs
+from tests.hosts.containers import lxc
 from tests.hosts.kvm_job import Crash, RehearsedJob
 from tests.hosts.trees import varied
 
@@ -81,11 +81,7 @@ class TwoHosts:
     @classmethod
     async def on(cls, here: Path, there: Path, scratch: Path) -> "TwoHosts":
         """On two paths of LXC, with different ids."""
-        first = LxcContainers(here, await ids_for_containers(IDS[0]))
-        second = LxcContainers(there, await ids_for_containers(IDS[1]))
-        for side in (first, second):
-            await side.begin()
-        return cls(first, second, scratch)
+        return cls(await lxc(here, IDS[0]), await lxc(there, IDS[1]), scratch)
 
     async def close(self) -> None:
         await self.end()

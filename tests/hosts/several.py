@@ -5,10 +5,8 @@ import contextlib
 import http.client
 import json
 import os
-import signal
 import ssl
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,7 @@ from oms.server import busnode
 from oms.server.ca.client import SignerClient
 from oms.server.store import Store
 from tests.free_port import free_port
-from tests.hosts.stack import NAME, NO_ANSWER, PASSWORD, Caller, Stack
+from tests.hosts.stack import NAME, PASSWORD, Caller, Stack
 from tests.server import postgresql
 
 SERVERS = ("s1", "s2", "s3")
@@ -61,6 +59,8 @@ class Anywhere(Caller):
 class Several(Stack):
     """`with several(directory, libvirt_uri) as oms:` has servers s1 to s3, nats-servers b1 to b3, and node1."""
 
+    last = (*NODES, "signer")
+
     def __init__(self, directory: Path, libvirt_uri: str, database: str) -> None:
         super().__init__(directory, libvirt_uri)
         self._database = database
@@ -96,7 +96,7 @@ class Several(Stack):
             for name in SERVERS:
                 self.start(name)
             for name in SERVERS:
-                self.wait_for(name)
+                self.wait_for_server(name)
             self.start("agent")
             self.sign_in()
         except BaseException:
@@ -140,16 +140,8 @@ class Several(Stack):
         """So many processes are started at once that each takes its time."""
         super()._until(true, otherwise, max(seconds, PATIENCE_S))
 
-    def wait_for(self, name: str, seconds: float = PATIENCE_S) -> None:
-        """Until a server takes calls."""
-        end = time.monotonic() + seconds
-        while True:
-            with contextlib.suppress(*NO_ANSWER), contextlib.closing(Caller(self.ports[name], 5)) as probe:
-                probe.raw("authservices", "checksessid", "")
-                return
-            assert self.processes[name].poll() is None, self.log(name)
-            assert time.monotonic() < end, self.log(name)
-            time.sleep(0.05)
+    def port_of(self, server: str) -> int:
+        return self.ports[server]
 
     def again(self, name: str, number: int) -> None:
         """End a process by a signal, and start it anew."""
@@ -157,21 +149,7 @@ class Several(Stack):
         self.processes[name].wait(60)
         self.start(name)
         if name in SERVERS:
-            self.wait_for(name)
-
-    def close(self) -> None:
-        """End everything, by pid; those last on which others stand."""
-        order = [name for name in self.processes if name not in (*NODES, "signer")]
-        for name in (*order, *NODES, "signer"):
-            process = self.processes.get(name)
-            if process is not None and process.poll() is None:
-                process.send_signal(signal.SIGCONT)
-                process.kill() if name in NODES else process.terminate()
-                try:
-                    process.wait(20)
-                except subprocess.TimeoutExpired:
-                    process.kill()
-                    process.wait()
+            self.wait_for_server(name)
 
 
 @contextlib.contextmanager

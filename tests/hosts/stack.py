@@ -112,6 +112,8 @@ class Stack:
 
     server_program: tuple[str, ...] = ("-m", "oms")
     server_settings: ClassVar[Mapping[str, str]] = {}
+    last: tuple[str, ...] = ("server", "signer")
+    """Those on which the others stand, in the order in which they end."""
 
     def __init__(
         self, directory: Path, libvirt_uri: str, *, under: Sequence[str] = (), **agent_settings: str
@@ -277,19 +279,21 @@ class Stack:
         assert f"{name} may log in as {role}" in done.stdout
         assert "password" not in done.stdout
 
-    def wait_for_server(self, seconds: float = START_S) -> None:
+    def wait_for_server(self, name: str = "server") -> None:
         """Until it takes calls."""
-        end = time.monotonic() + seconds
-        while True:
-            try:
-                with contextlib.closing(Caller(self.port, 5)) as probe:
-                    probe.raw("authservices", "checksessid", "")
-            except NO_ANSWER:
-                if self.processes["server"].poll() is not None or time.monotonic() > end:
-                    raise RuntimeError(f"the server does not answer: {self.log('server')}") from None
-                time.sleep(0.05)
-            else:
-                return
+
+        def answers() -> bool:
+            with contextlib.suppress(*NO_ANSWER), contextlib.closing(Caller(self.port_of(name), 5)) as probe:
+                probe.raw("authservices", "checksessid", "")
+                return True
+            assert self.processes[name].poll() is None, self.log(name)
+            return False
+
+        self._until(answers, f"{name} does not answer")
+
+    def port_of(self, server: str) -> int:
+        """Where a server takes calls."""
+        return self.port
 
     def sign_in(self, name: str = NAME) -> None:
         """Sign the agent's request, and wait until it is connected and can be asked."""
@@ -344,8 +348,7 @@ class Stack:
 
     def close(self) -> None:
         """End everything, by pid."""
-        last = ("server", "signer")
-        for name in (*(name for name in self.processes if name not in last), *last):
+        for name in (*(name for name in self.processes if name not in self.last), *self.last):
             process = self.processes.get(name)
             if process is not None and process.poll() is None:
                 with contextlib.suppress(ProcessLookupError):

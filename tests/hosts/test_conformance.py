@@ -7,11 +7,10 @@ import pytest
 
 from oms.agent.guests.containers import IdMap
 from oms.agent.guests.libvirt import LibvirtMachines
-from oms.agent.guests.lxc import LxcContainers
-from oms.agent.guests.lxc.ids import ids_for_containers
 from tests.agent.guests import conformance
 from tests.hosts import rootfs
 from tests.hosts.conftest import MakeDomain
+from tests.hosts.containers import lxc
 from tests.hosts.libvirtd import PrivateLibvirtd
 from tests.hosts.lxc_path import by_hand, lxc_path, why_not
 
@@ -26,12 +25,6 @@ def path() -> Iterator[Path]:
         yield made
 
 
-async def of(path: Path, ids: str) -> LxcContainers:
-    containers = LxcContainers(path, await ids_for_containers(ids))
-    await containers.begin()
-    return containers
-
-
 async def test_libvirt_keeps_the_port(libvirtd: PrivateLibvirtd, make_domain: MakeDomain) -> None:
     uuid = make_domain("conformant", memory_mb=32, boot=False).domain.UUIDString()
     machines = LibvirtMachines(libvirtd.uri, "qemu")
@@ -44,7 +37,7 @@ async def test_libvirt_keeps_the_port(libvirtd: PrivateLibvirtd, make_domain: Ma
 
 @pytest.mark.parametrize("ids", ["", "none"], ids=["unprivileged", "privileged"])
 async def test_lxc_keeps_the_port(path: Path, ids: str) -> None:
-    containers = await of(path, ids)
+    containers = await lxc(path, ids)
     known: IdMap = containers.capabilities.ids
     try:
         await conformance.container_lives(containers, "129", lambda place: rootfs.tiny(place, known))

@@ -11,13 +11,13 @@ import pytest
 
 from oms.agent.guests.containers import Container
 from oms.agent.guests.lxc import LxcContainers
-from oms.agent.guests.lxc.ids import ids_for_containers
 from oms.agent.rootfs import handlers
 from oms.contract.errors import FuncManError, NoSpace
 from oms.contract.ovz import templates
 from tests.agent.rootfs.rig import Rig, Steady
 from tests.agent.tarballs.trees import seen
 from tests.hosts import rootfs
+from tests.hosts.containers import lxc as begun
 from tests.hosts.kvm_job import Crash
 from tests.hosts.lxc_path import attached, end_all, lxc_path, why_not
 from tests.small_disk import mounted
@@ -52,8 +52,7 @@ def tar(source: Path, target: Path) -> None:
 @contextlib.asynccontextmanager
 async def on(directory: Path, path: Path) -> AsyncIterator[Lxc]:
     """Containers below that path, and templates: one of them, `tiny`, as debootstrap's users make theirs."""
-    containers = LxcContainers(path, await ids_for_containers(""))
-    await containers.begin()
+    containers = await begun(path)
     rig = Lxc(directory, containers)
     source = rootfs.tiny(directory / "source")
     (source / "bin/busybox").chmod(0o4755)

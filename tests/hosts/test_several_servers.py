@@ -117,7 +117,7 @@ def test_a_listener_whose_server_dies_reads_on_at_another_and_misses_nothing(ord
         assert told == [f"t{number}" for number in range(20)]
         assert client.url == addresses[1]
     oms.start("s1")
-    oms.wait_for("s1")
+    oms.wait_for_server("s1")
 
 
 def test_nothing_is_lost_or_done_twice_when_each_server_is_killed_in_turn(ordeal: Ordeal) -> None:
@@ -152,7 +152,7 @@ def test_what_a_server_leaves_for_good_is_taken_up_by_another(ordeal: Ordeal) ->
         runs = other.kvm("list_vms_status")[name]["state"] == "running"
         assert runs == (ended["state"] == "done")
     oms.start("s1")
-    oms.wait_for("s1")
+    oms.wait_for_server("s1")
 
 
 def _silent(call: Callable[[], object]) -> None:

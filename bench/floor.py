@@ -1,14 +1,14 @@
 """What OMS is measured against: Starlette on uvicorn with TLS, answering JSON of a size, and nothing else."""
 
 import json
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests.waiting import listens, until
 
 SMALL = {"error": None, "id": 1, "result": {"type": "auth", "result": "x" * 232}}
 
@@ -60,24 +60,11 @@ def running(port: int, certificate: Path, key: Path, answer: Path) -> Iterator[F
         [sys.executable, "-m", "bench.floor", str(port), str(certificate), str(key), str(answer)]
     )
     try:
-        _wait_for(port)
+        until(lambda: listens(port))
         yield Floor(f"https://127.0.0.1:{port}", process.pid)
     finally:
         process.terminate()
         process.wait()
-
-
-def _wait_for(port: int, seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-        except OSError:
-            if time.monotonic() > end:
-                raise
-            time.sleep(0.05)
-        else:
-            return
 
 
 if __name__ == "__main__":

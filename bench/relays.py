@@ -1,10 +1,8 @@
 """Bytes through OMS to a machine's screen: its relay beside websockify, and the whole way beside `ssh -L`."""
 
-import contextlib
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +20,7 @@ from tests.hosts.guests import domain_xml
 from tests.hosts.impostor import screen_socket
 from tests.hosts.raw_socket import RawSocket
 from tests.hosts.sshd import PrivateSshd
+from tests.waiting import listens, until
 
 WEBSOCKIFY = "websockify==0.13.0"
 BYTES = 50_000_000
@@ -142,7 +141,7 @@ def _before_ssh(on: Setting, sshd: PrivateSshd, machine: libvirt.virDomain) -> I
         _forwarded(on, sshd, machine, str(between)),
         _process(sys.executable, "-m", "bench.relay", *words) as pid,
     ):
-        _wait(lambda: _listens(between))
+        _wait(lambda: listens(between))
         way = _through(port)
         yield way, pid
         way.close()
@@ -173,19 +172,9 @@ def _process(*words: str) -> Iterator[int]:
 
 
 def _through(port: int) -> RawSocket:
-    _wait(lambda: _listens(port))
+    _wait(lambda: listens(port))
     return RawSocket(port, "/", f"https://127.0.0.1:{port}")
 
 
-def _listens(port: int) -> bool:
-    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-        return True
-    return False
-
-
-def _wait(true: Callable[[], bool], seconds: float = 120) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        if time.monotonic() > end:
-            raise TimeoutError("what is measured beside OMS did not start")
-        time.sleep(0.1)
+def _wait(true: Callable[[], bool]) -> None:
+    until(true, "what is measured beside OMS did not start", 120)

@@ -286,13 +286,6 @@ def surroundings(job: Job) -> Host:
     return Host(Storage.below(Path("/nowhere")), None, job, Leases())
 
 
-async def until(condition: Callable[[], object], within: float = 60) -> None:
-    """Return when it is so."""
-    async with asyncio.timeout(within):
-        while not condition():  # noqa: ASYNC110 - what is waited for tells nobody
-            await asyncio.sleep(0.005)
-
-
 @asynccontextmanager
 async def agent(
     path: Path, *, world: World | None = None, workshop: Workshop | None = None, greet: bool = True

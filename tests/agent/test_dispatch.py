@@ -18,7 +18,8 @@ from oms.contract.errors import (
     unpack,
 )
 from oms.contract.internal import AskJobs, Hello
-from tests.agent.rig import FACTS, HOST, Agent, Look, Work, agent, until
+from tests.agent.rig import FACTS, HOST, Agent, Look, Work, agent
+from tests.waiting import eventually
 
 
 @pytest.fixture
@@ -110,7 +111,7 @@ async def test_reads_are_bounded_and_those_that_hang_hold_up_nobody_for_long(pat
             asyncio.create_task(reply(it, "testservices.look", request(it, b'{"thing": "hangs"}', deadline=soon)))
             for _ in range(READS_AT_ONCE + 5)
         ]
-        await until(lambda: it.workshop.looked == READS_AT_ONCE)
+        await eventually(lambda: it.workshop.looked == READS_AT_ONCE)
         assert await it.server.ask(HOST, Look("a")) == "a"
         assert {type(error) for error in await asyncio.gather(*hanging)} <= {FuncMethodTimeoutError, JobExpired}
         assert it.workshop.looked <= READS_AT_ONCE + 1
@@ -120,7 +121,7 @@ async def test_changes_and_questions_about_them_pass_hanging_reads_by(path: Path
     async with agent(path) as it:
         it.workshop.gate("hangs")
         reads = [asyncio.create_task(it.server.ask(HOST, Look("hangs"))) for _ in range(READS_AT_ONCE)]
-        await until(lambda: it.workshop.looked == READS_AT_ONCE)
+        await eventually(lambda: it.workshop.looked == READS_AT_ONCE)
         assert (await it.done(Work("b"))).state == "done"
         it.workshop.gate("hangs").set()
         assert await asyncio.gather(*reads) == ["hangs"] * READS_AT_ONCE

@@ -26,9 +26,9 @@ from oms.contract.internal import HostFacts
 from oms.server.ca import authority
 from oms.server.ca.keystore import KeyStore
 from oms.server.store import hosts
-from tests.agent.rig import until
 from tests.server.door import REMOVE, SIGN, Door, serving
 from tests.server.rig import Seed
+from tests.waiting import eventually
 
 FACTS = HostFacts("1.0", hypervisors=("kvm",))
 pytestmark = pytest.mark.usefixtures("quick")
@@ -63,10 +63,10 @@ async def signed(door: Door, home: Path) -> Agent:
 async def test_a_host_waits_until_it_is_signed_and_has_all_it_needs_then(door: Door, tmp_path: Path) -> None:
     agent = Agent(door, tmp_path)
     entering = asyncio.create_task(agent.enter())
-    await until(lambda: "/enrol" in door.asked)
+    await eventually(lambda: "/enrol" in door.asked)
     await asyncio.sleep(0.1)
     requests = await door.oms.store.read(lambda tx: hosts.requests_named(tx, "h1"))
-    await until(lambda: door.asked.count("/enrol") > 5)
+    await eventually(lambda: door.asked.count("/enrol") > 5)
     assert await door.oms.store.read(lambda tx: hosts.requests_named(tx, "h1")) == requests
     assert await door.listed() == ["h1"]
     assert not entering.done()
@@ -85,7 +85,7 @@ async def test_a_host_waits_until_it_is_signed_and_has_all_it_needs_then(door: D
 
 async def test_a_restart_while_waiting_asks_with_the_same_key(door: Door, tmp_path: Path) -> None:
     asking = asyncio.create_task(Agent(door, tmp_path).enter())
-    await until(lambda: "/enrol" in door.asked)
+    await eventually(lambda: "/enrol" in door.asked)
     await ended(asking)
     key = (tmp_path / "agent" / "key.pem").read_bytes()
     agent = await signed(door, tmp_path)
@@ -147,7 +147,7 @@ async def test_a_name_that_oms_does_not_answer_to_is_told(
     monkeypatch.setattr(socket, "getaddrinfo", lambda _host, *how, **more: known("127.0.0.1", *how, **more))
     agent = Agent(door, tmp_path, server=door.url.replace("127.0.0.1", "other.example"))
     entering = asyncio.create_task(agent.enter())
-    await until(lambda: "does not answer to that name: see its setting `names`" in agent.enrolment.waiting)
+    await eventually(lambda: "does not answer to that name: see its setting `names`" in agent.enrolment.waiting)
     await ended(entering)
     with pytest.raises(OutOfReach, match="does not answer to that name: see its setting `names`"):
         async with Client(agent.config.server, ca_sha256=door.server.ca_sha256):
@@ -170,7 +170,7 @@ async def test_a_server_that_is_away_or_hangs_is_waited_for(door: Door, tmp_path
 
 async def test_a_request_that_was_dropped_is_made_again(door: Door, tmp_path: Path) -> None:
     entering = asyncio.create_task(Agent(door, tmp_path).enter())
-    await until(lambda: "/enrol" in door.asked)
+    await eventually(lambda: "/enrol" in door.asked)
     await asyncio.sleep(0.1)
     await door.people("funcservices.remove_requests", "h1")
     await door.sign()
@@ -246,7 +246,7 @@ async def test_a_host_that_is_told_of_another_oms_asks_that_one(door: Door, tmp_
     async with known_by_another_ca(door, tmp_path) as (anew, file):
         moved = Agent(anew, tmp_path, ca_file=file, ca_sha256="")
         asking = asyncio.create_task(moved.enter())
-        await until(lambda: agent.identity.place() is None)
+        await eventually(lambda: agent.identity.place() is None)
         await anew.sign()
         await asking
         assert await door.listed("list_signed") == ["h1"]
@@ -380,7 +380,7 @@ async def test_while_oms_is_away_renewal_is_tried_again(door: Door, tmp_path: Pa
     await door.oms.stop_signer()
     before = door.asked.count("/enrol/renew")
     renewing = asyncio.create_task(agent.enrolment.renew_in_time(lambda: None, lambda: None))
-    await until(lambda: door.asked.count("/enrol/renew") >= before + 2)
+    await eventually(lambda: door.asked.count("/enrol/renew") >= before + 2)
     renewing.cancel()
     await asyncio.gather(renewing, return_exceptions=True)
     assert agent.identity.place() is not None

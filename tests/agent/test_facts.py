@@ -17,7 +17,8 @@ from oms.agent.guests.fake import FakeContainers
 from oms.contract.errors import HypervisorUnavailable
 from oms.contract.internal import GuestLine, GuestNews, HostFacts
 from oms.contract.kvm import StopVm
-from tests.agent.rig import Sweep, until
+from tests.agent.rig import Sweep
+from tests.waiting import eventually
 
 UUID = "0f0e0d0c-0000-4000-8000-00000000000A"
 
@@ -57,7 +58,7 @@ async def watched() -> Any:
     news = list[GuestNews]()
     watch = Facts(cast("Machines", few), told.append, news=news.append)
     task = asyncio.create_task(watch.run())
-    await until(lambda: few.asked == 1)
+    await eventually(lambda: few.asked == 1)
     yield SimpleNamespace(few=few, told=told, facts=watch, news=news)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
@@ -69,16 +70,16 @@ async def test_of_guests_what_changed_is_told_in_order_and_all_of_them_to_who_as
     line = GuestLine("kvm", UUID, "a", "running", 1, 2)
     few.there = [MachineState(UUID, "a", "running", 1, 1024, 2048, 1)]
     few.happen()
-    await until(lambda: len(news) == 1)
+    await eventually(lambda: len(news) == 1)
     few.there = [MachineState(UUID, "a", "paused", 1, 1024, 2048, 9)]
     few.happen()
-    await until(lambda: len(news) == 2)
+    await eventually(lambda: len(news) == 2)
     few.there = [MachineState(UUID, "a", "paused", 1, 512, 2048, 99)]  # nothing of what is told
     watched.facts.look()
-    await until(lambda: few.asked == 4)
+    await eventually(lambda: few.asked == 4)
     roster = await watched.facts.roster.whole()
     few.put()
-    await until(lambda: len(news) == 3)
+    await eventually(lambda: len(news) == 3)
     paused = GuestLine("kvm", UUID, "a", "paused", 1, 2)
     assert [(it.number, it.now, it.gone) for it in news] == [
         (1, (line,), ()),
@@ -93,7 +94,7 @@ async def test_a_new_machine_is_told_soon_and_a_swarm_of_events_once(watched: An
     began = time.monotonic()
     for _ in range(100):
         watched.few.put("a", "b")
-    await until(lambda: watched.told)
+    await eventually(lambda: watched.told)
     assert time.monotonic() - began < 5
     assert [told.vmcount for told in watched.told] == [2]
     assert watched.few.asked == 2
@@ -102,7 +103,7 @@ async def test_a_new_machine_is_told_soon_and_a_swarm_of_events_once(watched: An
 
 async def test_events_that_change_no_fact_are_not_told(watched: Any) -> None:
     watched.few.happen()
-    await until(lambda: watched.few.asked == 2)
+    await eventually(lambda: watched.few.asked == 2)
     await asyncio.sleep(0.05)
     assert watched.told == []
 
@@ -112,7 +113,7 @@ async def test_a_sign_of_life_comes_without_asking_the_hypervisor(
 ) -> None:
     monkeypatch.setattr(facts, "HEARTBEAT_SECONDS", 0.05)
     watched.few.put("a")
-    await until(lambda: len(watched.told) >= 4)
+    await eventually(lambda: len(watched.told) >= 4)
     assert watched.few.asked == 2
 
 
@@ -121,18 +122,18 @@ async def test_while_the_hypervisor_is_away_the_last_number_stays(
 ) -> None:
     monkeypatch.setattr(facts, "AGAIN_SECONDS", 0.1)
     watched.few.put("a")
-    await until(lambda: watched.told)
+    await eventually(lambda: watched.told)
     watched.few.away = True
     watched.few.put("a", "b")
-    await until(lambda: watched.few.asked >= 4)
+    await eventually(lambda: watched.few.asked >= 4)
     assert watched.facts.now().vmcount == 1
     watched.few.away = False
-    await until(lambda: watched.facts.now().vmcount == 2)
+    await eventually(lambda: watched.facts.now().vmcount == 2)
 
 
 async def test_a_machine_is_one_target_by_name_and_by_uuid(watched: Any) -> None:
     watched.few.put("web")
-    await until(lambda: watched.told)
+    await eventually(lambda: watched.told)
     by_name = watched.facts.target(StopVm("web"))
     assert by_name == watched.facts.target(StopVm(UUID)) == watched.facts.target(StopVm(UUID.lower()))
     assert by_name != watched.facts.target(StopVm("other"))
@@ -146,7 +147,7 @@ async def test_containers_are_counted_beside_machines_or_alone(tmp_path: Path) -
         task = asyncio.create_task(watch.run())
         await containers.prepare("job", 0)
         await containers.create("job", NewContainer(str(100 + count), ContainerSettings()))
-        await until(lambda: watch.now().vmcount == count)  # noqa: B023 - it is waited for here
+        await eventually(lambda: watch.now().vmcount == count)  # noqa: B023 - it is waited for here
         assert watch.now().hypervisors == hypervisors
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)

@@ -25,7 +25,8 @@ from oms.contract.errors import (
 )
 from oms.contract.internal import CancelJob
 from oms.contract.types import Secret
-from tests.agent.rig import HOST, Look, SetPassword, Sweep, Work, Workshop, World, agent, until
+from tests.agent.rig import HOST, Look, SetPassword, Sweep, Work, Workshop, World, agent
+from tests.waiting import eventually
 
 ID = "a" * 32
 
@@ -47,7 +48,7 @@ async def test_a_job_is_done_and_its_result_told(path: Path) -> None:
         assert (state.state, state.progress) == ("done", 100)
         assert msgspec.json.decode(state.result) == "worked on a, knew None"
         assert 0 < state.started <= state.finished
-        await until(lambda: it.told and it.told[-1][2].state == "done")
+        await eventually(lambda: it.told and it.told[-1][2].state == "done")
         assert it.told[-1][1:] == ("job", state)
 
 
@@ -56,7 +57,7 @@ async def test_an_id_that_came_before_is_answered_and_not_run_again(path: Path) 
         it.workshop.gate("a")
         first, again = await asyncio.gather(it.send(Work("a"), ID), it.send(Work("a"), ID))
         assert first.id == again.id == ID
-        await until(lambda: it.workshop.begun == ["a"])
+        await eventually(lambda: it.workshop.begun == ["a"])
         assert (await it.send(Work("a"), ID)).state == "running"
         it.workshop.gate("a").set()
         done = await it.ended(ID)
@@ -133,7 +134,7 @@ async def test_two_things_are_changed_side_by_side(path: Path) -> None:
         await it.send(Sweep())
         await it.send(Sweep())
         assert (await it.done(Work("b"))).state == "done"
-        await until(lambda: it.workshop.begun == ["a", "sweep", "b"])  # the second sweep waits for the first
+        await eventually(lambda: it.workshop.begun == ["a", "sweep", "b"])  # the second sweep waits for the first
 
 
 async def test_so_many_jobs_run_at_once_and_no_more(path: Path) -> None:
@@ -142,7 +143,7 @@ async def test_so_many_jobs_run_at_once_and_no_more(path: Path) -> None:
         for thing in things:
             it.workshop.gate(thing)
         jobs = [state.id for state in await asyncio.gather(*(it.send(Work(thing)) for thing in things))]
-        await until(lambda: len(it.workshop.begun) == MOST_RUNNING)
+        await eventually(lambda: len(it.workshop.begun) == MOST_RUNNING)
         await asyncio.sleep(0.05)
         assert len(it.workshop.begun) == MOST_RUNNING
         for gate in it.workshop.gates.values():
@@ -156,7 +157,7 @@ async def test_a_full_queue_says_so_and_keeps_what_it_has(path: Path) -> None:
     async with agent(path) as it:
         it.workshop.gate("a")
         running = await it.send(Work("a"))
-        await until(lambda: it.workshop.begun)
+        await eventually(lambda: it.workshop.begun)
         jobs = [(await it.send(Work("a"))).id for _ in range(MOST_QUEUED)]
         with pytest.raises(HostBusy, match="nothing was begun"):
             await it.send(Work("a"), ID)
@@ -277,7 +278,7 @@ async def test_a_waiting_job_is_cancelled_and_a_running_one_goes_on(path: Path) 
         it.workshop.gate("a")
         running = (await it.send(Work("a"))).id
         waiting = (await it.send(Work("a", "waiting"))).id
-        await until(lambda: it.workshop.begun)
+        await eventually(lambda: it.workshop.begun)
         assert (await it.server.ask(HOST, CancelJob(waiting))).state == "cancelled"
         assert (await it.server.ask(HOST, CancelJob(running))).state == "running"
         it.workshop.gate("a").set()
@@ -312,7 +313,7 @@ async def test_notes_and_progress_are_told_but_not_each_step(path: Path) -> None
         state = await it.done(Work("a", "step"))
         assert state.notes == {"first": "said"}
         assert msgspec.json.decode(state.result) == "worked on a, knew [1, {'two': 2}]"
-        await until(lambda: it.told and it.told[-1][2].state == "done")
+        await eventually(lambda: it.told and it.told[-1][2].state == "done")
         assert len(it.told) <= 4
         assert it.told[0][2].state == "running"
 
@@ -321,10 +322,10 @@ async def test_events_that_are_lost_do_not_matter(path: Path) -> None:
     async with agent(path) as it:
         it.workshop.gate("a")
         job = (await it.send(Work("a"))).id
-        await until(lambda: it.workshop.begun)
+        await eventually(lambda: it.workshop.begun)
         it.bus.disconnect(HOST)
         it.workshop.gate("a").set()
-        await until(lambda: it.workshop.ended)
+        await eventually(lambda: it.workshop.ended)
         await asyncio.sleep(0.3)
         it.bus.reconnect(HOST)
         welcome = await it.hello()
@@ -338,7 +339,7 @@ async def test_the_end_is_told_at_once(path: Path) -> None:
         for _ in range(5):
             began = time.monotonic()
             job = (await it.send(Work("a"))).id
-            await until(it.heard(job, "done"))
+            await eventually(it.heard(job, "done"))
             times.append(time.monotonic() - began)
         assert min(times) < 0.1
 
@@ -364,7 +365,7 @@ async def left_running(path: Path, world: World) -> str:
     async with agent(path, world=world) as it:
         it.workshop.gate("a")
         job = (await it.send(Work("a", "step"))).id
-        await until(lambda: it.workshop.begun)
+        await eventually(lambda: it.workshop.begun)
         return job
 
 
@@ -373,7 +374,7 @@ async def test_what_was_running_is_run_again_with_what_it_recorded(path: Path) -
     job = await left_running(path, world)
     world.asleep = 3600  # its deadline is long over, but it had begun
     async with agent(path, world=world, greet=False) as it:
-        await until(lambda: it.workshop.ended)
+        await eventually(lambda: it.workshop.ended)
         assert it.workshop.resumed == ["step"]
         await it.hello()
         state = await it.ended(job)
@@ -386,9 +387,9 @@ async def test_what_was_queued_goes_on_after_the_greeting_in_order(path: Path) -
         first.workshop.gate("a")
         running = (await first.send(Work("a", "0"))).id
         jobs = [(await first.send(Work("a", str(number)))).id for number in (1, 2, 3)]
-        await until(lambda: first.workshop.begun)
+        await eventually(lambda: first.workshop.begun)
     async with agent(path, greet=False) as it:
-        await until(lambda: it.workshop.ended == ["0"])
+        await eventually(lambda: it.workshop.ended == ["0"])
         await asyncio.sleep(0.1)
         assert it.workshop.begun == ["0"]  # whether the others are late is not known yet
         welcome = await it.hello()
@@ -427,7 +428,7 @@ async def test_a_clean_stop_waits_a_little_and_leaves_the_rest_to_the_next_start
         for thing in ("quick", "slow"):
             first.workshop.gate(thing)
         quick, slow = (await first.send(Work("quick"))).id, (await first.send(Work("slow"))).id
-        await until(lambda: len(first.workshop.begun) == 2)
+        await eventually(lambda: len(first.workshop.begun) == 2)
         stopping = asyncio.create_task(first.jobs.stop(0.3))
         await asyncio.sleep(0.05)
         with pytest.raises(HostUnavailable, match="stopped"):
@@ -444,10 +445,10 @@ async def test_a_clean_stop_waits_a_little_and_leaves_the_rest_to_the_next_start
 async def test_a_job_in_which_the_agent_breaks_each_time_is_given_up(path: Path) -> None:
     async with agent(path, workshop=closed("a")) as it:
         job = (await it.send(Work("a"))).id
-        await until(lambda: it.workshop.begun)
+        await eventually(lambda: it.workshop.begun)
     for _ in range(MOST_RUNS - 1):
         async with agent(path, workshop=closed("a")) as again:
-            await until(again.workshop.has_resumed)
+            await eventually(again.workshop.has_resumed)
     async with agent(path) as last:
         state = await last.ended(job)
         assert f"broke off {MOST_RUNS} times" in str(error(state))
@@ -480,12 +481,12 @@ async def test_secrets_are_gone_from_the_disk_when_the_job_has_ended(path: Path)
     async with agent(path) as it:
         it.workshop.gate("a")
         job = (await it.send(SetPassword("a", Secret(marker)))).id
-        await until(lambda: it.workshop.begun)
+        await eventually(lambda: it.workshop.begun)
         assert on_disk()  # a restart needs it
         it.workshop.gate("a").set()
         state = await it.ended(job)
         assert state.result == str(len(marker))
-        await until(lambda: not on_disk())
+        await eventually(lambda: not on_disk())
         assert oct(path.stat().st_mode & 0o777) == "0o600"
         assert oct(path.parent.stat().st_mode & 0o777) == "0o700"
     assert not on_disk()
@@ -511,7 +512,7 @@ async def test_a_running_job_that_can_be_undone_is_when_somebody_cancels_it(path
     async with agent(path) as it:
         it.workshop.gate("a")
         job = (await it.send(Work("a", "undo"))).id
-        await until(lambda: it.workshop.begun == ["a"])
+        await eventually(lambda: it.workshop.begun == ["a"])
         assert (await it.server.ask(HOST, CancelJob(job))).state == "running"
         state = await it.ended(job)
         assert state.state == "cancelled"
@@ -524,7 +525,7 @@ async def test_a_running_job_that_can_be_undone_is_when_somebody_cancels_it(path
 async def test_a_job_past_its_last_undo_goes_on_to_its_end(path: Path) -> None:
     async with agent(path) as it:
         job = (await it.send(Work("a", "undo"))).id
-        await until(lambda: it.workshop.ended == ["a"])
+        await eventually(lambda: it.workshop.ended == ["a"])
         await it.server.ask(HOST, CancelJob(job))
         it.workshop.gate("a on").set()
         assert (await it.ended(job)).state == "done"
@@ -534,7 +535,7 @@ async def test_a_job_past_its_last_undo_goes_on_to_its_end(path: Path) -> None:
 async def test_what_was_cancelled_before_a_crash_is_undone_after_it(path: Path) -> None:
     async with agent(path) as it:
         job = (await it.send(Work("a", "undo"))).id
-        await until(lambda: it.workshop.ended == ["a"])
+        await eventually(lambda: it.workshop.ended == ["a"])
         await it.server.ask(HOST, CancelJob(job))
     async with agent(path) as it:
         state = await it.ended(job)
@@ -545,7 +546,7 @@ async def test_an_agent_that_is_told_to_end_undoes_nothing(path: Path) -> None:
     async with agent(path) as it:
         it.workshop.gate("a")
         job = (await it.send(Work("a", "undo"))).id
-        await until(lambda: it.workshop.begun == ["a"])
+        await eventually(lambda: it.workshop.begun == ["a"])
     async with agent(path) as it:
         it.workshop.gate("a on").set()
         assert (await it.ended(job)).state == "done"
@@ -554,7 +555,7 @@ async def test_an_agent_that_is_told_to_end_undoes_nothing(path: Path) -> None:
 async def test_a_job_that_waits_aside_holds_up_nobody(path: Path) -> None:
     async with agent(path) as it:
         aside = [(await it.send(Work(f"t{number}", "aside"))).id for number in range(MOST_RUNNING + 1)]
-        await until(lambda: len(it.workshop.aside) == MOST_RUNNING + 1)
+        await eventually(lambda: len(it.workshop.aside) == MOST_RUNNING + 1)
         assert (await it.done(Work("t0"))).state == "done"  # its own thing's as well
         assert (await it.done(Work("b"))).state == "done"
         for number, job in enumerate(aside):
@@ -566,9 +567,9 @@ async def test_a_job_that_comes_back_waits_for_its_turn_and_is_the_next(path: Pa
     async with agent(path) as it:
         it.workshop.gate("a")
         aside = (await it.send(Work("a", "aside"))).id
-        await until(lambda: it.workshop.aside == ["a"])
+        await eventually(lambda: it.workshop.aside == ["a"])
         others = [(await it.send(Work("a", how))).id for how in ("second", "third")]
-        await until(lambda: it.workshop.begun == ["second"])
+        await eventually(lambda: it.workshop.begun == ["second"])
         it.workshop.gate("a outside").set()
         await asyncio.sleep(0.05)
         assert it.workshop.begun == ["second"]
@@ -583,9 +584,9 @@ async def test_a_job_that_is_cancelled_while_it_waits_aside_is_undone_in_its_tur
     async with agent(path) as it:
         it.workshop.gate("a")
         aside = (await it.send(Work("a", "aside"))).id
-        await until(lambda: it.workshop.aside == ["a"])
+        await eventually(lambda: it.workshop.aside == ["a"])
         other = (await it.send(Work("a", "second"))).id
-        await until(lambda: it.workshop.begun == ["second"])
+        await eventually(lambda: it.workshop.begun == ["second"])
         await it.server.ask(HOST, CancelJob(aside))
         await asyncio.sleep(0.05)
         assert it.workshop.undone == []
@@ -599,9 +600,9 @@ async def test_a_job_that_waits_aside_outlives_its_agent(path: Path) -> None:
     async with agent(path) as it:
         it.workshop.gate("a")
         aside = (await it.send(Work("a", "aside"))).id
-        await until(lambda: it.workshop.aside == ["a"])
+        await eventually(lambda: it.workshop.aside == ["a"])
         await it.send(Work("a", "second"))
-        await until(lambda: it.workshop.begun == ["second"])
+        await eventually(lambda: it.workshop.begun == ["second"])
         it.workshop.gate("a outside").set()
         begun = time.monotonic()
         await it.jobs.stop(0)  # in the midst of coming back
@@ -615,7 +616,7 @@ async def test_a_job_may_answer_before_it_ends_and_a_crash_keeps_the_answer(path
     async with agent(path) as it:
         it.workshop.gate("a")
         job = (await it.send(Work("a", "answer"))).id
-        await until(lambda: any(told.result for _, _, told in it.told))
+        await eventually(lambda: any(told.result for _, _, told in it.told))
         state = await it.state(job)
         assert (state.state, state.result) == ("running", '"already"')
     async with agent(path, workshop=Workshop(gates={"a": asyncio.Event()})) as it:
@@ -628,7 +629,7 @@ async def test_when_a_job_should_end_is_told_from_its_pace(path: Path) -> None:
     async with agent(path) as it:
         it.workshop.gate("a")
         job = (await it.send(Work("a", "step"))).id
-        await until(lambda: it.workshop.begun == ["step"])
+        await eventually(lambda: it.workshop.begun == ["step"])
         state = await it.state(job)
         assert state.progress == 90
         assert 0 < state.left < 5
@@ -660,11 +661,11 @@ async def test_a_job_whose_hypervisor_is_away_before_it_acted_has_failed(path: P
 async def test_a_job_that_may_have_acted_waits_for_its_hypervisor_and_says_so(path: Path, soon: None) -> None:
     async with agent(path, workshop=without_hypervisor()) as it:
         job = (await it.send(Work("a", "recorded"))).id
-        await until(lambda: it.workshop.tried > 3)
+        await eventually(lambda: it.workshop.tried > 3)
         state = await it.state(job)
         assert (state.state, state.error) == ("running", None)
         assert "goes on by itself" in state.notes["hypervisor"]
-        await until(lambda: it.told and it.told[-1][2].notes == state.notes)  # told, without being asked
+        await eventually(lambda: it.told and it.told[-1][2].notes == state.notes)  # told, without being asked
         it.workshop.hypervisor_is_away = False
         state = await it.ended(job)
         assert msgspec.json.decode(state.result) == "worked on a, knew recorded"
@@ -675,7 +676,7 @@ async def test_a_job_that_may_have_acted_waits_for_its_hypervisor_and_says_so(pa
 async def test_what_may_have_happened_is_never_called_failed_for_its_hypervisor(path: Path, soon: None) -> None:
     async with agent(path, workshop=without_hypervisor()) as it:
         job = (await it.send(Work("a", "unknown"))).id
-        await until(lambda: it.workshop.tried > 3)
+        await eventually(lambda: it.workshop.tried > 3)
         assert (await it.state(job)).state == "running"
         it.workshop.hypervisor_is_away = False
         failure = error(await it.ended(job))
@@ -685,7 +686,7 @@ async def test_what_may_have_happened_is_never_called_failed_for_its_hypervisor(
 async def test_a_job_that_waits_for_its_hypervisor_keeps_its_lane_and_nobody_elses(path: Path, soon: None) -> None:
     async with agent(path, workshop=without_hypervisor()) as it:
         waiting = [(await it.send(Work(f"t{number}", "recorded"))).id for number in range(MOST_RUNNING)]
-        await until(lambda: it.workshop.tried > MOST_RUNNING)
+        await eventually(lambda: it.workshop.tried > MOST_RUNNING)
         behind = (await it.send(Work("t0", "behind"))).id
         assert (await it.done(Work("b"))).state == "done"  # all turns were taken, had they kept theirs
         assert (await it.state(behind)).state == "queued"
@@ -702,9 +703,9 @@ async def test_when_the_hypervisor_is_back_no_more_jobs_run_at_once_than_may(pat
         jobs = [(await it.send(Work(thing, "recorded"))).id for thing in things]
         for thing in things:
             it.workshop.gate(thing)
-        await until(lambda: it.workshop.tried > 2 * len(things))
+        await eventually(lambda: it.workshop.tried > 2 * len(things))
         it.workshop.hypervisor_is_away = False
-        await until(lambda: len(it.workshop.begun) == MOST_RUNNING)
+        await eventually(lambda: len(it.workshop.begun) == MOST_RUNNING)
         await asyncio.sleep(0.05)
         for gate in it.workshop.gates.values():
             gate.set()
@@ -716,11 +717,11 @@ async def test_when_the_hypervisor_is_back_no_more_jobs_run_at_once_than_may(pat
 async def test_a_job_that_waits_for_its_hypervisor_outlives_its_agent(path: Path, soon: None) -> None:
     async with agent(path, workshop=without_hypervisor()) as first:
         job = (await first.send(Work("a", "recorded"))).id
-        await until(lambda: first.workshop.tried)
+        await eventually(lambda: first.workshop.tried)
         await first.jobs.stop(0.05)
         assert (await first.state(job)).state == "running"
     async with agent(path, workshop=without_hypervisor()) as second:  # and the hypervisor is still not back
-        await until(lambda: second.workshop.tried > 1)
+        await eventually(lambda: second.workshop.tried > 1)
         assert "hypervisor" in (await second.state(job)).notes
     async with agent(path) as third:
         assert (await third.ended(job)).state == "done"
@@ -733,7 +734,7 @@ async def test_a_job_that_waits_for_its_hypervisor_outlives_its_agent(path: Path
 async def test_a_job_that_waits_for_its_hypervisor_can_be_asked_to_be_undone(path: Path, soon: None) -> None:
     async with agent(path, workshop=without_hypervisor()) as it:
         job = (await it.send(Work("a", "recorded"))).id
-        await until(lambda: it.workshop.tried)
+        await eventually(lambda: it.workshop.tried)
         state = await it.server.ask(HOST, CancelJob(job))
         assert (state.state, set(state.notes)) == ("running", {"hypervisor", "cancel"})
         it.workshop.hypervisor_is_away = False
@@ -744,10 +745,10 @@ async def test_a_job_that_may_have_acted_waits_for_room_in_the_journal(path: Pat
     async with agent(path) as it:
         it.workshop.gate("a")
         job = (await it.send(Work("a", "records"))).id
-        await until(lambda: it.workshop.begun)
+        await eventually(lambda: it.workshop.begun)
         await it.room(enough=False)
         it.workshop.gate("a").set()
-        await until(lambda: len(it.workshop.resumed) > 2)
+        await eventually(lambda: len(it.workshop.resumed) > 2)
         state = await it.state(job)
         assert (state.state, state.error) == ("running", None)
         assert "goes on by itself" in state.notes["journal"]

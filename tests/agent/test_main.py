@@ -26,9 +26,9 @@ from oms.bus.local import LocalAgentWire, LocalBus
 from oms.bus.nats.agent import NatsAgentWire
 from oms.contract import kvm
 from oms.contract.handlers import Handlers
-from tests.agent.rig import until
 from tests.server.door import REMOVE, Door
 from tests.server.rig import Person
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.usefixtures("quick")
 
@@ -115,7 +115,7 @@ async def at_work(door: Door, works: Works, data: Path) -> AsyncIterator[tuple[a
         await door.sign()
         admin = await connected(door)
         asking = asyncio.create_task(admin.ask("kvmservices.stop_vm", 0, "h1", "vm1"))
-        await until(lambda: works.begun)
+        await eventually(lambda: works.begun)
         yield agent, asking
 
 
@@ -153,7 +153,7 @@ async def test_what_does_not_end_in_its_grace_is_taken_up_by_the_next_start(
 
 async def test_it_ends_at_once_while_it_waits_to_be_signed(door: Door, works: Works, tmp_path: Path) -> None:
     async with running(settings(door, tmp_path)) as agent:
-        await until(lambda: "/enrol" in door.asked)
+        await eventually(lambda: "/enrol" in door.asked)
         os.kill(os.getpid(), signal.SIGTERM)
         await agent
 
@@ -168,14 +168,14 @@ async def test_a_host_that_was_removed_asks_again_with_a_new_key_and_works_as_be
         await door.sign()
         admin = await connected(door)
         keys = tmp_path / "keys"
-        await until(lambda: keys.exists() and keys.read_text())
+        await eventually(lambda: keys.exists() and keys.read_text())
         old, key = keys.read_text(), (tmp_path / "agent" / "key.pem").read_bytes()
         await door.people(REMOVE, "h1")
-        await until(lambda: keys.read_text() == "")  # OMS may not log in any more
+        await eventually(lambda: keys.read_text() == "")  # OMS may not log in any more
         await door.sign()
         await connected(door)
         assert (tmp_path / "agent" / "key.pem").read_bytes() != key
-        await until(lambda: keys.read_text() not in ("", old))
+        await eventually(lambda: keys.read_text() not in ("", old))
         works.may_end.set()
         assert await admin.ask("kvmservices.stop_vm", 0, "h1", "vm1") == {"client": "h1", "result": 0}
 
@@ -193,7 +193,7 @@ async def test_a_host_follows_its_oms_to_another_bus(door: Door, works: Works, t
         await asyncio.sleep(0.3)
         assert identity.place() == before  # as long as the bus is there, nobody asks
         door.oms.bus.disconnect(before.host_id)
-        await until(lambda: (now := identity.place()) is not None and now.bus == "127.0.0.1:4999")
+        await eventually(lambda: (now := identity.place()) is not None and now.bus == "127.0.0.1:4999")
         await connected(door)
         now = identity.place()
         assert now is not None
@@ -207,7 +207,7 @@ async def test_a_host_follows_its_oms_to_another_bus(door: Door, works: Works, t
 async def test_two_agents_do_not_share_a_directory(door: Door, works: Works, tmp_path: Path) -> None:
     config = settings(door, tmp_path)
     async with running(config) as first:
-        await until(lambda: "/enrol" in door.asked)
+        await eventually(lambda: "/enrol" in door.asked)
         for second in (main.run(config), main.enrol(config)):
             with pytest.raises(CannotRun) as refused:
                 await second
@@ -249,7 +249,7 @@ async def test_a_damaged_journal_is_named_and_left_as_it_is(door: Door, works: W
 
 async def test_a_journal_of_a_newer_agent_is_not_written(door: Door, works: Works, tmp_path: Path) -> None:
     async with running(settings(door, tmp_path)):
-        await until(lambda: "/enrol" in door.asked)
+        await eventually(lambda: "/enrol" in door.asked)
     with contextlib.closing(sqlite3.connect(tmp_path / "agent" / "journal.db")) as journal:
         journal.execute("PRAGMA user_version = 99")
     with pytest.raises(CannotRun, match="newer"):
@@ -278,7 +278,7 @@ async def test_its_directories_are_its_own_and_what_was_half_made_is_gone(
     left.mkdir(parents=True)
     (left / "disk").write_text("half")
     async with running(settings(door, tmp_path)):
-        await until(lambda: "/enrol" in door.asked)
+        await eventually(lambda: "/enrol" in door.asked)
         assert not left.exists()
         assert (tmp_path / "agent").stat().st_mode & 0o777 == 0o700
         assert images.stat().st_mode & 0o777 == 0o711

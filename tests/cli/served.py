@@ -8,14 +8,13 @@ import re
 import signal
 import subprocess
 import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
 from tests.cli.command import OMS, environment
 from tests.free_port import free_port
 from tests.hosts.stack import Caller
+from tests.waiting import until
 
 SECONDS = 60.0
 
@@ -144,14 +143,6 @@ def alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
-
-
-def until(true: Callable[[], object], why: Callable[[], str] = str) -> None:
-    """Return when it is so."""
-    end = time.monotonic() + SECONDS
-    while not true():
-        assert time.monotonic() < end, why()
-        time.sleep(0.02)
 
 
 def owned(path: Path, uid: int) -> None:

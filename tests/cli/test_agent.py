@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.cli.command import OMS, Ran, environment, oms
-from tests.cli.served import Up, until
+from tests.cli.served import Up
 from tests.hosts.stack import Caller
+from tests.waiting import until
 
 SETTINGS = {"PATH": "/nonexistent", "OMS_AGENT_AUTHORIZED_KEYS": "", "OMS_AGENT_NAME": "h2"}
 SECONDS = 30

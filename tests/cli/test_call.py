@@ -20,7 +20,8 @@ from oms.contract.func import SignRequests
 from oms.contract.kvm import ListVms, UpdateVmSettings
 from oms.contract.task import WaitTask
 from tests.cli.command import Ran, environment, oms
-from tests.cli.served import Up, until
+from tests.cli.served import Up
+from tests.waiting import until
 
 PASSWORD = "a first password"
 

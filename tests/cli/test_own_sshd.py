@@ -10,7 +10,7 @@ import pytest
 
 from oms.cli import own_sshd
 from oms.server.ca import sshkeys
-from tests.cli.served import until
+from tests.waiting import listens, until
 
 needs_sshd = pytest.mark.skipif(
     os.geteuid() != 0 or not own_sshd.SSHD.exists(), reason="needs root and sshd (scripts/bootstrap test)"
@@ -50,7 +50,7 @@ def test_it_lets_in_who_has_the_key_and_keeps_its_own(tmp_path: Path) -> None:
     assert shutil.which("ssh")
     sshd = subprocess.Popen(command, stderr=subprocess.PIPE)
     try:
-        until(lambda: _listens(int(port)), lambda: "sshd does not listen")
+        until(lambda: listens(int(port)), "sshd does not listen")
         refused = subprocess.run(words, check=False, capture_output=True, text=True)
         assert "Permission denied" in refused.stderr
         Path(told["OMS_AGENT_AUTHORIZED_KEYS"]).write_text(f"restrict {public}\n")
@@ -59,8 +59,3 @@ def test_it_lets_in_who_has_the_key_and_keeps_its_own(tmp_path: Path) -> None:
         sshd.terminate()
         sshd.communicate(timeout=10)
     assert first[:2] == command[:2]
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from tests.cli.command import OMS, environment, oms
-from tests.cli.served import Up, until
+from tests.cli.served import Up
 from tests.hosts.stack import PASSWORD, Caller, CallFailed
+from tests.waiting import until
 
 HOSTS, GUESTS = 24, 4
 HUNG, FLAPPING, EXPIRED, WELL = "sim-0001", "sim-0002", "sim-0003", "sim-0024"

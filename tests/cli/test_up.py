@@ -14,8 +14,9 @@ import pytest
 from oms.bus import enrolment, pinning
 from oms.cli.up import MACHINES
 from tests.cli.command import oms
-from tests.cli.served import Up, alive, owned, until
+from tests.cli.served import Up, alive, owned
 from tests.hosts.stack import Caller, CallFailed
+from tests.waiting import until
 
 PARTS = ["signer", "nats-server", "agent", "server"]
 """A server that is killed leaves its nats-server to the next one, so it comes last."""

@@ -9,7 +9,7 @@ from playwright.sync_api import Request, expect
 from tests.cli.served import Up
 from tests.gui.gui import PASSWORD, Gui
 from tests.hosts.stack import Caller, CallFailed
-from tests.hosts.waiting import until
+from tests.waiting import until
 
 OTHERS = "the old words of berta"
 

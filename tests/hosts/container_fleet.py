@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import os
-import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -17,6 +16,7 @@ from tests.hosts.containers import lxc
 from tests.hosts.net_host import Apart, Lan, Place
 from tests.hosts.stack import Caller, CallFailed, Stack
 from tests.hosts.trees import ids, seen, varied
+from tests.waiting import until
 
 IDS = {"node1": "100000:65536", "node2": "300000:65536", "node3": "none"}
 """Of their containers."""
@@ -83,11 +83,7 @@ class Fleet:
         return next(task for task in self.caller.task("list_tasks") if task["method"] == "ovzservices.migrate_vm")
 
     def until(self, true: Any, otherwise: str) -> None:
-        end = time.monotonic() + SOON
-        while not true():
-            if time.monotonic() > end:
-                raise AssertionError(f"{otherwise}: {self.oms.log('agent')} {self.oms.log('node2')}")
-            time.sleep(0.05)
+        until(true, lambda: f"{otherwise}: {self.oms.log('agent')} {self.oms.log('node2')}")
 
 
 @contextlib.contextmanager

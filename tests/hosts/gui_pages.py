@@ -4,7 +4,7 @@ import os
 
 from playwright.sync_api import Locator, Page, expect
 
-from tests.hosts.waiting import until
+from tests.waiting import until
 
 NEAR = 12
 """Pixels."""

@@ -11,7 +11,6 @@ import random
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -24,6 +23,7 @@ from oms.server.store import Store
 from oms.server.store.tables import jobs
 from tests.hosts.libvirtd import PrivateLibvirtd
 from tests.hosts.stack import NAME, NO_ANSWER, Caller, Stack
+from tests.waiting import until
 
 CHANGES = ("start_vm", "stop_vm", "update_vm_settings", "delete_vm")
 GAP = "?"
@@ -211,14 +211,6 @@ class Watcher:
             xml = f"<domain type='qemu'><name>{marker}</name><memory unit='MiB'>32</memory>"
             connection.defineXML(xml + "<os><type arch='x86_64'>hvm</type></os></domain>").undefine()
         until(lambda: marker in self._gone, "libvirt's events do not arrive")
-
-
-def until(true: Callable[[], Any], otherwise: str, seconds: float = 60) -> None:
-    """Wait until that is so, asking often."""
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, otherwise
-        time.sleep(0.05)
 
 
 def table(path: Path, name: str, since: float) -> list[dict[str, Any]]:

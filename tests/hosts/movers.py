@@ -19,6 +19,7 @@ from tests.hosts.install_cd import assembled
 from tests.hosts.kvm_machines import emptied
 from tests.hosts.libvirtd import PrivateLibvirtd
 from tests.hosts.stack import NAME, Caller, CallFailed, HastyStack, Stack
+from tests.waiting import until
 
 OTHER = "node2"
 SOURCE = Path(__file__).with_name("tiny_counter.S")
@@ -152,10 +153,7 @@ class Movers:
         return running[0] if running else ""
 
     def wait(self, true: Callable[[], object], otherwise: str, seconds: float = SHOWN_SECONDS) -> None:
-        end = time.monotonic() + seconds
-        while not true():
-            assert time.monotonic() < end, f"{otherwise}: {self.oms.log('agent')} {self.oms.log(OTHER)}"
-            time.sleep(0.05)
+        until(true, lambda: f"{otherwise}: {self.oms.log('agent')} {self.oms.log(OTHER)}", seconds)
 
 
 @contextmanager

@@ -3,9 +3,7 @@
 import contextlib
 import os
 import signal
-import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,8 +12,8 @@ import psutil
 from tests.free_port import free_port
 from tests.hosts.enclosure import only_child
 from tests.hosts.libvirtd import PrivateLibvirtd
+from tests.waiting import listens, until
 
-START_S = 10.0
 
 
 class PrivateSshd:
@@ -99,12 +97,7 @@ class PrivateSshd:
             if self._libvirtd is not None:
                 command = self._libvirtd.inside(*command)
             self._process = subprocess.Popen(command, stderr=log)
-        end = time.monotonic() + START_S
-        while time.monotonic() < end:
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
-                return
-            time.sleep(0.05)
-        raise RuntimeError(f"sshd does not listen: {(self.directory / 'log').read_text()[-2000:]}")
+        until(lambda: listens(self.port), lambda: f"sshd does not listen: {(self.directory / 'log').read_text()}")
 
     def stop(self) -> None:
         """End it; connections that are there go on."""

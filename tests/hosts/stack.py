@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -18,6 +17,7 @@ from typing import Any, ClassVar
 from oms.bus import enrolment, pinning
 from tests.free_port import free_port
 from tests.hosts import examples
+from tests.waiting import until
 
 PASSWORD = "a test's password"
 NAME = "node1"
@@ -315,12 +315,11 @@ class Stack:
         self._until(answers, "the host does not answer", seconds)
 
     def _until(self, true: "Any", otherwise: str, seconds: float = START_S) -> None:
-        end = time.monotonic() + seconds
-        while not true():
-            if time.monotonic() > end:
-                ended = {name: code for name, it in self.processes.items() if (code := it.poll()) is not None}
-                raise RuntimeError(f"{otherwise} (ended: {ended}): {self.log('agent')} {self.log('server')}")
-            time.sleep(0.05)
+        def why() -> str:
+            ended = {name: code for name, it in self.processes.items() if (code := it.poll()) is not None}
+            return f"{otherwise} (ended: {ended}): {self.log('agent')} {self.log('server')}"
+
+        until(true, why, seconds)
 
     def log(self, name: str, most: int = 4000) -> str:
         """The end of what a process logged."""

@@ -19,7 +19,7 @@ from tests.hosts.kvm_machines import emptied
 from tests.hosts.libvirtd import PrivateLibvirtd
 from tests.hosts.sshd import PrivateSshd
 from tests.hosts.stack import NAME, Caller, Stack
-from tests.hosts.waiting import until
+from tests.waiting import until
 
 pytestmark = pytest.mark.hosts
 SCREEN = "<graphics type='vnc'><listen type='socket'/></graphics><video><model type='vga'/></video>"

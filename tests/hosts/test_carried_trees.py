@@ -6,7 +6,7 @@ import os
 import shutil
 import socket
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,7 @@ from oms.agent.host import confined, process, rsync
 from oms.contract.errors import FuncManError, NoSpace
 from tests.hosts.small_disk import SmallDisk
 from tests.hosts.trees import disk_use_kb, ids, seen, varied
+from tests.waiting import eventually
 
 pytestmark = [
     pytest.mark.hosts,
@@ -124,11 +125,11 @@ async def test_what_is_confined_sees_nothing_but_the_tree_and_programs(place: Pa
 async def test_a_program_that_is_given_up_leaves_nothing_behind(place: Path) -> None:
     there = place / "there"
     waiting = asyncio.create_task(confined_sh(there, "touch begun; exec sleep 600"))
-    await _until((there / "begun").exists)
+    await eventually((there / "begun").exists)
     assert _running_as(THERE[0].outside)
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
-    await _until(lambda: not _running_as(THERE[0].outside))
+    await eventually(lambda: not _running_as(THERE[0].outside))
 
 
 def _running_as(user: int) -> list[str]:
@@ -139,14 +140,6 @@ def _running_as(user: int) -> list[str]:
             if f"Uid:\t{user}\t" in text and "State:\tZ" not in text:
                 found.append(text)
     return found
-
-
-async def _until(true: Callable[[], bool]) -> None:
-    for _ in range(int(SOON / 0.02)):
-        if true():
-            return
-        await asyncio.sleep(0.02)
-    raise AssertionError("it did not come to that")
 
 
 async def test_a_full_disk_is_said_so(place: Path) -> None:

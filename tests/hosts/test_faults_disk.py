@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.hosts.history import until
 from tests.hosts.ordeal import OTHER, Ordeal
 from tests.hosts.stack import Caller, CallFailed
+from tests.waiting import until
 
 pytestmark = pytest.mark.hosts
 SECONDS = 3.0

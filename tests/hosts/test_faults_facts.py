@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.hosts.history import until
 from tests.hosts.ordeal import Ordeal
 from tests.hosts.stack import Caller
+from tests.waiting import until
 
 pytestmark = pytest.mark.hosts
 KNOWN_SECONDS = 20.0

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import pytest
 
 from tests.hosts.hasty import CHANGE_SECONDS
-from tests.hosts.history import until
 from tests.hosts.ordeal import OTHER, Ordeal
 from tests.hosts.stack import Caller, CallFailed
+from tests.waiting import until
 
 pytestmark = pytest.mark.hosts
 ANSWER_SECONDS = 5.0

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.hosts.history import until
 from tests.hosts.ordeal import OTHER, Ordeal
 from tests.hosts.stack import CallFailed
+from tests.waiting import until
 
 pytestmark = pytest.mark.hosts
 KILLS = 5

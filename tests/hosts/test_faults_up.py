@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from tests.hosts.enclosure import ENVIRONMENT, Enclosure
 from tests.hosts.kvm_machines import small_xml
 from tests.hosts.libvirtd import QEMU_CONF
 from tests.hosts.stack import NAME, NO_ANSWER, PASSWORD, Caller, CallFailed
+from tests.waiting import until
 
 pytestmark = pytest.mark.hosts
 OWN = ["agent", "nats-server", "server", "signer", "up"]
@@ -105,10 +105,7 @@ class Up:
         return caller
 
     def until(self, true: Callable[[], bool], seconds: float = 60) -> None:
-        end = time.monotonic() + seconds
-        while not true():
-            assert time.monotonic() < end, f"{self.running()} {(self.root / 'said').read_text()[-3000:]}"
-            time.sleep(0.05)
+        until(true, lambda: f"{self.running()} {(self.root / 'said').read_text()[-3000:]}", seconds)
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from tests.hosts.libvirtd import PrivateLibvirtd
 from tests.hosts.lxc_path import lxc_path, why_not
 from tests.hosts.sshd import PrivateSshd
 from tests.hosts.stack import NAME, PASSWORD, Stack
-from tests.hosts.waiting import until
+from tests.waiting import until
 
 CTID = "201"
 pytestmark = pytest.mark.hosts

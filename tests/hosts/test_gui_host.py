@@ -13,7 +13,7 @@ from tests.hosts.libvirtd import PrivateLibvirtd
 from tests.hosts.net_host import Isolated, ifupdown_root, isolated
 from tests.hosts.stack import NAME, PASSWORD, Caller
 from tests.hosts.volume_groups import VolumeGroup, volume_group
-from tests.hosts.waiting import until
+from tests.waiting import until
 
 pytestmark = pytest.mark.hosts
 CONFIRM_SECONDS = 8

@@ -14,7 +14,7 @@ from tests.hosts.gui_pages import dialog, look, state
 from tests.hosts.install_cd import INSTALLED, Console, tiny_cd
 from tests.hosts.kvm_machines import disk_xml, small_xml
 from tests.hosts.stack import NAME, PASSWORD, Caller, Stack
-from tests.hosts.waiting import until
+from tests.waiting import until
 
 pytestmark = pytest.mark.hosts
 MIB = 1024 * 1024

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ from oms.agent.guests.probe import Probe, boots, newest_kernels, probe_domain_ty
 from tests.hosts.guest_image import GuestImage
 from tests.hosts.kvm_machines import connected, emptied, small_xml
 from tests.hosts.libvirtd import PrivateLibvirtd
+from tests.waiting import eventually
 
 
 async def test_the_life_of_a_machine_is_told_in_order(libvirtd: PrivateLibvirtd) -> None:
@@ -26,7 +26,7 @@ async def test_the_life_of_a_machine_is_told_in_order(libvirtd: PrivateLibvirtd)
             domain.resume()
             domain.destroy()
             domain.undefine()
-            await until(lambda: bool(changes) and changes[-1].what == "removed")
+            await eventually(lambda: bool(changes) and changes[-1].what == "removed")
             assert {(change.uuid, change.name) for change in changes} == {(uuid, "m")}
             told = [change.what for change in changes]
             # libvirt says `resumed` also of the start, before `started`.
@@ -37,14 +37,6 @@ async def test_the_life_of_a_machine_is_told_in_order(libvirtd: PrivateLibvirtd)
             outside.defineXML(small_xml("n"))
             await asyncio.sleep(0.2)
             assert len(changes) == before
-
-
-async def until(done: Callable[[], bool]) -> None:
-    for _ in range(6000):
-        if done():
-            return
-        await asyncio.sleep(0.01)
-    pytest.fail("it never happened")
 
 
 async def test_a_kernel_is_the_proof_and_its_voice_is_heard(guest_image: GuestImage) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import libvirt
@@ -35,7 +35,7 @@ from tests.hosts.guest_image import DEAF, DOWN_MARKER, FULL, TICK_MARKER, TICKIN
 from tests.hosts.kvm_job import RehearsedJob, break_off_everywhere, host
 from tests.hosts.kvm_machines import connected, emptied, small_xml
 from tests.hosts.libvirtd import PrivateLibvirtd
-from tests.hosts.waiting import until
+from tests.waiting import eventually, until
 
 SHUTDOWN = power.ShutdownVm("m", seconds=20)
 UNHEARD = power.ShutdownVm("m", seconds=1)
@@ -286,12 +286,6 @@ async def test_a_reset_is_repeated_soon_after_a_crash_and_else_told_to_be_not_kn
 
 
 STATES = {libvirt.VIR_DOMAIN_EVENT_SUSPENDED: "suspended", libvirt.VIR_DOMAIN_EVENT_RESUMED: "resumed"}
-
-
-async def eventually(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(60):
-        while not true():  # noqa: ASYNC110 - libvirt tells another thread
-            await asyncio.sleep(0.05)
 
 
 async def test_a_machine_stands_still_and_goes_on_and_a_saved_one_goes_on_from_where_it_was(

@@ -31,6 +31,7 @@ from tests.hosts.kvm_job import Crash, RehearsedJob, crashy_host, host
 from tests.hosts.kvm_machines import connected, emptied, pid_of
 from tests.hosts.libvirtd import PrivateLibvirtd
 from tests.hosts.loop_device import loop_device
+from tests.waiting import eventually
 
 
 @pytest.fixture
@@ -60,12 +61,6 @@ async def install(op: CreateVmFromIso, on: Host) -> int:
     return await create_vm_from_iso(op, on)
 
 
-async def until(true: Callable[[], bool], seconds: float = 60) -> None:
-    async with asyncio.timeout(seconds):
-        while not true():  # noqa: ASYNC110 - libvirt is asked, which tells this test nothing by itself
-            await asyncio.sleep(0.05)
-
-
 @asynccontextmanager
 async def installing(
     op: CreateVmFromIso,
@@ -78,7 +73,7 @@ async def installing(
     job = RehearsedJob()
     running = asyncio.create_task(install(op, replace(host(machines, images, job), offer=offer)))
     try:
-        await until(lambda: running.done() or job.answers == [0])
+        await eventually(lambda: running.done() or job.answers == [0])
         if running.done():
             running.result()
         yield running, job, outside.lookupByName(op.kvm_vm_name)
@@ -405,7 +400,7 @@ async def test_an_installation_is_begun_anew_when_its_host_was_restarted(
         again = RehearsedJob(job.records)
         async with connected(daemon.uri) as machines:
             running = asyncio.create_task(install(asked(), host(machines, images, again)))
-            await until(lambda: bool(domain.isActive()))
+            await eventually(lambda: bool(domain.isActive()))
             await tell(domain, "r")
             assert await asyncio.wait_for(running, 90) == 0
         await comes_up(domain)

@@ -13,7 +13,7 @@ from oms.agent.guests.containers import ContainerSettings
 from oms.agent.guests.lxc import LxcContainers, boot, sources
 from tests.hosts.containers import lxc, make
 from tests.hosts.lxc_path import lxc_path, why_not
-from tests.hosts.waiting import until
+from tests.waiting import until
 
 pytestmark = pytest.mark.hosts
 HOST, OWN, FOREIGN = "203.0.113.1", "10.95.0.2", "203.0.113.9"

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from tests.hosts.kvm_machines import emptied, small_xml
 from tests.hosts.libvirtd import PrivateLibvirtd
 from tests.hosts.net_host import Isolated, Place, ifupdown_root, isolated, why_not
 from tests.hosts.stack import Caller, CallFailed
+from tests.waiting import until
 
 pytestmark = pytest.mark.hosts
 MASK = "255.255.255.0"
@@ -57,13 +58,6 @@ def caller(oms: Isolated) -> Iterator[Caller]:
 def written(oms: Isolated) -> dict[str, bytes]:
     """The host's files."""
     return {str(path): path.read_bytes() for path in oms.root.rglob("*") if path.is_file()}
-
-
-def until(true: Callable[[], object], seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 def refused(caller: Caller, method: str, *params: Any) -> dict[str, Any]:
@@ -181,7 +175,7 @@ def test_a_change_in_whose_midst_the_agent_is_killed_is_undone_when_it_is_back(
         oms.kill("agent")
         assert place.state() != before
         oms.start("agent")
-        until(lambda: place.state() == before, 30)
+        until(lambda: place.state() == before, seconds=30)
         assert written(oms) == on_disk
         error = asked.result(60)
     assert error["data"]["reason"] == "interrupted"
@@ -347,7 +341,7 @@ def test_systemd_networkd_makes_of_its_files_what_was_meant(tmp_path: Path) -> N
     Networkd(tmp_path).write(KEPT_BY_NETWORKD)
     with Place() as place, _networkd(place, theirs.parent):
         place.card("eth3")
-        until(lambda: len(_plain(place.routes(), place)) == 8, 20)
+        until(lambda: len(_plain(place.routes(), place)) == 8, seconds=20)
         assert _plain(place.routes(), place) == {
             "default via 10.44.0.1 dev vmbr0",
             "default via 10.45.0.254 dev br1 metric 1024",

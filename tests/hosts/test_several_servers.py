@@ -13,13 +13,14 @@ import pytest
 from oms.bus import enrolment
 from oms.client.sync import Client
 from tests.hosts import uploads
-from tests.hosts.history import Watcher, until
+from tests.hosts.history import Watcher
 from tests.hosts.libvirtd import PrivateLibvirtd
 from tests.hosts.listening import head, listening
 from tests.hosts.listening import until as heard
 from tests.hosts.ordeal import Ordeal
 from tests.hosts.several import NODES, SERVERS, Several, several
 from tests.hosts.stack import NO_ANSWER, Caller, CallFailed
+from tests.waiting import until
 
 pytestmark = pytest.mark.hosts
 

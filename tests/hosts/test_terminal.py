@@ -10,7 +10,7 @@ from tests.cli.terminal import Terminal
 from tests.hosts.libvirtd import PrivateLibvirtd
 from tests.hosts.sshd import PrivateSshd
 from tests.hosts.stack import NAME, Stack
-from tests.hosts.waiting import until
+from tests.waiting import until
 
 pytestmark = pytest.mark.hosts
 

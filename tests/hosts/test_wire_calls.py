@@ -26,7 +26,7 @@ from tests.hosts.libvirtd import PrivateLibvirtd
 from tests.hosts.net_host import Isolated, isolated
 from tests.hosts.stack import NAME, PASSWORD, Caller, CallFailed, Stack
 from tests.hosts.volume_groups import VolumeGroup, volume_group
-from tests.hosts.waiting import until
+from tests.waiting import until
 
 pytestmark = pytest.mark.hosts
 USERS = {"violet": "viewer", "oscar": "operator", "ada": "admin"}

@@ -27,7 +27,7 @@ from tests.hosts.libvirtd import PrivateLibvirtd
 from tests.hosts.raw_socket import PING, RawSocket
 from tests.hosts.sshd import PrivateSshd
 from tests.hosts.stack import NAME, Caller, CallFailed, Stack
-from tests.hosts.waiting import until
+from tests.waiting import until
 
 pytestmark = pytest.mark.hosts
 SCREEN = "<graphics type='vnc'><listen type='socket'/></graphics><video><model type='vga'/></video>"

@@ -21,7 +21,7 @@ from tests.hosts import rootfs, uploads, wire
 from tests.hosts.libvirtd import PrivateLibvirtd
 from tests.hosts.lxc_path import attached, lxc_path, why_not
 from tests.hosts.stack import NAME, Caller, CallFailed, Stack
-from tests.hosts.waiting import until
+from tests.waiting import until
 
 pytestmark = pytest.mark.hosts
 MIB = 1024 * 1024

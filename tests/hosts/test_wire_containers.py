@@ -4,8 +4,7 @@ import contextlib
 import json
 import os
 import shutil
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from tests.hosts.containers import made
 from tests.hosts.libvirtd import PrivateLibvirtd
 from tests.hosts.lxc_path import attached, by_hand, end_all, lxc_path, why_not
 from tests.hosts.stack import NAME, Caller, CallFailed, Stack
+from tests.waiting import until
 
 pytestmark = pytest.mark.hosts
 MODULES = {module.__name__ for module in (ovz, power, description)}
@@ -57,13 +57,6 @@ def caller(oms: Stack, path: Path) -> Iterator[Caller]:
 
 def ovz_call(caller: Caller, method: str, *params: Any) -> Any:
     return caller.call("ovzservices", method, caller.sessid, 0, NAME, *params)
-
-
-def until(true: Callable[[], bool], seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.05)
 
 
 def test_every_method_by_the_document_and_by_name(oms: Stack, path: Path, caller: Caller) -> None:

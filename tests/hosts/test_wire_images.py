@@ -21,7 +21,7 @@ from tests.hosts import uploads, wire
 from tests.hosts.kvm_machines import disk_xml, small_xml
 from tests.hosts.libvirtd import PrivateLibvirtd
 from tests.hosts.stack import NAME, Caller, CallFailed, Stack
-from tests.hosts.waiting import until
+from tests.waiting import until
 
 pytestmark = pytest.mark.hosts
 

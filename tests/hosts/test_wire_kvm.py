@@ -17,7 +17,7 @@ from oms.bus import pinning
 from tests.hosts.conftest import MakeDomain
 from tests.hosts.guests import domain_xml
 from tests.hosts.stack import NAME, Caller, CallFailed, Stack
-from tests.hosts.waiting import until
+from tests.waiting import until
 
 pytestmark = pytest.mark.hosts
 WILD = "<img src=x onerror=1>"

@@ -24,7 +24,7 @@ from tests.hosts.lxc_path import lxc_path, why_not
 from tests.hosts.small_disk import SmallDisk
 from tests.hosts.sshd import PrivateSshd
 from tests.hosts.stack import NAME, Caller, CallFailed, Stack
-from tests.hosts.waiting import until
+from tests.waiting import until
 
 pytestmark = pytest.mark.hosts
 READS = "consoleservices.read_recording"

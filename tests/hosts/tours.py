@@ -10,8 +10,8 @@ from tests.hosts import uploads
 from tests.hosts.kvm_machines import disk_xml, small_xml
 from tests.hosts.net_host import Place
 from tests.hosts.stack import NAME, Stack
-from tests.hosts.waiting import until
 from tests.hosts.wire import Tour
+from tests.waiting import until
 
 
 def power(tour: Tour, domain: libvirt.virDomain) -> None:

@@ -5,9 +5,10 @@ import random
 import shutil
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
+
+from tests.waiting import listens, until
 
 PROGRAM = "zabbix_agentd"
 
@@ -27,7 +28,7 @@ def zabbix_agent(directory: Path, *more: str) -> Iterator[int]:
     (directory / "zabbix.conf").write_text("\n".join(lines) + "\n")
     process = subprocess.Popen([PROGRAM, "-f", "-c", str(directory / "zabbix.conf")])
     try:
-        _wait_for(port)
+        until(lambda: listens(port), "the Zabbix agent does not listen")
         yield port
     finally:
         process.terminate()
@@ -41,16 +42,3 @@ def _port() -> int:
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
-
-
-def _wait_for(port: int, seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-        except OSError:
-            if time.monotonic() > end:
-                raise
-            time.sleep(0.02)
-        else:
-            return

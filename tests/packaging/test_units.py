@@ -16,10 +16,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.served import alive, until
+from tests.cli.served import alive
 from tests.free_port import free_port
 from tests.hosts.stack import Caller
 from tests.packaging.installation import SYSTEMD, UNITS, Installation, service, why_not
+from tests.waiting import until
 
 each = pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
 EXPOSED_AT_MOST = {"oms-bus": 15, "oms-server": 15, "oms-signer": 10, "oms-agent": 85}

@@ -19,7 +19,8 @@ from tests.security import calls
 from tests.security.attack import Attack
 from tests.security.calls import Kind
 from tests.server import clock as clocks
-from tests.server.rig import Oms, answering, eventually
+from tests.server.rig import Oms, answering
+from tests.waiting import eventually
 
 TOO_MANY: list[Any] = [{}] * 20
 """Parameters that no method takes."""

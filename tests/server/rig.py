@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 import os
 import shutil
-import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -299,14 +298,6 @@ async def signing(keys: Path, socket: Path) -> AsyncIterator[None]:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
-
-
-async def eventually(true: Callable[[], object], within: float = 60.0) -> None:
-    """Wait until `true()`; fails after `within` seconds."""
-    end = time.monotonic() + within
-    while not true():
-        assert time.monotonic() < end, "did not come true"
-        await asyncio.sleep(0.005)
 
 
 def answering(value: Any) -> Callable[[Operation[Any]], Any]:

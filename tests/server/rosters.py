@@ -5,7 +5,8 @@ import msgspec
 from oms.contract.internal import GuestLine, GuestNews, GuestState, Hypervisor, Roster
 from oms.contract.kvm import ListVmsStatus
 from tests.server.double import HostDouble
-from tests.server.rig import Oms, answering, eventually
+from tests.server.rig import Oms, answering
+from tests.waiting import eventually
 
 UUID = "0f0e0d0c-0000-4000-8000-0000000000{:02x}"
 

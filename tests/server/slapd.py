@@ -1,13 +1,12 @@
 """A real slapd on loopback, with TLS, some users and some groups."""
 
-import socket
 import subprocess
-import time
 from pathlib import Path
 from typing import Self
 
 from tests.bus.nats.pki import Pki
 from tests.free_port import free_port
+from tests.waiting import listens, until
 
 SECONDS = 60.0
 BASE = "dc=example,dc=org"
@@ -50,17 +49,9 @@ class Slapd:
         self._process.wait(SECONDS)
 
     def _wait(self) -> None:
-        end, port = time.monotonic() + SECONDS, int(self.url.rpartition(":")[2])
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", port), 1).close()
-            except OSError:
-                said = (self._folder / "slapd.log").read_text()
-                assert self._process.poll() is None, said
-                assert time.monotonic() < end, said
-                time.sleep(0.05)
-            else:
-                return
+        port, log = int(self.url.rpartition(":")[2]), self._folder / "slapd.log"
+        until(lambda: listens(port) or self._process.poll() is not None, log.read_text)
+        assert self._process.poll() is None, log.read_text()
 
     def _settings(self) -> str:
         server = self.pki.nats  # of this name and address

@@ -15,7 +15,8 @@ from oms.server import audit
 from oms.server.audit import Audit, Line
 from oms.server.sessions import digest
 from oms.server.store import jobs
-from tests.server.rig import PASSWORD, Oms, Seed, answering, eventually
+from tests.server.rig import PASSWORD, Oms, Seed, answering
+from tests.waiting import eventually
 
 SECRET = "marker-7c1e-secret"
 

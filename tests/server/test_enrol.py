@@ -17,7 +17,8 @@ from oms.contract.kvm import ListVmsStatus, StopVm
 from oms.server.enrol import MOST_NEW_A_MINUTE, REQUEST_LIVES_SECONDS
 from oms.server.store import hosts, now, tables
 from tests.server.asgi import Reply
-from tests.server.rig import Oms, answering, eventually, signing
+from tests.server.rig import Oms, answering, signing
+from tests.waiting import eventually
 
 SIGN, REMOVE = "funcservices.sign_requests", "funcservices.remove_signed"
 

@@ -24,8 +24,9 @@ from oms.server.rules.events import View, whole
 from oms.server.store import events, hosts, now
 from tests.server.double import FACTS
 from tests.server.listening import Listening
-from tests.server.rig import ROLES, Oms, Person, answering, eventually
+from tests.server.rig import ROLES, Oms, Person, answering
 from tests.server.rosters import joined, line, tell
+from tests.waiting import eventually
 
 LIST = "eventservices.list_events"
 
@@ -366,7 +367,7 @@ async def test_five_hundred_listeners_hear_the_same_and_it_is_written_once(
             await stream.until("head")
         for number in range(20):
             await oms.store.write(give(number))
-        await eventually(lambda: all(len(stream.kinds) == 20 for stream in streams), 30)
+        await eventually(lambda: all(len(stream.kinds) == 20 for stream in streams))
         assert len({bytes(stream.answer) for stream in streams}) == 1
         for stream in streams:
             stream.leave()

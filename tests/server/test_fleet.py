@@ -17,7 +17,8 @@ from oms.contract.types import TagName
 from oms.server.rules.hosttype import automatic_tags, host_type
 from oms.server.store import hosts
 from tests.server.double import FACTS, Does
-from tests.server.rig import Oms, answering, eventually
+from tests.server.rig import Oms, answering
+from tests.waiting import eventually
 
 T = TypeVar("T")
 ASK = "kvmservices.list_vms_status"

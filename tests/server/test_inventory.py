@@ -14,8 +14,9 @@ from oms.server.rules.tags import Tagged
 from oms.server.store import guests as store_guests
 from oms.server.store import hosts
 from tests.server.double import HostDouble
-from tests.server.rig import Oms, Person, eventually
+from tests.server.rig import Oms, Person
 from tests.server.rosters import UUID, joined, line, tell
+from tests.waiting import eventually
 
 
 @pytest.fixture

@@ -15,8 +15,9 @@ from oms.server.store import jobs, now
 from oms.server.store.jobs import Job
 from tests.server import clock as clocks
 from tests.server.double import Does, HostDouble
-from tests.server.rig import Oms, Person, answering, eventually
+from tests.server.rig import Oms, Person, answering
 from tests.server.rosters import joined, line
+from tests.waiting import eventually
 
 STOP = "kvmservices.stop_vm"
 

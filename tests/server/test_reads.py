@@ -12,7 +12,8 @@ from oms.contract.kvm import ListVms, ListVmsStatus, Machine, MachineStats, Stop
 from oms.server.reads import Key, Reads, Recorded
 from tests.server import clock as clocks
 from tests.server.double import Handler
-from tests.server.rig import Oms, Person, answering, eventually
+from tests.server.rig import Oms, Person, answering
+from tests.waiting import eventually
 
 KEY: Key = ("1" * 32, "kvmservices.list_vms", b"[]")
 OTHER: Key = ("2" * 32, "kvmservices.list_vms", b"[]")

@@ -1,7 +1,5 @@
 """Tags: OMS's own knowledge, put into what hosts answer; given, taken, renamed, and gone with what bore them."""
 
-import time
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -22,6 +20,7 @@ from oms.server.store.jobs import Job
 from tests.server import double, postgresql
 from tests.server.double import FACTS, Does, HostDouble
 from tests.server.rig import Oms, Person, answering
+from tests.waiting import eventually
 
 DATABASES = postgresql.BOTH
 
@@ -73,14 +72,8 @@ async def joined(oms: Oms, name: str, has: Guests) -> HostDouble:
         found = await oms.store.read(lambda tx: hosts.by_id(tx, host.id))
         return found is not None and "openvz" in found.facts
 
-    await until(known)
+    await eventually(known)
     return host
-
-
-async def until(true: Callable[[], Awaitable[bool]]) -> None:
-    end = time.monotonic() + 30
-    while not await true():
-        assert time.monotonic() < end, "did not come true"
 
 
 async def listed(
@@ -411,7 +404,7 @@ async def test_a_tag_that_oms_finds_later_does_not_take_peoples_away(
         (found,) = await who.ask("funcservices.list_signed", 0)
         return "debian 12" not in {tag["tag"] for tag in found["tags"]}
 
-    await until(changed)
+    await eventually(changed)
     (found,) = await who.ask("funcservices.list_signed", 0, "arch linux")
     assert {"tag": "arch linux", "level": 3} in found["tags"]
     monkeypatch.setattr(double, "FACTS", msgspec.structs.replace(BOTH, distribution="arch linux"))

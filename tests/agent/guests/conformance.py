@@ -1,7 +1,6 @@
 """What every hypervisor's backend must do, as checks that run against each: one suite for guests of any kind, one
 more for containers. A backend's test gives a guest that is off, whose system may be anything."""
 
-import asyncio
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from oms.agent.guests.containers import (
 )
 from oms.contract.errors import AlreadyThere, ContainerIsOff, FuncManError, NoSuchContainer, NoSuchMachine
 from oms.contract.types import Secret
+from tests.waiting import eventually
 
 JOB, OTHER = "0" * 31 + "1", "0" * 31 + "2"
 ALL: frozenset[Stat] = frozenset({"cpu", "memory", "df", "network"})
@@ -33,7 +33,8 @@ async def guest_lives(guests: Guests[Any], key: str, no_such: str) -> None:
         await guests.start(key)
         assert await _state(guests, key) == "running"
     assert (await guests.capacity()).cpus >= 1
-    await _until(lambda: any(change.what in {"started", "anything"} for change in changes), "nobody told of it")
+    told = ("started", "anything")
+    await eventually(lambda: any(change.what in told for change in changes), "nobody told of it")
     await guests.use(ALL)
     use = (await guests.use(ALL))[key]
     assert use.memory is None or use.memory.used_kb >= 0
@@ -143,11 +144,3 @@ async def _state(guests: Guests[Any], key: str) -> str:
     (found,) = [state.state for state in await guests.states() if state.key == key]
     assert (await guests.find(key)).state == found
     return found
-
-
-async def _until(true: Callable[[], bool], otherwise: str) -> None:
-    for _ in range(int(SECONDS / 0.05)):
-        if true():
-            return
-        await asyncio.sleep(0.05)
-    raise AssertionError(otherwise)

@@ -13,8 +13,8 @@ from oms.agent.ovz.moving.leaving import migrate_vm
 from oms.contract.errors import JobInterrupted, NoSuchContainer
 from oms.contract.ovz.migration import MigrateVm, OpenVZMigrationNotCapable
 from tests.agent.guests.vzctl.openvz_host import containers_of, furnish
-from tests.agent.rig import until
 from tests.hosts.kvm_job import RehearsedJob, host
+from tests.waiting import eventually
 
 MOVE = MigrateVm("101", "there.example.org")
 
@@ -139,7 +139,7 @@ async def test_a_vzmigrate_of_an_earlier_agent_is_waited_for(two: Two) -> None:
     assert not await two.here.is_sending("10")
     job = RehearsedJob({"ran": "true"})
     moving = asyncio.create_task(two.move(job))
-    await until(lambda: "waits" in job.notes)
+    await eventually(lambda: "waits" in job.notes)
     await two.here.send("101", "there.example.org", lambda _: None)
     (process / "cmdline").unlink()
     assert await moving == 0

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
@@ -39,14 +38,6 @@ AGENT_SLOW = LinkTiming(first_delay=600, longest_delay=600)
 
 async def echo(verb: str, payload: bytes) -> bytes:
     return verb.encode() + b" " + payload
-
-
-async def eventually(true: Callable[[], bool], within: float = 60.0) -> None:
-    """Wait until `true()`; fails after `within`."""
-    begin = time.monotonic()
-    while not true():
-        assert time.monotonic() - begin < within, "did not come true"
-        await asyncio.sleep(0.005)
 
 
 @dataclass

@@ -18,8 +18,9 @@ from oms.bus.nats.supervisor import Supervisor
 from oms.bus.wire import HostAway
 from tests.bus.nats.pki import Identity
 from tests.bus.nats.raw import Raw
-from tests.bus.nats.rig import H1, H2, Rig, echo, eventually
+from tests.bus.nats.rig import H1, H2, Rig, echo
 from tests.free_port import free_port
+from tests.waiting import eventually
 
 
 class Pair(Rig):

@@ -13,7 +13,8 @@ from oms.bus.nats import moving
 from oms.bus.nats.callout import Admission
 from oms.bus.nats.client import connect, discard
 from oms.bus.wire import HostAway, NoAnswer, Refused, WireDown
-from tests.bus.nats.rig import AGENT_HASTY, AGENT_QUICK, AGENT_SLOW, H1, H2, SERVER_HASTY, Rig, eventually
+from tests.bus.nats.rig import AGENT_HASTY, AGENT_QUICK, AGENT_SLOW, H1, H2, SERVER_HASTY, Rig
+from tests.waiting import eventually
 
 
 async def test_nats_server_killed_and_both_ends_are_back(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,7 +132,7 @@ async def test_a_hung_nats_server_can_be_replaced(rig: Rig) -> None:
     hung = rig.supervisor.pid
     rig.presence.clear()
     rig.signal_nats(signal.SIGSTOP)
-    await eventually(lambda: (H1, True, "connect") in rig.presence, within=60)
+    await eventually(lambda: (H1, True, "connect") in rig.presence)
     assert rig.supervisor.pid != hung
     assert await oms.request(H1, "go", b"", 30) == b"go "
 

@@ -11,7 +11,8 @@ from oms.bus.nats.client import LinkFailed, connect
 from oms.bus.nats.link import SERVER_TIMING
 from oms.bus.wire import AnswerTooLarge, HostAway, NoAnswer, Refused
 from tests.bus.nats.raw import Raw, pub, sub
-from tests.bus.nats.rig import H1, H2, Rig, eventually
+from tests.bus.nats.rig import H1, H2, Rig
+from tests.waiting import eventually
 
 LISTEN = [
     f"oms.host.{H2}.>",

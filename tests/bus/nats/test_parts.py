@@ -12,7 +12,8 @@ from oms.bus.nats.outbox import Outbox
 from oms.bus.nats.permissions import host_permissions
 from oms.bus.nats.requests import Requests
 from oms.bus.nats.sysapi import Connection
-from tests.bus.nats.rig import H1, H2, eventually
+from tests.bus.nats.rig import H1, H2
+from tests.waiting import eventually
 
 
 def test_subjects_are_taken_apart_as_they_were_made() -> None:

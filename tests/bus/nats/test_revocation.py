@@ -10,7 +10,8 @@ from oms.bus.nats.callout import Admission
 from oms.bus.nats.client import connect
 from oms.bus.wire import HostAway, NoAnswer, Refused
 from tests.bus.nats.raw import Raw, sub
-from tests.bus.nats.rig import AGENT_SLOW, H1, H2, SERVER_HASTY, Rig, eventually
+from tests.bus.nats.rig import AGENT_SLOW, H1, H2, SERVER_HASTY, Rig
+from tests.waiting import eventually
 
 
 async def test_a_revoked_host_is_cut_off_and_stays_out(rig: Rig) -> None:

@@ -23,8 +23,8 @@ from oms.bus.nats.supervisor import (
     revision_of,
 )
 from tests.bus.nats.pki import Pki
-from tests.bus.nats.rig import eventually
 from tests.free_port import free_port
+from tests.waiting import eventually
 
 Make = Callable[..., Supervisor]
 

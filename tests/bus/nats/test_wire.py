@@ -15,7 +15,8 @@ from oms.bus.wire import (
     RequestTooLarge,
     WireDown,
 )
-from tests.bus.nats.rig import H1, H2, Rig, echo, eventually
+from tests.bus.nats.rig import H1, H2, Rig, echo
+from tests.waiting import eventually
 
 
 async def test_a_request_reaches_its_host_and_no_other(rig: Rig) -> None:

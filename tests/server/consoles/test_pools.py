@@ -12,7 +12,8 @@ from oms.server.consoles import consoles
 from oms.server.consoles.console import Console
 from oms.server.consoles.far_ends import FarEnds
 from oms.server.edge.ports import MorePorts
-from tests.server.rig import Oms, Person, Seed, eventually
+from tests.server.rig import Oms, Person, Seed
+from tests.waiting import eventually
 
 GUESTS = 101
 

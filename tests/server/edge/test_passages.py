@@ -16,8 +16,9 @@ from oms.server import matchmaker
 from oms.server.matchmaker import MOVES, Move
 from oms.server.store import jobs
 from tests.server.carriers import Signed, signed_host
-from tests.server.rig import CallError, Oms, eventually
+from tests.server.rig import CallError, Oms
 from tests.server.streams import Stream
+from tests.waiting import eventually
 
 GATE = Gate("192.0.2.7", 49216, "its certificate")
 

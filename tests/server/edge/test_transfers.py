@@ -16,8 +16,9 @@ from oms.contract.internal import SendFile
 from oms.server.edge import transfers as door
 from oms.server.store import jobs
 from tests.server.carriers import CONTENT, Signed, begin, ends, put, signed_host, uploading_host
-from tests.server.rig import Oms, eventually
+from tests.server.rig import Oms
 from tests.server.streams import Stream
+from tests.waiting import eventually
 
 
 @pytest.fixture

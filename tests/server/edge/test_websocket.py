@@ -18,9 +18,9 @@ import pytest
 from oms.server.consoles.relay import GONE, Socket, both, inward, outward
 from oms.server.edge.consoles import ConsoleDoor
 from tests.hosts.raw_socket import CLOSE, RawSocket
-from tests.hosts.waiting import until
 from tests.security.served import Served
 from tests.server.rig import Seed
+from tests.waiting import until
 
 PAUSES = (0.0, 0.0005, 0.002, 0.005)
 MIB = 1024 * 1024

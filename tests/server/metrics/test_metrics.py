@@ -14,7 +14,8 @@ from oms.contract.internal import Figures, FileSystemFigures, GuestFigures
 from oms.server import admin
 from oms.server.metrics import figures as last_words
 from tests.server.asgi import Reply
-from tests.server.rig import Oms, answering, eventually
+from tests.server.rig import Oms, answering
+from tests.waiting import eventually
 
 FIGURES = Figures(
     cpus=4,

@@ -1,4 +1,4 @@
-"""A small real file system of a test's own, that can become full: ext4 in a file, mounted."""
+"""A small real file system of a test's own, that can become full: ext4 in a file, or in memory."""
 
 import contextlib
 import os
@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Self
 
 MIB = 1024 * 1024
 
@@ -35,3 +36,28 @@ def fill(directory: Path, leave_bytes: int = 0) -> None:
     with contextlib.suppress(OSError), (directory / "filler").open("wb", buffering=0) as file:
         while not leave_bytes or os.statvfs(directory).f_bavail * os.statvfs(directory).f_frsize > leave_bytes:
             file.write(bytes(4096))
+
+
+class SmallDisk:
+    """One in memory: `with` makes the directory where there is none, and mounts so many MB there."""
+
+    def __init__(self, directory: Path, size_mb: int) -> None:
+        self.directory, self._size_mb = directory, size_mb
+
+    def __enter__(self) -> Self:
+        self.directory.mkdir(parents=True, exist_ok=True)
+        size = f"size={self._size_mb}m,mode=0700"
+        subprocess.run(["mount", "-t", "tmpfs", "-o", size, "tmpfs", str(self.directory)], check=True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        subprocess.run(["umount", "--lazy", str(self.directory)], check=True)
+
+    @contextmanager
+    def full(self) -> Iterator[None]:
+        """No byte of room meanwhile."""
+        fill(self.directory)
+        try:
+            yield
+        finally:
+            (self.directory / "filler").unlink()

@@ -21,9 +21,9 @@ from oms.server.store import Store
 from tests.hosts.history import Call, Client, Evidence, Question, Watcher, audit_lines, job_rows, table
 from tests.hosts.kvm_machines import disk_xml, small_xml
 from tests.hosts.libvirtd import PrivateLibvirtd
-from tests.hosts.small_disk import SmallDisk
 from tests.hosts.stack import NAME, NO_ANSWER, PASSWORD, START_S, Caller, CallFailed, HastyStack, Stack
 from tests.hosts.verdict import findings
+from tests.small_disk import SmallDisk
 from tests.waiting import until
 
 OTHER = "node2"

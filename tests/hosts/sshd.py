@@ -15,7 +15,6 @@ from tests.hosts.libvirtd import PrivateLibvirtd
 from tests.waiting import listens, until
 
 
-
 class PrivateSshd:
     """`with PrivateSshd(directory, libvirtd) as sshd:` has one at 127.0.0.1, port `sshd.port`."""
 

@@ -13,8 +13,8 @@ import pytest
 
 from oms.agent.host import confined, process, rsync
 from oms.contract.errors import FuncManError, NoSpace
-from tests.hosts.small_disk import SmallDisk
 from tests.hosts.trees import disk_use_kb, ids, seen, varied
+from tests.small_disk import SmallDisk
 from tests.waiting import eventually
 
 pytestmark = [

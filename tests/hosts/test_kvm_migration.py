@@ -34,7 +34,7 @@ from tests.hosts.kvm_machines import disk_xml, small_xml
 from tests.hosts.libvirtd import PrivateLibvirtd
 from tests.hosts.migration_rig import Both, Job, both_hosts
 from tests.hosts.movers import MB, count, counting_disk, counting_xml
-from tests.hosts.small_disk import SmallDisk
+from tests.small_disk import SmallDisk
 
 pytestmark = pytest.mark.hosts
 CD = "<disk type='file' device='cdrom'><source file='{}'/><target dev='hdb' bus='ide'/><readonly/></disk>"

@@ -14,8 +14,8 @@ from tests.hosts.container_fleet import IDS, SOON, Fleet, moving, settings_of
 from tests.hosts.kvm_machines import small_xml
 from tests.hosts.libvirtd import PrivateLibvirtd
 from tests.hosts.lxc_path import attached, by_hand, lxc_path, why_not
-from tests.hosts.small_disk import SmallDisk
 from tests.hosts.stack import CallFailed, Stack
+from tests.small_disk import SmallDisk
 
 pytestmark = [
     pytest.mark.hosts,

@@ -21,9 +21,9 @@ from tests.hosts.guests import domain_xml
 from tests.hosts.kvm_machines import emptied
 from tests.hosts.libvirtd import PrivateLibvirtd
 from tests.hosts.lxc_path import lxc_path, why_not
-from tests.hosts.small_disk import SmallDisk
 from tests.hosts.sshd import PrivateSshd
 from tests.hosts.stack import NAME, Caller, CallFailed, Stack
+from tests.small_disk import SmallDisk
 from tests.waiting import until
 
 pytestmark = pytest.mark.hosts

@@ -1,13 +1,12 @@
 """Debian's zabbix-agent, started for a test on loopback with a configuration of its own."""
 
 import contextlib
-import random
 import shutil
-import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.free_port import free_port
 from tests.waiting import listens, until
 
 PROGRAM = "zabbix_agentd"
@@ -20,7 +19,7 @@ def why_not() -> str | None:
 @contextlib.contextmanager
 def zabbix_agent(directory: Path, *more: str) -> Iterator[int]:
     """The port where it listens; `more` are lines of its configuration."""
-    port = _port()
+    port = free_port()
     lines = (
         "ListenIP=127.0.0.1", f"ListenPort={port}", "Server=127.0.0.1", "ServerActive=", "AllowRoot=1",
         f"PidFile={directory / 'zabbix.pid'}", f"LogFile={directory / 'zabbix.log'}", *more,
@@ -33,12 +32,3 @@ def zabbix_agent(directory: Path, *more: str) -> Iterator[int]:
     finally:
         process.terminate()
         process.wait()
-
-
-def _port() -> int:
-    """Free, and no higher than it takes."""
-    while True:
-        port = random.randrange(20_000, 32_000)
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port

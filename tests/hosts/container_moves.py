@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from oms.agent.context import Host, Job, Offer, Storage
-from oms.agent.guests.containers import Containers, ContainerSettings, NewContainer
+from oms.agent.guests.containers import ContainerSettings, NewContainer
 from oms.agent.guests.lxc import LxcContainers
 from oms.agent.leases import Leases
 from oms.agent.ovz.moving import leaving, receiving
@@ -21,7 +21,7 @@ from oms.contract.operation import HostOperation
 from oms.contract.ovz.migration import MigrateVm
 from tests.hosts import rootfs
 from tests.hosts.containers import lxc
-from tests.hosts.kvm_job import Crash, RehearsedJob
+from tests.hosts.kvm_job import Crash, Crashy, RehearsedJob
 from tests.hosts.trees import varied
 
 CTID = "129"
@@ -42,28 +42,9 @@ class StepwiseJob(RehearsedJob):
         self.percents.append(percent)
 
 
-class CrashyContainers:
-    """The given ones; before and after each change of them the agent may crash."""
-
-    CHANGES = frozenset(
-        {"start", "stop", "ask_off", "set_autostart", "configure", "prepare", "create", "discard", "destroy"}
-    )
-
-    def __init__(self, containers: Containers, job: RehearsedJob) -> None:
-        self._containers, self._job = containers, job
-
-    def __getattr__(self, name: str) -> Any:
-        method = getattr(self._containers, name)
-        if name not in self.CHANGES:
-            return method
-
-        async def crashy(*args: Any, **kwargs: Any) -> Any:
-            self._job.step()
-            answer = await method(*args, **kwargs)
-            self._job.step()
-            return answer
-
-        return crashy
+CHANGES = frozenset(
+    {"start", "stop", "ask_off", "set_autostart", "configure", "prepare", "create", "discard", "destroy"}
+)
 
 
 class TwoHosts:
@@ -185,7 +166,7 @@ class TwoHosts:
         return await receiving.receive_container(self._op, host)
 
     def _host(self, containers: LxcContainers, job: StepwiseJob, passages: Passages) -> Host:
-        crashy: Any = CrashyContainers(containers, job)
+        crashy: Any = Crashy(containers, job, CHANGES)
         as_job: Job = job
         host = Host(Storage.below(self._scratch), None, as_job, Leases(), self.offer)
         return replace(host, containers=crashy, passages=passages)

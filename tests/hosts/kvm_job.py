@@ -2,11 +2,11 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from oms.agent.context import Host, Storage
 from oms.agent.guests import Machines
@@ -87,25 +87,26 @@ class RehearsedJob:
         self.notes[key] = text
 
 
-class CrashyMachines:
-    """The given machines; before and after each change of them the agent may crash."""
+MACHINES: Final = frozenset(
+    {
+        "start", "start_once", "stop", "ask_off", "reset", "pause", "resume", "save", "forget_saved",
+        "set_autostart", "create_snapshot", "revert_snapshot", "delete_snapshot",
+        "attach", "detach", "update", "send_away", "drop_arrived",
+        "define", "undefine", "redefine", "set_live_vcpus", "set_live_memory",
+    }
+)  # fmt: skip
+"""What changes one."""
 
-    CHANGES = frozenset(
-        {
-            "start", "start_once", "stop", "ask_off", "reset", "pause", "resume", "save", "forget_saved",
-            "set_autostart", "create_snapshot", "revert_snapshot", "delete_snapshot",
-            "attach", "detach", "update", "send_away", "drop_arrived",
-            "define", "undefine", "redefine", "set_live_vcpus", "set_live_memory",
-        }
-    )  # fmt: skip
 
-    def __init__(self, machines: Machines, job: RehearsedJob) -> None:
-        self._machines = machines
-        self._job = job
+class Crashy:
+    """A hypervisor; before and after each of these changes by it the agent may crash."""
+
+    def __init__(self, guests: Any, job: RehearsedJob, changes: Collection[str]) -> None:
+        self._guests, self._job, self._changes = guests, job, changes
 
     def __getattr__(self, name: str) -> Any:
-        method = getattr(self._machines, name)
-        if name not in self.CHANGES:
+        method = getattr(self._guests, name)
+        if name not in self._changes:
             return method
 
         async def crashy(*args: Any, **kwargs: Any) -> Any:
@@ -130,7 +131,7 @@ def sharing(host: Host, job: RehearsedJob) -> Host:
 
 def crashy_host(machines: Machines, images: Path, job: RehearsedJob, **more: Any) -> Host:
     """A host whose agent may crash at every step of its job and around every change of a machine."""
-    return replace(host(machines, images, job, **more), machines=CrashyMachines(machines, job))
+    return replace(host(machines, images, job, **more), machines=Crashy(machines, job, MACHINES))
 
 
 async def break_off_everywhere(

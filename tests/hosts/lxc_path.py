@@ -9,6 +9,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from oms.agent.guests.lxc.sources import TABLE
 
 PROGRAMS = ("lxc-start", "lxc-stop", "lxc-ls", "newuidmap", "ip", "nsenter")
@@ -45,7 +47,10 @@ def alone() -> Iterator[None]:
 
 @contextmanager
 def lxc_path() -> Iterator[Path]:
-    """An empty one, through which the users of containers pass. Not pytest's directories, which are closed."""
+    """An empty one, through which the users of containers pass. Not pytest's directories, which are closed. Skips
+    where no containers can run."""
+    if reason := why_not():
+        pytest.skip(reason)
     with alone(), rules_cleared(), tempfile.TemporaryDirectory(prefix="oms-lxc-") as name:
         path = Path(name)
         path.chmod(0o711)

@@ -21,7 +21,7 @@ from oms.agent.passage.passages import Passages, Terms
 from oms.bus.introduction import Introduced
 from oms.contract.errors import NotThere, OmsError, pack
 from oms.contract.kvm.migration import MigrateVm
-from tests.hosts.kvm_job import Crash, CrashyMachines, RehearsedJob, host
+from tests.hosts.kvm_job import MACHINES, Crash, Crashy, RehearsedJob, host
 from tests.hosts.kvm_machines import connected, emptied
 from tests.hosts.libvirtd import PrivateLibvirtd
 from tests.hosts.movers import counter, counting_disk, counting_xml, ports
@@ -105,7 +105,7 @@ class Both:
 
     def host(self, side: int, job: Job) -> Host:
         made = host(self._machines[side], self.images[side], job, passages=self.passages[side])
-        crashy: Any = CrashyMachines(self._machines[side], job)
+        crashy: Any = Crashy(self._machines[side], job, MACHINES)
         return replace(made, machines=crashy)
 
     # --- in the place of OMS

@@ -12,15 +12,13 @@ from tests.hosts import rootfs
 from tests.hosts.conftest import MakeDomain
 from tests.hosts.containers import lxc
 from tests.hosts.libvirtd import PrivateLibvirtd
-from tests.hosts.lxc_path import by_hand, lxc_path, why_not
+from tests.hosts.lxc_path import by_hand, lxc_path
 
 pytestmark = pytest.mark.hosts
 
 
 @pytest.fixture
 def path() -> Iterator[Path]:
-    if reason := why_not():
-        pytest.skip(reason)
     with lxc_path() as made:
         yield made
 

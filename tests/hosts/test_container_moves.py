@@ -20,7 +20,7 @@ from oms.agent.passage.stream import Cut, Stream
 from oms.contract.errors import FuncManError, JobInterrupted, OmsError
 from oms.contract.internal import ReceiveContainer
 from tests.hosts.container_moves import CTID, SETTINGS, StepwiseJob, TwoHosts, side_has, side_runs
-from tests.hosts.lxc_path import attached, lxc_path, why_not
+from tests.hosts.lxc_path import attached, lxc_path
 from tests.hosts.trees import seen
 
 pytestmark = [
@@ -33,8 +33,6 @@ pytestmark = [
 
 @pytest.fixture
 async def hosts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[TwoHosts]:
-    if reason := why_not():
-        pytest.skip(reason)
     for module in (crossing, leaving):
         monkeypatch.setattr(module, "AGAIN_SECONDS", 0.05)
     with lxc_path() as here, lxc_path() as there:

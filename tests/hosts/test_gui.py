@@ -19,7 +19,7 @@ from tests.hosts.guests import domain_xml
 from tests.hosts.gui_pages import look, state
 from tests.hosts.kvm_machines import emptied
 from tests.hosts.libvirtd import PrivateLibvirtd
-from tests.hosts.lxc_path import lxc_path, why_not
+from tests.hosts.lxc_path import lxc_path
 from tests.hosts.sshd import PrivateSshd
 from tests.hosts.stack import NAME, PASSWORD, Stack
 from tests.waiting import until
@@ -30,8 +30,6 @@ pytestmark = pytest.mark.hosts
 
 @pytest.fixture(scope="module")
 def path() -> Iterator[Path]:
-    if reason := why_not():
-        pytest.skip(reason)
     with lxc_path() as it:
         made(it, CTID, ContainerSettings(memory_kb=64 * 1024, vcpus=1))
         yield it

@@ -15,7 +15,7 @@ from oms.agent.lvm import handlers
 from oms.contract import lvm
 from oms.contract.errors import AlreadyThere, FuncManError, InUse, NoSpace, NotSupported, NotThere
 from tests.hosts import kvm_job
-from tests.hosts.kvm_job import Crash, RehearsedJob
+from tests.hosts.kvm_job import Crash, Crashy, RehearsedJob
 from tests.hosts.kvm_machines import connected, small_xml
 from tests.hosts.libvirtd import PrivateLibvirtd
 from tests.hosts.volume_groups import VolumeGroup, has_device_mapper, volume_group
@@ -117,7 +117,7 @@ async def test_broken_off_anywhere_it_is_finished_by_the_next_run(
         if what == "delete":
             await handlers.create_lv(lvm.CreateLv(group.name, "a", 4), host())
         job = RehearsedJob(break_at=step)
-        broken: Any = Crashy(group, job)
+        broken: Any = Crashy(group.lvm, job, ("create", "remove"))
         ended = await _run(what, group, dataclasses.replace(host(job), lvm=broken))
         if not ended:
             assert await _run(what, group, host(RehearsedJob(job.records)))
@@ -162,26 +162,6 @@ async def test_a_host_without_lvm_has_no_groups(host: MakeHost, monkeypatch: pyt
     assert await handlers.list_vg(lvm.ListVg(), host()) == []
     with pytest.raises(NotThere):
         await handlers.create_lv(lvm.CreateLv("vg", "a", 4), host())
-
-
-class Crashy:
-    """The door, around whose changes the agent may crash."""
-
-    def __init__(self, group: VolumeGroup, job: RehearsedJob) -> None:
-        self._lvm, self._job = group.lvm, job
-
-    def __getattr__(self, name: str) -> Any:
-        method = getattr(self._lvm, name)
-
-        async def crashy(*args: Any) -> Any:
-            if name in ("create", "remove"):
-                self._job.step()
-            answer = await method(*args)
-            if name in ("create", "remove"):
-                self._job.step()
-            return answer
-
-        return crashy
 
 
 async def _run(what: str, group: VolumeGroup, host: Host) -> bool:

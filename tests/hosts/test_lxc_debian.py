@@ -14,7 +14,7 @@ from oms.agent.guests.lxc import LxcContainers
 from oms.contract.types import Secret
 from tests.hosts import rootfs
 from tests.hosts.containers import lxc
-from tests.hosts.lxc_path import attached, lxc_path, why_not
+from tests.hosts.lxc_path import attached, lxc_path
 
 pytestmark = pytest.mark.hosts
 ADDRESS, OTHER = "10.97.0.2", "10.97.0.3"
@@ -22,8 +22,6 @@ ADDRESS, OTHER = "10.97.0.2", "10.97.0.3"
 
 @pytest.fixture
 async def containers() -> AsyncIterator[LxcContainers]:
-    if reason := why_not():
-        pytest.skip(reason)
     with lxc_path() as path:
         made = await lxc(path)
         yield made

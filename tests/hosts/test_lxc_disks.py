@@ -12,7 +12,7 @@ from oms.agent.guests.lxc.disks import parsed
 from oms.contract.errors import FuncManError
 from tests.hosts.containers import lxc, make
 from tests.hosts.loop_device import loop_device
-from tests.hosts.lxc_path import attached, end_all, lxc_path, why_not
+from tests.hosts.lxc_path import attached, end_all, lxc_path
 
 pytestmark = pytest.mark.hosts
 MB = 1024
@@ -20,8 +20,6 @@ MB = 1024
 
 @pytest.fixture
 def path(tmp_path: Path) -> Iterator[Path]:
-    if reason := why_not():
-        pytest.skip(reason)
     with lxc_path() as made, loop_device(tmp_path, 160) as device:
         subprocess.run(["mkfs.btrfs", "-q", device], check=True)
         subprocess.run(["mount", device, made], check=True)

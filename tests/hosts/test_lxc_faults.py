@@ -17,38 +17,16 @@ from oms.contract.errors import FuncManError, NoSuchContainer
 from oms.contract.ovz import power
 from tests.hosts import kvm_job, rootfs
 from tests.hosts.containers import lxc, make
-from tests.hosts.kvm_job import Crash, RehearsedJob
-from tests.hosts.lxc_path import lxc_path, why_not
+from tests.hosts.kvm_job import Crash, Crashy, RehearsedJob
+from tests.hosts.lxc_path import lxc_path
 
 pytestmark = pytest.mark.hosts
 SMALL = ContainerSettings(memory_kb=64 * 1024, vcpus=1)
 CHANGES = {"start", "stop", "ask_off", "goes_off", "pause", "resume", "configure", "set_live", "destroy"}
 
 
-class Crashy:
-    """The given containers; before and after each change of them the agent may crash."""
-
-    def __init__(self, containers: LxcContainers, job: RehearsedJob) -> None:
-        self._containers, self._job = containers, job
-
-    def __getattr__(self, name: str) -> Any:
-        method = getattr(self._containers, name)
-        if name not in CHANGES:
-            return method
-
-        async def crashy(*args: Any, **kwargs: Any) -> Any:
-            self._job.step()
-            answer = await method(*args, **kwargs)
-            self._job.step()
-            return answer
-
-        return crashy
-
-
 @pytest.fixture
 async def containers() -> AsyncIterator[LxcContainers]:
-    if reason := why_not():
-        pytest.skip(reason)
     with lxc_path() as path:
         made = await lxc(path)
         yield made
@@ -72,7 +50,7 @@ async def everywhere(
         await before()
         job, broken = RehearsedJob(break_at=point), True
         try:
-            await run(host(Crashy(containers, job), job, tmp_path))
+            await run(host(Crashy(containers, job, CHANGES), job, tmp_path))
             broken = False
         except Crash:
             await run(host(containers, RehearsedJob(job.records), tmp_path))

@@ -26,7 +26,7 @@ from oms.contract.ovz.migration import OpenVZMigrationNotCapable
 from tests.hosts.container_moves import CTID, SETTINGS, TwoHosts, side_has, side_runs
 from tests.hosts.containers import make
 from tests.hosts.kvm_job import RehearsedJob
-from tests.hosts.lxc_path import lxc_path, why_not
+from tests.hosts.lxc_path import lxc_path
 
 pytestmark = [
     pytest.mark.hosts,
@@ -38,8 +38,6 @@ MAIL = ContainerSettings(hostname="mail", memory_kb=64 * 1024, addresses=("10.97
 
 @pytest.fixture
 async def hosts(tmp_path: Path) -> AsyncIterator[TwoHosts]:
-    if reason := why_not():
-        pytest.skip(reason)
     with lxc_path() as here, lxc_path() as there:
         both = await TwoHosts.on(here, there, tmp_path)
         yield both

@@ -13,7 +13,7 @@ from tests.hosts import rootfs
 from tests.hosts.container_fleet import IDS, SOON, Fleet, moving, settings_of
 from tests.hosts.kvm_machines import small_xml
 from tests.hosts.libvirtd import PrivateLibvirtd
-from tests.hosts.lxc_path import attached, by_hand, lxc_path, why_not
+from tests.hosts.lxc_path import attached, by_hand, lxc_path
 from tests.hosts.stack import CallFailed, Stack
 from tests.small_disk import SmallDisk
 
@@ -26,8 +26,6 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def paths() -> Iterator[dict[str, Path]]:
     """LXC's, by host."""
-    if reason := why_not():
-        pytest.skip(reason)
     with contextlib.ExitStack() as ends:
         yield {host: ends.enter_context(lxc_path()) for host in IDS}
 

@@ -19,7 +19,7 @@ from tests.agent.transfer.web_server import serving
 from tests.contract.document import METHODS
 from tests.hosts import rootfs, uploads, wire
 from tests.hosts.libvirtd import PrivateLibvirtd
-from tests.hosts.lxc_path import attached, lxc_path, why_not
+from tests.hosts.lxc_path import attached, lxc_path
 from tests.hosts.stack import NAME, Caller, CallFailed, Stack
 from tests.waiting import until
 
@@ -31,8 +31,6 @@ DOCUMENTED = {method.method: method for method in METHODS if method.service == "
 
 @pytest.fixture(scope="module")
 def path() -> Iterator[Path]:
-    if reason := why_not():
-        pytest.skip(reason)
     with lxc_path() as made:
         yield made
 

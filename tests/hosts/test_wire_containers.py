@@ -21,7 +21,7 @@ from tests.contract.document import METHODS
 from tests.hosts import rootfs, wire
 from tests.hosts.containers import made
 from tests.hosts.libvirtd import PrivateLibvirtd
-from tests.hosts.lxc_path import attached, by_hand, end_all, lxc_path, why_not
+from tests.hosts.lxc_path import attached, by_hand, end_all, lxc_path
 from tests.hosts.stack import NAME, Caller, CallFailed, Stack
 from tests.waiting import until
 
@@ -34,8 +34,6 @@ ADDRESS = "10.99.0.129"
 
 @pytest.fixture(scope="module")
 def path() -> Iterator[Path]:
-    if reason := why_not():
-        pytest.skip(reason)
     with lxc_path() as made:
         yield made
 

@@ -20,7 +20,7 @@ from tests.hosts.guest_image import TICKING, GuestImage
 from tests.hosts.guests import domain_xml
 from tests.hosts.kvm_machines import emptied
 from tests.hosts.libvirtd import PrivateLibvirtd
-from tests.hosts.lxc_path import lxc_path, why_not
+from tests.hosts.lxc_path import lxc_path
 from tests.hosts.sshd import PrivateSshd
 from tests.hosts.stack import NAME, Caller, CallFailed, Stack
 from tests.small_disk import SmallDisk
@@ -45,8 +45,6 @@ def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateSshd]:
 
 @pytest.fixture(scope="module")
 def path() -> Iterator[Path]:
-    if reason := why_not():
-        pytest.skip(reason)
     with lxc_path() as it:
         yield it
 

@@ -14,7 +14,7 @@ from oms.agent.rootfs import handlers
 from oms.contract.ovz import templates
 from tests.agent.tarballs.trees import FIRST, system
 from tests.agent.templates.packages import member
-from tests.hosts.kvm_job import RehearsedJob
+from tests.hosts.kvm_job import Crashy, RehearsedJob
 
 IDS = (IdRange("user", 0, FIRST, 65536), IdRange("group", 0, FIRST, 65536))
 CAPACITY = Capacity(cpus=4, max_vcpus=4, available_memory_kb=4096 * 1024)
@@ -27,26 +27,7 @@ class Steady(RehearsedJob):
         self.percents.append(percent)
 
 
-class CrashyContainers:
-    """The given containers; before and after each change of them the agent may crash."""
-
-    CHANGES = frozenset({"start", "stop", "pause", "resume", "prepare", "discard", "create", "destroy"})
-
-    def __init__(self, containers: Containers, job: RehearsedJob) -> None:
-        self._containers, self._job = containers, job
-
-    def __getattr__(self, name: str) -> Any:
-        method = getattr(self._containers, name)
-        if name not in self.CHANGES:
-            return method
-
-        async def crashy(*args: Any, **kwargs: Any) -> Any:
-            self._job.step()
-            answer = await method(*args, **kwargs)
-            self._job.step()
-            return answer
-
-        return crashy
+CHANGES = frozenset({"start", "stop", "pause", "resume", "prepare", "discard", "create", "destroy"})
 
 
 class Shifted(FakeContainers):
@@ -83,7 +64,7 @@ class Rig:
 
     def host(self, job: RehearsedJob | None = None, *, crashy: bool = False) -> Host:
         job = job or RehearsedJob()
-        containers: Any = CrashyContainers(self.containers, job) if crashy else self.containers
+        containers: Any = Crashy(self.containers, job, CHANGES) if crashy else self.containers
         return Host(self.storage, None, job, self.leases, containers=containers)
 
     async def parse(self, name: str = "tiny", vm_name: str = "web") -> templates.ContainerTemplateSettings:

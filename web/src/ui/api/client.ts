@@ -21,28 +21,12 @@ export interface Options {
   sessid?: string;
 }
 
-/** An answer and what came with it: when it was true, who answered, and whose part is missing. */
-export interface Whole<M extends Method> {
-  answer: Answer<M>;
-  asOf: string;
-  missing: readonly { type: string; name: string; reason: string; message: string }[];
-}
-
 /** Call, and get the answer. Throws OmsError and OutOfReach. */
 export async function call<M extends Method>(
   method: M,
   params: Params<M>,
   options: Options = {},
 ): Promise<Answer<M>> {
-  return (await callWhole(method, params, options)).answer;
-}
-
-/** The same with what comes beside the answer. */
-export async function callWhole<M extends Method>(
-  method: M,
-  params: Params<M>,
-  options: Options = {},
-): Promise<Whole<M>> {
   const { by } = METHODS[method];
   const sessid = options.sessid ?? session.get().sessid;
   const front =
@@ -52,24 +36,16 @@ export async function callWhole<M extends Method>(
         ? { SESSID: sessid }
         : { SESSID: sessid, cache_timeout: options.cache ?? 0 };
   try {
-    const { type: _, result, as_of: asOf } = await post(method, { ...front, ...params }, options);
-    if (by !== "host") return { answer: result as Answer<M>, asOf, missing: [] };
-    const said = result as { result: Answer<M>; missing?: Whole<M>["missing"] };
-    return { answer: said.result, asOf, missing: said.missing ?? [] };
+    const result = await post(method, { ...front, ...params }, options);
+    return by === "host" ? (result as { result: Answer<M> }).result : (result as Answer<M>);
   } catch (failure) {
     if (failure instanceof OmsError) refused(failure, method, sessid);
     throw failure;
   }
 }
 
-interface Typed {
-  type: string;
-  result: unknown;
-  as_of: string;
-}
-
 interface Said {
-  result?: Typed;
+  result?: { result: unknown };
   error?: { message: string; data?: { name?: ErrorName } & Record<string, unknown> };
 }
 
@@ -79,7 +55,7 @@ async function post(
   method: Method,
   params: object,
   { signal: dropped, isByItself = false }: Options,
-): Promise<Typed> {
+): Promise<unknown> {
   calls += 1;
   const late = AbortSignal.timeout(METHODS[method].timeout * 1000 + ON_ITS_WAY_MS);
   let said: Said;
@@ -99,7 +75,7 @@ async function post(
     if (failure instanceof OutOfReach || wasDropped(failure)) throw failure;
     throw new OutOfReach(late.aborted ? "OMS did not answer in time." : "OMS cannot be reached.");
   }
-  if (said.result !== undefined) return said.result;
+  if (said.result !== undefined) return said.result.result;
   const { name = "InternalError", ...data } = said.error?.data ?? {};
   throw new OmsError(name, said.error?.message ?? "OMS gave no answer.", data);
 }

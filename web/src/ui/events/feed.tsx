@@ -18,9 +18,6 @@ const PATIENCE_MS = 500;
 const MOST_WAITING = 1000;
 export const streamState: Store<StreamState> = store<StreamState>("off");
 
-type Heard = (event: Event) => void;
-const hearers = new Set<Heard>();
-
 /** Keeps the pages up to date while somebody is logged in. */
 export function Feed(): null {
   const client = useQueryClient();
@@ -31,10 +28,7 @@ export function Feed(): null {
     const later = collector(client, MEASURED_TOGETHER_MS);
     const stop = listen(sessid, {
       state: (now) => streamState.set(now),
-      event: (event) => {
-        (event.kind === "host.measured" ? later : soon).told(event);
-        for (const heard of [...hearers]) heard(event);
-      },
+      event: (event) => (event.kind === "host.measured" ? later : soon).told(event),
       gap: soon.missed,
       // The answer tells whether the session is over; then that is dealt with as ever.
       refused: () => void call("userservices.whoami", {}, { isByItself: true }).catch(() => undefined),
@@ -66,16 +60,6 @@ export function useListening(): boolean {
     return () => clearTimeout(timer);
   }, [isListening, state]);
   return isListening;
-}
-
-/** Hear of each event itself, as what shows progress does. `heard` must stay the same function. */
-export function useEvents(heard: Heard): void {
-  useEffect(() => {
-    hearers.add(heard);
-    return () => {
-      hearers.delete(heard);
-    };
-  }, [heard]);
 }
 
 /** How often something is to be asked for that events tell of, in milliseconds: not at all while they come. */

@@ -195,7 +195,6 @@ export const guests = {
       iso: "A machine from an ISO image",
     },
     host: "Host",
-    chooseHost: "Choose a host",
     noHost: "No host that can have such a guest is connected.",
     away: (host: string) => `${host} is not connected now. What is typed stays; a guest is made once it is back.`,
     free: (memory: string, disk: string) => `${memory} of memory and ${disk} of disk are free`,

@@ -22,7 +22,6 @@ export const jobs = {
     cancelled: "Cancelled",
   } satisfies Record<Task["state"], string>,
   stateFilter: "State",
-  anyState: "Any state",
   unfinished: "Under way",
   hostFilter: "Host",
   eta: (when: string) => `ends ${when}`,

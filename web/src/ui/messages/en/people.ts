@@ -83,7 +83,6 @@ export const people = {
     token: "Token",
     seen: "I have kept it",
     revoke: "Take back …",
-    revokeOf: (label: string) => `Take “${label}” back`,
     revokeTitle: (label: string) => `Take the token “${label}” back?`,
     revokeText: "Whatever uses it is refused at once.",
     revokeButton: "Take it back",

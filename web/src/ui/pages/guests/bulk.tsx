@@ -173,7 +173,7 @@ export function TagAsking({ guests, onWork, onClose }: Asking & { guests: readon
   );
 }
 
-export function addTag(guest: Guest, tag: string): Promise<number> {
+function addTag(guest: Guest, tag: string): Promise<number> {
   return call("tagservices.add_tag", {
     tag_name: tag,
     server_hostname: guest.host,

@@ -8,13 +8,13 @@ import secrets
 from collections import Counter
 from collections.abc import Callable, Iterable
 
+from oms.agent.given import KB_PER_MB
 from oms.agent.guests.guests import GuestState
 from oms.contract.internal import GuestLine, GuestNews, Hypervisor, Roster
 
 FIRST_LOOK_SECONDS = 4.0
 """So long an asker waits for the first look at a hypervisor, which may hang."""
 LONGEST_NAME, LONGEST_ID = 256, 64
-KB_IN_MB = 1024
 
 
 class Rosters:
@@ -62,6 +62,6 @@ class Rosters:
                 guest.name[:LONGEST_NAME],
                 guest.state,
                 max(guest.vcpus, 0),
-                guest.max_memory_kb // KB_IN_MB,
+                guest.max_memory_kb // KB_PER_MB,
                 self._revisions[guest.key],
             )

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from oms.agent.given import whole_number
 from oms.agent.guests import Capacity, Definition, Machine
 from oms.agent.kvm import limits
 from oms.agent.kvm.limits import Limits, Wanted
@@ -110,7 +111,7 @@ def test_refusals(settings: dict[str, str | int], refusals: dict[str, str]) -> N
     ],
 )
 def test_only_plain_digits_are_a_number(value: str) -> None:
-    assert limits.whole_number(value) is None
+    assert whole_number(value) is None
     text = limits.refused({"memory": value}, LIMITS)["memory"]
     assert text.startswith("Memory must be between 32 and 4096 MB, got ")
     assert len(text) < 120

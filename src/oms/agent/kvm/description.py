@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping
 
 from oms.agent.context import Host
+from oms.agent.given import KB_PER_MB
 from oms.agent.guests import Definition, Disk, Machine, Nic
 from oms.agent.kvm.conditions import machines_of, present
-from oms.agent.kvm.limits import KB_PER_MB
 from oms.contract.handlers import Handlers
 from oms.contract.kvm import description
 from oms.contract.kvm.description import DescribedDisk, DescribedNic, Description

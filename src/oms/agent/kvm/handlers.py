@@ -9,6 +9,7 @@ import asyncio
 import msgspec
 
 from oms.agent.context import Host
+from oms.agent.given import KB_PER_MB
 from oms.agent.guests import Machine, Machines, MachineState
 from oms.agent.host import files
 from oms.agent.kvm import limits, removal, settings, stats
@@ -73,7 +74,7 @@ async def parse_vm_settings(op: kvm.ParseVmSettings, host: Host) -> kvm.MachineS
         max_memory=str(legal.max_memory_mb),
         max_vcpu=str(legal.max_vcpus),
         min_vcpu=str(legal.min_vcpus),
-        memory=str(now.memory_kb // limits.KB_PER_MB),
+        memory=str(now.memory_kb // KB_PER_MB),
         min_memory=str(legal.min_memory_mb),
     )
 

@@ -10,11 +10,11 @@ from typing import Final, Literal
 import msgspec
 from msgspec.structs import replace
 
+from oms.agent.given import KB_PER_MB
 from oms.agent.guests import Capacity, DomainType, End, Machine
 from oms.agent.kvm import domain_xml, limits
 from oms.agent.kvm.domain_xml import NewDrive, NewMachine, NewNic
 from oms.agent.kvm.fitting import Fitting
-from oms.agent.kvm.limits import KB_PER_MB
 from oms.agent.kvm.network import Network
 from oms.agent.kvm.osinfo import OperatingSystem
 from oms.contract.errors import NoMemory, ParameterMismatch

@@ -3,28 +3,23 @@
 What is legal, and why:
 
 - CPUs: from 1 (a machine without any does not start) to the host's own number, or to the hypervisor's for one
-machine   where that is less. A hypervisor offers more, and a machine with more CPUs than its host has only gets
-slower.
+  machine where that is less. A hypervisor offers more, and a machine with more CPUs than its host has only gets
+  slower.
 - memory: from 32 MB (below that no present-day system boots) to what the host can give now: what is free and what
-its   kernel would give back, and for a running machine also what it holds already.
+  its kernel would give back, and for a running machine also what it holds already.
 - What a machine has is always legal: somebody gave it that, and sending a form back unchanged must work.
 """
 
-import re
 from collections.abc import Mapping
 
 import msgspec
 
+from oms.agent.given import KB_PER_MB, shown, whole_number
 from oms.agent.guests import Capacity, Definition, Machine
 
 MIN_VCPUS = 1
 MIN_MEMORY_MB = 32
-KB_PER_MB = 1024
-SHOWN = 40  # characters of a refused value
 NAMES = ("memory", "vcpu")
-DIGITS = 18
-TOO_LONG = 10**DIGITS
-_NUMBER = re.compile(rf"[0-9]{{1,{DIGITS}}}")
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -89,7 +84,7 @@ def refused(settings: Mapping[str, str | int], limits: Limits) -> dict[str, str]
         noun, least, most, unit = ranges[name]
         number = whole_number(value)
         if number is None or not least <= number <= most:
-            texts[name] = f"{noun} must be between {least} and {most}{unit}, got {_shown(value)}"
+            texts[name] = f"{noun} must be between {least} and {most}{unit}, got {shown(value)}"
     return texts
 
 
@@ -99,19 +94,3 @@ def wanted(settings: Mapping[str, str | int]) -> Wanted:
         vcpus=whole_number(settings["vcpu"]) if "vcpu" in settings else None,
         memory_mb=whole_number(settings["memory"]) if "memory" in settings else None,
     )
-
-
-def whole_number(value: str | int) -> int | None:
-    """The number, from a number or from a text of nothing but ASCII digits; None for all else."""
-    if isinstance(value, bool):
-        return None
-    if isinstance(value, int):
-        return value
-    return int(value) if _NUMBER.fullmatch(value) else None
-
-
-def _shown(value: str | int) -> str:
-    if isinstance(value, int):
-        return str(value) if abs(value) < TOO_LONG else f"a number of more than {DIGITS} digits"
-    text = value if _NUMBER.fullmatch(value) else repr(value[:SHOWN])
-    return text if len(value) <= SHOWN else f"{text}..."

@@ -8,8 +8,9 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
+from oms.agent.given import KB_PER_MB
 from oms.agent.guests import Capabilities, Definition, Machine, Machines
-from oms.agent.kvm.limits import KB_PER_MB, Wanted
+from oms.agent.kvm.limits import Wanted
 from oms.contract.errors import FuncManError, GuestDidNotReact, HypervisorUnavailable, NoSuchMachine
 
 NOW = "changed now"

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from oms.agent.context import Host
+from oms.agent.given import KB_PER_MB
 from oms.agent.guests.containers import Container, ContainerCapabilities, ContainerSettings, outside
-from oms.agent.kvm.limits import KB_PER_MB
 from oms.agent.ovz.conditions import containers_of
 from oms.contract.handlers import Handlers
 from oms.contract.ovz import description

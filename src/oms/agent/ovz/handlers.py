@@ -8,10 +8,10 @@ import asyncio
 import contextlib
 
 from oms.agent.context import Host
+from oms.agent.given import KB_PER_MB
 from oms.agent.guests import Stat
 from oms.agent.guests.containers import Container, Containers
 from oms.agent.host.space import free_bytes
-from oms.agent.kvm.limits import KB_PER_MB
 from oms.agent.ovz import limits, settings, stats, taken
 from oms.agent.ovz.conditions import containers_of
 from oms.contract import ovz

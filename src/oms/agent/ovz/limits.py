@@ -5,9 +5,9 @@ What is legal, and why:
 - CPUs: from 1 to the host's own number.
 - CPU limit: percent of one CPU, up to all of the host's; 0 is no limit.
 - memory: 0 is no limit, else from 16 MB (less does not start an init) to what the host can give now: what is free
-and what   the container holds already.
+  and what the container holds already.
 - disk: from what is in it, to that and what is free; where nothing can hold it to a size, only 0, and why is said.
-One that is an image keeps a size, and becomes smaller only while it is off.
+  One that is an image keeps a size, and becomes smaller only while it is off.
 - What a container has is always legal: somebody gave it that, and sending a form back unchanged must work.
 """
 
@@ -18,9 +18,9 @@ from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
+from oms.agent.given import KB_PER_MB, shown, whole_number
 from oms.agent.guests import Capacity, Use
 from oms.agent.guests.containers import Container, ContainerCapabilities, ContainerChange, ContainerSettings
-from oms.agent.kvm.limits import KB_PER_MB, whole_number
 from oms.contract.types import Secret
 
 MIN_VCPUS = 1
@@ -28,7 +28,6 @@ MIN_MEMORY_MB = 16
 MIN_DISK_MB = 16
 USUAL_DISK_MB = 10240
 NO_LIMIT = ", or 0 for no limit"
-SHOWN = 40  # characters of a refused value
 MOST_ADDRESSES = 16
 HOSTNAME = re.compile(
     r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*"
@@ -187,7 +186,7 @@ def _number(noun: str, value: str | int, least: int, most: int, unit: str, *, ze
     number = whole_number(value)
     if number is not None and (least <= number <= most or (number == 0 and zero)):
         return ""
-    return f"{noun} must be between {least} and {most}{unit}, got {_shown(value)}"
+    return f"{noun} must be between {least} and {most}{unit}, got {shown(value)}"
 
 
 def _ip_address(value: str | int, limits: Limits) -> str:
@@ -210,17 +209,17 @@ def _each(noun: str, value: str | int, is_legal: Callable[[str], bool], legal: s
     words = str(value).split(" ") if value != "" else []
     if len(words) <= MOST_ADDRESSES and all(is_legal(word) for word in words):
         return ""
-    return f"{noun} must be {legal}, or several of them parted by a blank, or nothing, got {_shown(value)}"
+    return f"{noun} must be {legal}, or several of them parted by a blank, or nothing, got {shown(value)}"
 
 
 def _onboot(value: str | int, _limits: Limits) -> str:
-    return "" if value in ("yes", "no") else f"Onboot configuration has to be yes or no, got {_shown(value)}"
+    return "" if value in ("yes", "no") else f"Onboot configuration has to be yes or no, got {shown(value)}"
 
 
 def _hostname(value: str | int, _limits: Limits) -> str:
     if isinstance(value, str) and is_hostname(value) and len(value) <= 64:
         return ""
-    return f"Host name must be letters, digits, hyphens and dots, at most 64 characters, got {_shown(value)}"
+    return f"Host name must be letters, digits, hyphens and dots, at most 64 characters, got {shown(value)}"
 
 
 def _password(value: str | int, _limits: Limits) -> str:
@@ -259,12 +258,6 @@ def _plain(address: str) -> str:
 def is_hostname(word: str) -> bool:
     """Whether a text is a host's or a domain's name."""
     return len(word) <= 253 and HOSTNAME.fullmatch(word) is not None
-
-
-def _shown(value: str | int) -> str:
-    plain = whole_number(value) is not None and len(str(value)) <= SHOWN
-    text = str(value) if plain else repr(value)
-    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
 
 
 RULES: dict[str, Callable[[str | int, Limits], str]] = {

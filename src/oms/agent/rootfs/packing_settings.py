@@ -6,8 +6,8 @@ from typing import Any, Final
 
 import msgspec
 
+from oms.agent.given import KB_PER_MB
 from oms.agent.guests.containers import ContainerSettings
-from oms.agent.kvm.limits import KB_PER_MB
 from oms.agent.rootfs.proposal import OPENVZ, USUAL_MEMORY_MB
 from oms.agent.templates import ovf_writing
 from oms.agent.templates.appliance import Amount, Appliance

@@ -9,8 +9,8 @@ from typing import Final
 
 import msgspec
 
+from oms.agent.given import KB_PER_MB, whole_number
 from oms.agent.guests.containers import ContainerSettings
-from oms.agent.kvm.limits import KB_PER_MB, whole_number
 from oms.agent.ovz import limits
 from oms.agent.ovz.limits import Limits
 from oms.agent.ovz.taken import Taken, Wish

@@ -10,8 +10,8 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from oms.agent.given import whole_number
 from oms.agent.kvm.domain_xml import PREFIXES, Bus, Chipset
-from oms.agent.kvm.limits import whole_number
 from oms.agent.templates import proposal
 from oms.agent.templates.appliance import PackedDisk
 from oms.agent.templates.proposal import Case, Conditions

@@ -9,8 +9,8 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from oms.agent.given import whole_number
 from oms.agent.kvm.domain_xml import AtEnd, BootDevice
-from oms.agent.kvm.limits import whole_number
 from oms.agent.kvm.network import Network
 from oms.agent.templates import guest_settings, proposal
 from oms.agent.templates.appliance import Feature

@@ -9,9 +9,9 @@ from typing import Any, Final, Literal, get_args
 
 import msgspec
 
+from oms.agent.given import KB_PER_MB, whole_number
 from oms.agent.guests import Definition, Disk
 from oms.agent.kvm.domain_xml import Bus, NicModel
-from oms.agent.kvm.limits import KB_PER_MB, whole_number
 from oms.agent.templates import proposal
 from oms.agent.templates.appliance import Amount, Appliance, PackedDisk, PackedFile, PackedNic
 from oms.agent.templates.words import Refused, one_of, shown

@@ -9,6 +9,7 @@ from typing import Final
 
 import msgspec
 
+from oms.agent.given import KB_PER_MB
 from oms.agent.kvm import limits
 from oms.agent.kvm.domain_xml import PREFIXES, Bus, target
 from oms.agent.kvm.network import Network
@@ -156,7 +157,7 @@ def disks(case: Case) -> list[TemplateDisk]:
 def most_bytes(disk: PackedDisk, here: Conditions) -> int:
     """How large a disk in a file may be made: what the host could write in full, if it came to that. What the
     template has is legal in any case, since a file takes no more than is in it."""
-    return max(disk.capacity_bytes, here.free_bytes // limits.KB_PER_MB**2 * limits.KB_PER_MB**2)
+    return max(disk.capacity_bytes, here.free_bytes // KB_PER_MB**2 * KB_PER_MB**2)
 
 
 def targets(buses: list[Bus]) -> list[str]:

@@ -6,6 +6,7 @@ from typing import Final, Literal
 
 import msgspec
 
+from oms.agent.given import KB_PER_MB
 from oms.agent.guests.containers import Container, ContainerCapabilities, ContainerSettings
 from oms.agent.ovz import limits
 from oms.agent.ovz.limits import Limits
@@ -14,7 +15,6 @@ from oms.agent.ovz.taken import Taken, Wish
 from oms.contract.errors import OmsError
 from oms.contract.ovz.migration import OpenVZMigrationNotCapable
 
-KB_PER_MB: Final = 1024
 MAC: Final = r"(?:[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){5})?"
 ROOM_PERCENT = 105
 """Of what the files have, that they may take on another file system."""

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import msgspec
 
 T = TypeVar("T", bound=msgspec.Struct)
+HIGHEST_PORT = 65535
 TABLES = ("server", "agent")
 """Of a TOML file: one file may serve every process of a machine."""
 
@@ -48,6 +49,19 @@ def load(
         for name, value in found.items():
             values[name] = _convert(kind, name, value, where)
     return kind(**values)
+
+
+def address(text: str) -> tuple[str, int]:
+    """`host:port` in its parts. Raises ValueError."""
+    host, _, port = text.rpartition(":")
+    if not host or not port.isascii() or not port.isdigit() or int(port) > HIGHEST_PORT:
+        raise ValueError(f"{text!r} is not an address: legal is host:port, as in 127.0.0.1:8000.")
+    return host.strip("[]"), int(port)
+
+
+def joined(host: str, port: int) -> str:
+    """An address of its parts."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _from_file(file: Path | None, section: str) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The agent's settings, all in one place, each with a default. Only `main` sees them whole."""
 
+import contextlib
 import re
 import socket
 from ipaddress import ip_address
@@ -8,15 +9,16 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from oms.agent.host.links import own_address
 from oms.agent.host.lvm import Mapper
 from oms.agent.netinterface.files import Way
 from oms.agent.netinterface.side import CONFIRM_SECONDS
-from oms.agent.passage.passages import MB, Terms, ports, towards
+from oms.agent.passage.passages import MB, Terms, ports
 from oms.agent.transfer.web import Fetching
 from oms.bus import enrolment
 from oms.bus.pinning import plain
 from oms.contract.types import DiskFormat
-from oms.settings import SettingsError
+from oms.settings import SettingsError, address
 
 Seconds = Annotated[float, msgspec.Meta(ge=0)]
 
@@ -110,19 +112,18 @@ class AgentConfig(msgspec.Struct, frozen=True):
     @property
     def passages(self) -> Terms:
         """How this host meets others."""
-        address, server = self.migration_address, self.server
+        given, server = self.migration_address, self.server
         per_second = self.migration_mb_per_second * MB
-        return Terms(lambda: address or towards(server), ports(self.migration_ports), per_second)
+        return Terms(lambda: given or own_address(server) or "127.0.0.1", ports(self.migration_ports), per_second)
 
     @property
     def zabbix_address(self) -> tuple[str, int]:
         """Host and port of the Zabbix agent. Raises SettingsError."""
-        host, _, port = self.zabbix_agent.rpartition(":")
-        if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) <= 65535:
-            raise SettingsError(
-                f"zabbix_agent is {self.zabbix_agent!r}: legal is host:port, as in 127.0.0.1:10050."
-            )
-        return host.strip("[]"), int(port)
+        with contextlib.suppress(ValueError):
+            host, port = address(self.zabbix_agent)
+            if port:
+                return host, port
+        raise SettingsError(f"zabbix_agent is {self.zabbix_agent!r}: legal is host:port, as in 127.0.0.1:10050.")
 
     @property
     def home(self) -> Path:

@@ -8,14 +8,15 @@ import contextlib
 import os
 import platform
 from collections.abc import Callable
-from pathlib import Path
 
 import msgspec
 import structlog
 
 from oms import __version__
+from oms.agent.given import KB_PER_MB
 from oms.agent.guests import Change, Machines
 from oms.agent.guests.containers import Containers
+from oms.agent.host.memory import total_memory_kb
 from oms.agent.host.ssh_server import NO_SSH, SshServer
 from oms.agent.roster import Rosters
 from oms.contract.errors import OmsError
@@ -131,7 +132,6 @@ class Facts:
 def of_this_host(
     machines: Machines | None,
     containers: Containers | None = None,
-    proc: Path = Path("/proc"),
     ssh: SshServer = NO_SSH,
 ) -> HostFacts:
     """What is known without asking the hypervisor."""
@@ -144,7 +144,7 @@ def of_this_host(
         distribution=distribution(),
         kernel=system.release,
         cpus=os.cpu_count() or 0,
-        memory_mb=_memory_mb(proc),
+        memory_mb=total_memory_kb() // KB_PER_MB,
         ssh_address=ssh.address,
         ssh_host_keys=ssh.keys,
     )
@@ -157,11 +157,3 @@ def distribution() -> str:
     except OSError:
         return os.uname().sysname
     return " ".join(filter(None, (release.get("NAME", ""), release.get("VERSION_ID", ""))))
-
-
-def _memory_mb(proc: Path) -> int:
-    try:
-        lines = (proc / "meminfo").read_text().splitlines()
-        return next(int(line.split()[1]) // 1024 for line in lines if line.startswith("MemTotal:"))
-    except (OSError, StopIteration, ValueError, IndexError):
-        return 0

@@ -10,10 +10,9 @@ from typing import Any
 import typer
 import uvloop
 
-from oms.server import config as server_config
 from oms.server.config import ServerConfig
 from oms.server.main import CannotServe, serve
-from oms.settings import SettingsError, load
+from oms.settings import SettingsError, address, load
 
 
 def settings(
@@ -23,7 +22,7 @@ def settings(
     found = load(ServerConfig, flags=flags, file=file, section="server", defaults=defaults)
     for name in ("listen", "bus_listen"):
         try:
-            server_config.address(getattr(found, name))
+            address(getattr(found, name))
         except ValueError as wrong:
             raise SettingsError(f"{name}: {wrong}") from wrong
     found.buses  # noqa: B018 - raises

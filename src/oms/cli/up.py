@@ -30,10 +30,11 @@ from oms.contract.errors import OmsError
 from oms.server import admin, identity
 from oms.server.ca.client import SignerClient, SignerError
 from oms.server.ca.protocol import Trust
-from oms.server.config import ServerConfig, address
+from oms.server.config import ServerConfig
 from oms.server.enrol import Signer
 from oms.server.main import CannotServe, bind, ours, said
 from oms.server.store import Store, hosts, now
+from oms.settings import address, joined
 
 log = structlog.get_logger("oms.up")
 PATIENCE_SECONDS = 60
@@ -76,17 +77,13 @@ def _settings(file: Path | None, flags: Mapping[str, Any]) -> ServerConfig:
         "log_format": "console" if sys.stderr.isatty() else "json",
     }
     host = address(serve.settings(file, flags, own).listen)[0]
-    return serve.settings(file, flags, {**own, "bus_listen": f"{_bracketed(host)}:4222"})
+    return serve.settings(file, flags, {**own, "bus_listen": joined(host, 4222)})
 
 
 def _data() -> Path:
     if os.geteuid() == 0:
         return Path("/var/lib/oms")
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "oms"
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
 
 
 @contextlib.contextmanager
@@ -283,7 +280,7 @@ class Machine:
     def _agent_arguments(self, fingerprint: str) -> list[str]:
         host, port = address(self._settings.listen)
         reach = EVERYWHERE.get(host, host)
-        url = f"https://{_bracketed(reach)}:{port}"
+        url = f"https://{joined(reach, port)}"
         return [
             "agent",
             "--server",
@@ -344,7 +341,7 @@ class Machine:
         name, port = address(self._settings.listen)
         if name in EVERYWHERE:
             name = socket.gethostname().lower()
-        url = f"https://{_bracketed(name)}:{port}"
+        url = f"https://{joined(name, port)}"
         login = (
             f"{admin.FIRST} / {password}   (shown this once; to be changed first)"
             if password

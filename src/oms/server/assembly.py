@@ -17,7 +17,7 @@ from oms.server.audit import Audit
 from oms.server.ca.client import SignerClient
 from oms.server.ca.protocol import Trust
 from oms.server.colleagues import Notices, Place
-from oms.server.config import ServerConfig, address
+from oms.server.config import ServerConfig
 from oms.server.consoles.consoles import Consoles, Ports
 from oms.server.consoles.far_ends import FarEnds
 from oms.server.desk import House
@@ -53,6 +53,7 @@ from oms.server.services import table
 from oms.server.sessions import Sessions
 from oms.server.store import Store, events, guests, jobs, now, sessions, tokens
 from oms.server.transfers import Transfers
+from oms.settings import address
 
 log = structlog.get_logger("oms.server")
 DAY_SECONDS = 86_400

@@ -13,7 +13,7 @@ from oms.server.consoles.spots import Spots
 from oms.server.edge.qooxdoo import Qooxdoo
 from oms.server.rules.guessing import Limits
 from oms.server.rules.sessions import Lifetime
-from oms.settings import SettingsError
+from oms.settings import SettingsError, address, joined
 
 PAGES_PORT = 8002
 PortRange = Annotated[str, Meta(pattern=r"\A[1-9][0-9]{0,4}-[1-9][0-9]{0,4}\Z")]
@@ -176,14 +176,6 @@ class ServerConfig(msgspec.Struct, frozen=True):
         return tuple(dict.fromkeys((*self.names, *own)))
 
 
-def address(text: str) -> tuple[str, int]:
-    """`host:port` in its parts. Raises ValueError."""
-    host, _, port = text.rpartition(":")
-    if not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
-        raise ValueError(f"{text!r} is not an address: legal is host:port, as in 127.0.0.1:8000.")
-    return host.strip("[]"), int(port)
-
-
 def _bus(given: str) -> str:
     """Raises SettingsError."""
     try:
@@ -192,7 +184,7 @@ def _bus(given: str) -> str:
         raise SettingsError(
             f"nats has {given!r}: legal is tls://HOST:PORT, as in tls://bus1.example.org:4222."
         ) from None
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return joined(host, port)
 
 
 def _spots(name: str, text: str) -> Spots:

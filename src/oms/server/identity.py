@@ -21,6 +21,7 @@ from oms.server.ca.client import SignerClient
 from oms.server.ca.protocol import Issued, Trust
 from oms.server.config import ServerConfig
 from oms.server.store import Store, events, servers
+from oms.settings import address
 
 HAS_EXPIRED = 10
 """OpenSSL's X509_V_ERR_CERT_HAS_EXPIRED."""
@@ -153,7 +154,7 @@ def old(ident: Identity, config: ServerConfig) -> bool:
 
 def names(config: ServerConfig) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The host names and the addresses in this server's certificates."""
-    listened = {config.listen.rpartition(":")[0].strip("[]"), config.bus_listen.rpartition(":")[0].strip("[]")}
+    listened = {address(config.listen)[0], address(config.bus_listen)[0]}
     dns, addresses = parted((*config.own_names(), *sorted(listened), *_found_at(listened)))
     return dns, tuple(dict.fromkeys(("127.0.0.1", "::1", *addresses)))
 

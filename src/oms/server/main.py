@@ -24,12 +24,13 @@ from oms.contract.errors import DatabaseConnectionError, OmsError
 from oms.server import admin, certificates, identity
 from oms.server.assembly import assembled
 from oms.server.ca.client import SignerClient, SignerError
-from oms.server.config import ServerConfig, address
+from oms.server.config import ServerConfig
 from oms.server.edge import listener
 from oms.server.edge.ports import MorePorts
 from oms.server.identity import Identity
 from oms.server.passwords import Unfit
 from oms.server.store import Store, hosts, meta, move, users
+from oms.settings import address, joined
 
 log = structlog.get_logger("oms.server")
 
@@ -188,8 +189,7 @@ async def _bus(
     parts.push_async_callback(supervisor.stop, keep=config.keep_bus)
     host, port = address(config.bus_listen)
     reach = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
-    address_of_ours = f"[{reach}]:{port}" if ":" in reach else f"{reach}:{port}"
-    wire = NatsServerWire((address_of_ours,), on_hung=supervisor.replace, **_ours(store, ident, issuer))
+    wire = NatsServerWire((joined(reach, port),), on_hung=supervisor.replace, **_ours(store, ident, issuer))
     return await _connected(wire, parts), lambda: supervisor.reload(text())
 
 

@@ -1,11 +1,12 @@
 """This host's SSH server, as OMS needs to know it: where it is, and by which keys it is known."""
 
 import re
-import socket
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import msgspec
+
+from oms.agent.host.links import own_address
+from oms.settings import joined
 
 PORT = 22
 LARGEST_KEY_BYTES = 8192
@@ -46,23 +47,13 @@ def address(given: str, server: str) -> str:
     """`host:port` of the SSH server for OMS at the address `server`; "" where that cannot be told.
 
     What an administrator has given comes first, with or without its port. Else it is this host's own address on
-    the way to OMS: connecting a datagram socket asks the kernel for it, and sends nothing.
+    the way to OMS.
     """
     host, port = _parts(given)
     if host:
         return f"{host}:{port}"
-    there = urlsplit(server)
-    try:
-        for family, kind, _, _, target in socket.getaddrinfo(
-            there.hostname, there.port or 443, type=socket.SOCK_DGRAM
-        ):
-            with socket.socket(family, kind) as probe:
-                probe.connect(target)
-                own = probe.getsockname()[0]
-            return f"[{own}]:{port}" if ":" in own else f"{own}:{port}"
-    except OSError:
-        pass
-    return ""
+    own = own_address(server)
+    return joined(own, port) if own else ""
 
 
 def _parts(given: str) -> tuple[str, int]:

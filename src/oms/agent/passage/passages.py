@@ -3,10 +3,8 @@
 import asyncio
 import contextlib
 import re
-import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, Protocol
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -103,16 +101,3 @@ def ports(text: str) -> range:
         if 0 < first <= last <= HIGHEST_PORT:
             return range(first, last + 1)
     raise ValueError(f"{text!r} is no port or range of ports from 1 to {HIGHEST_PORT}, as in 49216-49279")
-
-
-def towards(server: str) -> str:
-    """The address of this host from which a server is reached; 127.0.0.1 where it is not. Nothing is sent."""
-    parts = urlsplit(server)
-    try:
-        kind, _, _, _, place = socket.getaddrinfo(parts.hostname, parts.port or 443, type=socket.SOCK_DGRAM)[0]
-        with socket.socket(kind, socket.SOCK_DGRAM) as probe:
-            probe.connect(place)
-            address: str = probe.getsockname()[0]
-            return address
-    except OSError:
-        return "127.0.0.1"

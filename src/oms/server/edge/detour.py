@@ -14,9 +14,9 @@ import msgspec
 
 from oms.bus import transfer
 from oms.bus.wire import ServerWire
-from oms.server.config import address
 from oms.server.edge.http import ALWAYS, Answered, Send
 from oms.server.meeting import Meetings
+from oms.settings import address
 
 TOPIC = "brought"
 ONCE_REMOVED = "oms-once-removed"

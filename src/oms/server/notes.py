@@ -23,7 +23,6 @@ from oms.server.store import Store, events, hosts, now
 log = structlog.get_logger("oms.fleet")
 GATHER_SECONDS = 0.2
 FACTS_AT_MOST_BYTES = 8192
-_facts = msgspec.json.Decoder(HostFacts)
 
 
 class Notes:
@@ -63,7 +62,7 @@ class Notes:
             if connected:
                 events.tell(tx, HostConnected, NoData(), host=host.name)
             if text != host.facts:
-                events.tell(tx, HostChanged, HostChange(_differences(host.facts, facts)), host=host.name)
+                events.tell(tx, HostChanged, HostChange(_differences(hosts.facts_of(host), facts)), host=host.name)
 
         if await self._write(note):
             self._told[host_id] = facts
@@ -104,7 +103,6 @@ def _gone(tx: Connection, host_id: str) -> None:
         events.tell(tx, HostGone, NoData(), host=host.name)
 
 
-def _differences(before: str, now: HostFacts) -> list[str]:
+def _differences(before: HostFacts, now: HostFacts) -> list[str]:
     """The names of the facts that are others."""
-    known = _facts.decode(before) if before else HostFacts("")
-    return [name for name in HostFacts.__struct_fields__ if getattr(known, name) != getattr(now, name)]
+    return [name for name in HostFacts.__struct_fields__ if getattr(before, name) != getattr(now, name)]

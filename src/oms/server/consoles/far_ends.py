@@ -3,18 +3,14 @@
 import contextlib
 import shlex
 
-import msgspec
-
 from oms.bus.call import Caller
 from oms.contract.errors import FuncManError
-from oms.contract.internal import FindScreen, FindTerminal, HostFacts
+from oms.contract.internal import FindScreen, FindTerminal
 from oms.server.consoles.console import Console
 from oms.server.consoles.relay import Sink, Source
 from oms.server.consoles.terminal import Terminal
 from oms.server.consoles.ways import NoWay, Way, Ways, reaching
 from oms.server.store import Store, hosts
-
-_facts = msgspec.json.Decoder(HostFacts)
 
 
 class FarEnds:
@@ -81,8 +77,7 @@ class FarEnds:
         )
         if host is None or private is None:
             raise NoWay("That host is not signed here any more.")
-        facts = _facts.decode(host.facts) if host.facts else HostFacts("")
-        name, _, port = facts.ssh_address.rpartition(":")
+        name, _, port = hosts.facts_of(host).ssh_address.rpartition(":")
         if not name or not host.ssh_host_keys:
             raise NoWay(
                 f"{host.name} has no SSH server that OMS knows of: install openssh-server there, then start its "

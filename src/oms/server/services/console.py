@@ -4,7 +4,6 @@ import asyncio
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 
 from oms.contract import console as api
 from oms.contract.console import ListedConsole, OpenedConsole, Recording, RecordingPage, RecordingPiece, Share
@@ -16,7 +15,7 @@ from oms.server.consoles.shelf import Recorded, not_there
 from oms.server.consoles.ways import NoTunnel, NoWay
 from oms.server.desk import Desk, Table
 from oms.server.store import users
-from oms.server.store.moments import moment
+from oms.server.store.moments import moment, now, second
 
 handlers = Table()
 
@@ -72,8 +71,7 @@ async def share_console(op: api.ShareConsole, desk: Desk) -> Share:
     console = _found(op.console, desk)
     seconds = op.minutes * 60
     link = desk.house.consoles.shares.give(console.id, seconds)
-    until = (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat(timespec="seconds").replace("+00:00", "Z")
-    return Share(f"{_page(console)}#share={link}", until)
+    return Share(f"{_page(console)}#share={link}", second(now() + seconds))
 
 
 @handlers.handles(api.ListRecordings)
@@ -176,7 +174,7 @@ def _listed(console: Console) -> ListedConsole:
         guest=console.guest,
         user=console.session.user,
         port=console.port or 0,
-        since=datetime.fromtimestamp(console.set_up, UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        since=second(console.set_up),
         viewers=len(console.viewers),
         recorded=console.recording is not None,
     )

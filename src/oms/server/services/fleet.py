@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from operator import attrgetter
 
-import msgspec
 from sqlalchemy import Connection
 
 from oms.contract import fleet as api
@@ -22,21 +21,20 @@ from oms.contract.fleet import (
     WaitingHost,
 )
 from oms.contract.func import Tag
-from oms.contract.internal import Figures, GuestLine, HostFacts
+from oms.contract.internal import Figures, GuestLine
 from oms.server.desk import Desk, House, Table
 from oms.server.inventory import Lines
 from oms.server.rules import fleet as rules
 from oms.server.rules.rows import Row
-from oms.server.services.func import certificate_end, facts_of
+from oms.server.services.func import certificate_end
 from oms.server.store import guests, hosts, jobs, now
-from oms.server.store.hosts import Host
+from oms.server.store.hosts import Host, facts_of
 from oms.server.store.moments import moment
 
 handlers = Table()
 MOST_NAMED = 100
 DAY_SECONDS = 86_400
 KIND_AND_STATE = attrgetter("kind", "state")
-_facts = msgspec.json.Decoder(HostFacts)
 
 
 @handlers.handles(api.ListHosts)
@@ -190,7 +188,7 @@ def _shown(tx: Connection, rows: Sequence[Row], signed: rules.Hosts) -> list[Fle
 
 
 def _waiting(request: hosts.Request, *, rival: bool) -> WaitingHost:
-    facts = _facts.decode(request.facts)
+    facts = facts_of(request)
     return WaitingHost(
         name=request.name,
         key_sha256=request.key_sha256,

@@ -1,7 +1,5 @@
 """FuncService: letting hosts in and throwing them out."""
 
-from datetime import UTC, datetime
-
 import msgspec
 from sqlalchemy import Connection
 
@@ -19,15 +17,13 @@ from oms.contract.func import (
     UnknownRemoveSignedError,
     UnknownSignRequestsError,
 )
-from oms.contract.internal import HostFacts
 from oms.server.desk import Desk, Table
 from oms.server.enrol import Signer
 from oms.server.store import hosts
-from oms.server.store.hosts import Host, Request
-from oms.server.store.moments import moment
+from oms.server.store.hosts import Host, Request, facts_of
+from oms.server.store.moments import moment, second
 
 handlers = Table()
-_facts = msgspec.json.Decoder(HostFacts)
 
 
 @handlers.handles(api.ListRequests)
@@ -163,9 +159,4 @@ async def ca_sha256(op: api.CaSha256, desk: Desk) -> CaFingerprint:
 
 def certificate_end(host: Host) -> str:
     """When a host's certificate ends, in whole seconds: RFC 3339 in UTC."""
-    return datetime.fromtimestamp(host.not_after, UTC).isoformat().replace("+00:00", "Z")
-
-
-def facts_of(host: Host) -> HostFacts:
-    """What a host's agent last said of it."""
-    return _facts.decode(host.facts) if host.facts else HostFacts("")
+    return second(host.not_after)

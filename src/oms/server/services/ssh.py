@@ -7,8 +7,8 @@ from oms.contract import ssh as api
 from oms.contract.ssh import SshConnection, SSHRemoteSetUpError
 from oms.server.desk import Desk, Table
 from oms.server.services.at_ports import AtPorts
-from oms.server.services.func import facts_of
 from oms.server.store import hosts
+from oms.server.store.hosts import facts_of
 
 handlers = Table()
 TERMINALS = AtPorts(

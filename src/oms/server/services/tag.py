@@ -14,9 +14,8 @@ from oms.server.desk import Desk, Table
 from oms.server.rules import tags as rules
 from oms.server.rules.hosttype import DEFAULT_TYPES
 from oms.server.rules.tags import Line, Tagged
-from oms.server.services.func import facts_of
 from oms.server.store import guests, hosts
-from oms.server.store.hosts import Host
+from oms.server.store.hosts import Host, facts_of
 
 handlers = Table()
 

@@ -23,6 +23,7 @@ from oms.contract.event.fleet import (
 )
 from oms.contract.event.shape import Event, NoData
 from oms.contract.func import Tag
+from oms.contract.internal import HostFacts
 from oms.server.store import events, now
 from oms.server.store.tables import hosts, removed_keys, requests, tags
 
@@ -70,9 +71,15 @@ class Signing(msgspec.Struct, frozen=True):
     signed_by: str
 
 
+_facts = msgspec.json.Decoder(HostFacts)
 _HOST = [hosts.c[field] for field in Host.__struct_fields__]
 _TAGS = select(tags.c.host_id, tags.c.tag, tags.c.level).order_by(tags.c.level, tags.c.tag)
 _NAMES = select(hosts.c.id, hosts.c.name)
+
+
+def facts_of(host: Host | Request) -> HostFacts:
+    """What a host's agent last said of it."""
+    return _facts.decode(host.facts) if host.facts else HostFacts("")
 
 
 def ask(tx: Connection, request: Request) -> None:

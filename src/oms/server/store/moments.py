@@ -18,6 +18,11 @@ def moment(seconds: float) -> str:
     return f"{_of_second(whole)}.{milliseconds:03}Z"
 
 
+def second(seconds: float) -> str:
+    """The same in whole seconds."""
+    return f"{_of_second(int(seconds))}Z"
+
+
 @functools.lru_cache(maxsize=4)
 def _of_second(seconds: int) -> str:
     """The part that thousands of calls have in common."""

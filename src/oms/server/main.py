@@ -167,7 +167,7 @@ async def _bus(
     home = config.home / "bus"
     if config.nats:
         await Supervisor("", home).retire()
-        wire = await _connected(NatsServerWire(config.buses, **_ours(store, ident, issuer)), parts)
+        wire = await _connected(NatsServerWire(config.buses, **_as_oms(store, ident, issuer)), parts)
         return wire, lambda: None  # its nodes have certificates of their own
     home.mkdir(mode=0o700, exist_ok=True)
 
@@ -189,11 +189,11 @@ async def _bus(
     parts.push_async_callback(supervisor.stop, keep=config.keep_bus)
     host, port = address(config.bus_listen)
     reach = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
-    wire = NatsServerWire((joined(reach, port),), on_hung=supervisor.replace, **_ours(store, ident, issuer))
+    wire = NatsServerWire((joined(reach, port),), on_hung=supervisor.replace, **_as_oms(store, ident, issuer))
     return await _connected(wire, parts), lambda: supervisor.reload(text())
 
 
-def _ours(store: Store, ident: Identity, issuer: Issuer) -> dict[str, Any]:
+def _as_oms(store: Store, ident: Identity, issuer: Issuer) -> dict[str, Any]:
     """As whom OMS is on the bus, and whom it lets in there."""
     ca = ident.server_ca
     return {

@@ -225,7 +225,13 @@ async def test_a_greeting_that_lay_about_does_not_turn_the_clock_back(path: Path
             await it.send(Work("a"), seconds=-30)
 
 
-async def test_nothing_is_done_before_the_greeting(path: Path) -> None:
+@pytest.fixture
+def told_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host that has not been greeted is not asked again for long."""
+    monkeypatch.setattr("oms.bus.call.GREETED_SECONDS", 0.2)
+
+
+async def test_nothing_is_done_before_the_greeting(path: Path, told_soon: None) -> None:
     async with agent(path, greet=False) as it:
         with pytest.raises(HostUnavailable, match="greeted"):
             await it.send(Work("a"))
@@ -241,7 +247,7 @@ async def test_nothing_is_done_before_the_greeting(path: Path) -> None:
         assert (await it.done(Work("a"))).state == "done"
 
 
-async def test_commands_of_an_earlier_start_of_the_server_are_refused(path: Path) -> None:
+async def test_commands_of_an_earlier_start_of_the_server_are_refused(path: Path, told_soon: None) -> None:
     async with agent(path) as it:
         await it.hello(epoch=8)
         it.server.epoch = 7

@@ -1,6 +1,7 @@
 """The project's own source as syntax trees, and what the rules of the house ask of one."""
 
 import ast
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,11 +23,17 @@ class Module(msgspec.Struct, frozen=True):
 
     @property
     def tree(self) -> ast.Module:
-        return ast.parse(self.text)
+        return _parsed(self.text)
 
     @property
     def lines(self) -> int:
         return len(self.text.splitlines())
+
+
+@functools.cache
+def _parsed(text: str) -> ast.Module:
+    """Each module once, though several rules look at it."""
+    return ast.parse(text)
 
 
 def modules() -> list[Module]:

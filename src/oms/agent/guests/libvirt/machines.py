@@ -34,6 +34,7 @@ from oms.agent.guests.libvirt.devices import LibvirtDevices
 from oms.agent.guests.libvirt.ends import Ends
 from oms.agent.guests.libvirt.lines import Lines
 from oms.agent.guests.libvirt.moves import LibvirtMoves
+from oms.agent.guests.libvirt.remembered import Remembered, definitions_of
 from oms.agent.guests.libvirt.snapshots import LibvirtSnapshots
 from oms.agent.guests.libvirt.soon import Soon
 from oms.agent.guests.libvirt.use import Meter
@@ -93,7 +94,7 @@ class LibvirtMachines(LibvirtSnapshots, LibvirtCopies, LibvirtDevices, LibvirtMo
         )
         self._soon = Soon(self._lines, soon_seconds)
         self._states = Joined(self._ask_states)
-        self._some_run = True
+        self._remembered = Remembered(None)
         self._ends = Ends()
         self._load = CpuLoad()
         self._meter = Meter(neighbours)
@@ -119,7 +120,7 @@ class LibvirtMachines(LibvirtSnapshots, LibvirtCopies, LibvirtDevices, LibvirtMo
         return lambda: self._listeners.remove(callback) if callback in self._listeners else None
 
     async def states(self) -> list[MachineState]:
-        """All machines, in one call of libvirt where all are off, else in two and one for each that runs."""
+        """All machines by name, in two or three calls of libvirt and one for each that runs."""
         return await self._states()
 
     async def use(self, wanted: frozenset[Stat]) -> dict[str, Use]:
@@ -236,9 +237,7 @@ class LibvirtMachines(LibvirtSnapshots, LibvirtCopies, LibvirtDevices, LibvirtMo
         )
 
     async def _ask_states(self) -> list[MachineState]:
-        read = calls.states_of_mixed if self._some_run else calls.states_of_idle
-        states, self._some_run = await self._lines.ask(read)
-        return states
+        return await self._lines.ask(lambda connection: calls.states(self._remembered, connection))
 
     async def _measure(self, wanted: frozenset[Stat]) -> dict[str, Use]:
         try:
@@ -262,7 +261,8 @@ class LibvirtMachines(LibvirtSnapshots, LibvirtCopies, LibvirtDevices, LibvirtMo
         }
 
     def _listen(self, connection: Any) -> list[Farewell]:
-        """In a thread: have libvirt tell what happens to machines."""
+        """In a thread, when libvirtd has been started: have it tell what happens to machines."""
+        self._remembered = Remembered(definitions_of(connection))
         part_from_ends = self._ends.listen(connection)
         number = connection.domainEventRegisterAny(None, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, self._hear, None)
         return [lambda: connection.domainEventDeregisterAny(number), part_from_ends]

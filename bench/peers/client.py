@@ -6,11 +6,11 @@ import statistics
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import uvloop
 
 CONNECT_SECONDS = 30.0
-LONGEST_BYTES = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -54,66 +54,92 @@ class Answers:
 
 def once(question: Question) -> bytes:
     """The answer to it."""
-    return uvloop.run(_once(question))
+    (asker,) = uvloop.run(_asked(question, 1, 0.0))
+    return asker.answer
 
 
 def ask(question: Question, *, clients: int, seconds: float) -> Answers:
     """Ask on so many connections at once for so long."""
-    return uvloop.run(_asked(question, clients, seconds))
-
-
-async def _once(question: Question) -> bytes:
-    reader, writer = await _connected(question, question.context())
-    writer.write(question.request())
-    _head, answer = await _answer(reader)
-    writer.close()
-    assert question.good in answer, answer[:300]
-    return answer
-
-
-async def _asked(question: Question, clients: int, seconds: float) -> Answers:
     began = time.perf_counter()
-    took = await asyncio.gather(*(_keep(question, began + seconds) for _ in range(clients)))
+    askers = uvloop.run(_asked(question, clients, seconds))
     passed = time.perf_counter() - began
-    every = [one for line in took for one in line]
-    return Answers(statistics.median(every) * 1000, len(every) / passed)
+    took = [one for asker in askers for one in asker.took]
+    return Answers(statistics.median(took) * 1000, len(took) / passed)
 
 
-async def _keep(question: Question, until: float) -> list[float]:
-    """Ask on one connection. Where the other side ends it after each answer, a new one is part of each call."""
-    took: list[float] = []
-    request, context = question.request(), question.context()
-    reader, writer = await _connected(question, context)
-    while not took or time.perf_counter() < until:
-        began = time.perf_counter()
-        if writer.is_closing():
-            reader, writer = await _connected(question, context)
-        writer.write(request)
-        head, answer = await _answer(reader)
-        took.append(time.perf_counter() - began)
-        if b"connection: close" in head:
-            writer.close()
-        assert question.good in answer, answer[:300]
-    writer.close()
-    return took
+async def _asked(question: Question, clients: int, seconds: float) -> list["_Asker"]:
+    until, context = time.perf_counter() + seconds, question.context()
+    askers = [_Asker(question, until) for _ in range(clients)]
+    await asyncio.gather(*(_keep(asker, question, context) for asker in askers))
+    return askers
 
 
-async def _connected(
-    question: Question, context: ssl.SSLContext
-) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    async with asyncio.timeout(CONNECT_SECONDS):
-        return await asyncio.open_connection(question.host, question.port, ssl=context, limit=LONGEST_BYTES)
+async def _keep(asker: "_Asker", question: Question, context: ssl.SSLContext) -> None:
+    """Have it ask. Where the other side ends the connection after each answer, a new one is part of each call."""
+    loop = asyncio.get_running_loop()
+    while not asker.done:
+        asker.ended = loop.create_future()
+        async with asyncio.timeout(CONNECT_SECONDS):
+            await loop.create_connection(lambda: asker, question.host, question.port, ssl=context)
+        await asker.ended
+    assert question.good in asker.answer, asker.answer[:300]
 
 
-async def _answer(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
-    """Its head in small letters, and its body."""
-    head = (await reader.readuntil(b"\r\n\r\n")).lower()
-    if b"transfer-encoding: chunked" not in head:
-        length = next(line for line in head.split(b"\r\n") if line.startswith(b"content-length"))
-        return head, await reader.readexactly(int(length.partition(b":")[2]))
-    parts = []
-    while size := int(await reader.readline(), 16):
-        parts.append(await reader.readexactly(size))
-        await reader.readline()
-    await reader.readline()
-    return head, b"".join(parts)
+class _Asker(asyncio.Protocol):
+    """Asks on one connection, anew as soon as it has an answer, with as little work as can be: what it takes is in
+    every figure."""
+
+    def __init__(self, question: Question, until: float) -> None:
+        self.took: list[float] = []
+        self.answer = b""
+        self.done = False
+        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._request, self._good, self._until = question.request(), question.good, until
+        self._began = 0.0
+        self._got = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.WriteTransport", transport)  # uvloop's is of no class of asyncio
+        if not self.took:
+            self._began = time.perf_counter()
+        self._transport.write(self._request)
+
+    def data_received(self, data: bytes) -> None:
+        self._got += data
+        if (found := _whole(self._got)) is None:
+            return
+        now = time.perf_counter()
+        self.took.append(now - self._began)
+        head, self.answer = found
+        self._got, self._began = b"", now
+        self.done = now >= self._until or self._good not in self.answer
+        if self.done or b"connection: close" in head:
+            self._transport.close()
+        else:
+            self._transport.write(self._request)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._got or not self.took:
+            self.ended.set_exception(exc or ConnectionError("the connection ended before the answer"))
+        else:
+            self.ended.set_result(None)
+
+
+def _whole(got: bytes) -> tuple[bytes, bytes] | None:
+    """The head of an answer in small letters, and its body; None while some of it is to come."""
+    head, end, body = got.partition(b"\r\n\r\n")
+    if not end:
+        return None
+    head = head.lower() + b"\r\n"
+    if b"transfer-encoding: chunked" in head:
+        return (head, _joined(body)) if body.endswith(b"0\r\n\r\n") else None
+    length = int(head.partition(b"content-length:")[2].partition(b"\r\n")[0])
+    return (head, body) if len(body) >= length else None
+
+
+def _joined(body: bytes) -> bytes:
+    parts, at = [], 0
+    while size := int(body[at : (start := body.index(b"\r\n", at) + 2)], 16):
+        parts.append(body[start : start + size])
+        at = start + size + 2
+    return b"".join(parts)

@@ -77,19 +77,22 @@ class Remembered:
             return None
 
     def stamp(self) -> Stamp | None:
-        """Different after each change of a definition. To be taken before libvirt is asked."""
+        """Different after each change of a definition, None where it might not be. To be taken before libvirt is
+        asked."""
         if self._directory is None:
             return None
         try:
             found = self._directory.stat()
         except OSError:
             return None
+        if time.time() - max(found.st_mtime, found.st_ctime) < SETTLED_SECONDS:
+            return None
         return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_ctime_ns
 
     def learn(self, stamp: Stamp | None, states: list[MachineState]) -> None:
         """Remember what libvirt answered after `stamp` was taken."""
         self._snapshot = None
-        if stamp is None or time.time() - max(stamp[2:]) / 1e9 < SETTLED_SECONDS:
+        if stamp is None:
             return
         off = {m.name: m for m in states if m.state == "shutdown" and not m.cpu_time_ns}
         if self._has_files(off.values()):

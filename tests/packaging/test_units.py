@@ -1,6 +1,6 @@
 """The units: what systemd says of them, and that OMS works under the accounts and in the directories they name.
 
-Their sandbox is systemd's to build: without systemd as the first process it is only looked at.
+Their sandbox is systemd's to build; here it is looked at. `test_packages` has them under a systemd of their own.
 """
 
 import contextlib

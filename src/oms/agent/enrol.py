@@ -9,6 +9,7 @@ from typing import Literal
 import msgspec
 import structlog
 
+from oms import systemd
 from oms.agent.config import AgentConfig
 from oms.agent.desk import Desk, OutOfReach
 from oms.agent.identity import Identity, Place, is_at
@@ -72,6 +73,7 @@ class Enrolment:
             if why != self.waiting:
                 self.waiting = why
                 log.info("waiting", name=self._wanted_name, server=self._config.server, why=why)
+                systemd.ready(f"waits: {why}")
             waited = asyncio.get_running_loop().time() - began
             await asyncio.sleep(ASK_SECONDS if waited < PATIENT_AFTER_SECONDS else ASK_SLOWLY_SECONDS)
 
@@ -191,4 +193,5 @@ class Enrolment:
                 if str(failure) != self.waiting:
                     self.waiting = str(failure)
                     log.info("waiting", why=self.waiting)
+                    systemd.ready(f"waits: {self.waiting}")
             await asyncio.sleep(ASK_SECONDS)

@@ -13,7 +13,7 @@ from typing import Any
 
 import structlog
 
-from oms import durable
+from oms import durable, systemd
 from oms.agent import dispatch, placing
 from oms.agent.config import AgentConfig
 from oms.agent.context import Host, Job, Offer, Storage
@@ -130,6 +130,7 @@ class Agent:
         serving, ending = asyncio.create_task(self.serve()), asyncio.create_task(told.wait())
         try:
             await asyncio.wait((serving, ending, self._broken), return_when=asyncio.FIRST_COMPLETED)
+            systemd.ending()
             if self._jobs is not None:
                 await self._jobs.stop(GRACE_SECONDS if told.is_set() else 0)
                 await self._events.flush()
@@ -151,7 +152,7 @@ class Agent:
             self._events.on_job_ended(facts.look)
             serve = await self._prepared(parts, journal, facts, guests)
             parts.push_async_callback(self._beside.end)
-            self._while_in(parts, self._events.run(), facts.run())
+            self._while_in(parts, self._events.run(), facts.run(), systemd.pulse())
             enrolment = Enrolment(self._config, self._identity, facts.now, self._now)
             while True:
                 if await self._member(enrolment, serve):
@@ -252,11 +253,13 @@ class Agent:
     async def _member(self, enrolment: Enrolment, serve: RequestHandler) -> bool:
         """Get in, and serve until thrown out (True), or until OMS has its bus elsewhere."""
         place = await enrolment.enter()
+        systemd.ready(f"looks for OMS at {self._config.server}")
         over, refused = asyncio.Event(), asyncio.Event()
         wire = self._wire(place, lambda _refusal: refused.set())
         wire.serve(serve)
         wire.on_state(lambda connected: None if connected else self._clocks.disconnected())
         wire.on_state(self._reach.state)
+        wire.on_state(self._told)
         self._events.use(wire)
         async with contextlib.AsyncExitStack() as parts:
             parts.push_async_callback(wire.close)
@@ -322,6 +325,9 @@ class Agent:
             ),
             on_refused=on_refused,
         )
+
+    def _told(self, connected: bool) -> None:
+        systemd.status(f"{'is connected to' if connected else 'looks for'} OMS at {self._config.server}")
 
     def _greeted(self, hello: Hello) -> None:
         self._reach.greeted()

@@ -14,6 +14,7 @@ from typing import Any
 
 import structlog
 
+from oms import systemd
 from oms.bus.nats.callout import Admission
 from oms.bus.nats.client import Credentials
 from oms.bus.nats.config import BusConfig, render
@@ -46,8 +47,12 @@ async def serve(config: ServerConfig) -> None:
         asyncio.get_running_loop().add_signal_handler(number, told.set)
     with said():
         async with contextlib.AsyncExitStack() as parts:
-            await _start(config, parts)
+            ident = await _start(config, parts)
+            pulse = asyncio.create_task(systemd.pulse())
+            parts.callback(pulse.cancel)
+            systemd.ready(f"serves callers at {config.listen}; the fingerprint of its CA is {ident.ca_sha256}")
             await told.wait()
+            systemd.ending()
 
 
 @contextlib.contextmanager
@@ -87,7 +92,7 @@ def ours(directory: Path) -> None:
     raise CannotServe(f"{directory} belongs to {name}: run as that user, or give another --data.")
 
 
-async def _start(config: ServerConfig, parts: contextlib.AsyncExitStack) -> None:
+async def _start(config: ServerConfig, parts: contextlib.AsyncExitStack) -> Identity:
     sock = bind(config.listen)
     parts.callback(sock.close)
     config.home.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -116,6 +121,7 @@ async def _start(config: ServerConfig, parts: contextlib.AsyncExitStack) -> None
     gc.freeze()
     bus = ",".join(config.buses) or config.bus_listen
     log.info("serving", address=config.listen, bus=bus, ca_sha256=ident.ca_sha256)
+    return ident
 
 
 def _first_start(store: Store) -> None:

@@ -20,6 +20,7 @@ from pathlib import Path
 import msgspec
 import structlog
 
+from oms import systemd
 from oms.server.ca import privilege, protocol
 from oms.server.ca.desk import Desk
 from oms.server.ca.keystore import KeyStore
@@ -80,7 +81,8 @@ async def serve(
         server = await asyncio.start_unix_server(converse, sock=listener, limit=protocol.LONGEST)
         async with server:
             log.info("the signer is ready", directory=str(directory), uid=os.geteuid(), clients=sorted(allowed))
-            await server.serve_forever()
+            systemd.ready("answers the server")
+            await asyncio.gather(server.serve_forever(), systemd.pulse())
 
 
 @contextlib.contextmanager

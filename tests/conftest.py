@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -54,3 +55,11 @@ def log_of_this_process() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("oms.cli.logs.set_up", lambda *_: None)
         yield
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    """An empty directory of images."""
+    directory = tmp_path / "images"
+    directory.mkdir()
+    return directory

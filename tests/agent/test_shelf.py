@@ -9,14 +9,6 @@ from oms.agent import shelf
 from oms.contract.errors import NotThere
 from tests.hosts.kvm_job import RehearsedJob
 
-
-@pytest.fixture
-def images(tmp_path: Path) -> Path:
-    directory = tmp_path / "images"
-    directory.mkdir()
-    return directory
-
-
 HOSTILE = [
     "../../../etc/passwd", "/etc/passwd", "a/../../b", ".", "..", "", "a\0b", "..%2f", ".hidden", ".staging",
     "a/b", 'json:{"driver":"file","filename":"/etc/hostname"}', "nbd://127.0.0.1:1/x", "http://169.254.169.254/",

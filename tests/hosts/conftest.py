@@ -1,7 +1,7 @@
 """Real hypervisors for tests: a libvirtd of the run's own, and guests on it."""
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Protocol
@@ -10,6 +10,7 @@ import libvirt
 import pytest
 from playwright.sync_api import BrowserContext, expect
 
+from oms.agent.guests.libvirt import LibvirtMachines
 from tests.gui.gui import Gui
 from tests.hosts import examples, guest_agent
 from tests.hosts.browser import browser
@@ -17,7 +18,7 @@ from tests.hosts.guest_agent import with_agent
 from tests.hosts.guest_image import GuestImage
 from tests.hosts.guest_image import guest_image as built_image
 from tests.hosts.guests import Guest, domain_xml
-from tests.hosts.kvm_machines import emptied
+from tests.hosts.kvm_machines import connected, emptied
 from tests.hosts.libvirtd import PrivateLibvirtd, why_not
 from tests.hosts.ordeal import Ordeal, left_behind, prepared
 from tests.hosts.stack import Caller, Stack
@@ -164,6 +165,13 @@ def virt(libvirtd: PrivateLibvirtd) -> Iterator[libvirt.virConnect]:
     """A connection to the run's libvirtd; whatever machines it has when the test ends are removed."""
     with emptied(libvirtd.uri) as connection:
         yield connection
+
+
+@pytest.fixture
+async def machines(libvirtd: PrivateLibvirtd) -> AsyncIterator[LibvirtMachines]:
+    """The run's libvirtd as an agent has it."""
+    async with connected(libvirtd.uri) as port:
+        yield port
 
 
 @pytest.fixture(scope="module")

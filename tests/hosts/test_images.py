@@ -1,7 +1,6 @@
 """Disk images that real machines have: listed as used, and not deleted."""
 
 import os
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import libvirt
@@ -13,29 +12,9 @@ from oms.agent.images import handlers
 from oms.contract.errors import InUse
 from oms.contract.kvm import images as api
 from tests.hosts.kvm_job import host
-from tests.hosts.kvm_machines import connected, disk_xml, emptied, small_xml
-from tests.hosts.libvirtd import PrivateLibvirtd
+from tests.hosts.kvm_machines import disk_xml, small_xml
 
 MIB = 1024 * 1024
-
-
-@pytest.fixture
-def outside(libvirtd: PrivateLibvirtd) -> Iterator[libvirt.virConnect]:
-    with emptied(libvirtd.uri) as connection:
-        yield connection
-
-
-@pytest.fixture
-async def machines(libvirtd: PrivateLibvirtd) -> AsyncIterator[LibvirtMachines]:
-    async with connected(libvirtd.uri) as port:
-        yield port
-
-
-@pytest.fixture
-def images(tmp_path: Path) -> Path:
-    directory = tmp_path / "images"
-    directory.mkdir()
-    return directory
 
 
 async def used(machines: LibvirtMachines, images: Path) -> list[str]:
@@ -43,7 +22,7 @@ async def used(machines: LibvirtMachines, images: Path) -> list[str]:
 
 
 async def test_what_machines_have_is_used_with_all_that_it_stands_upon(
-    outside: libvirt.virConnect, machines: LibvirtMachines, images: Path, tmp_path: Path
+    virt: libvirt.virConnect, machines: LibvirtMachines, images: Path, tmp_path: Path
 ) -> None:
     for name in ("alone.img", "raw.img", "base.img"):
         await qemu_img.create(images / name, "raw", MIB)
@@ -51,8 +30,8 @@ async def test_what_machines_have_is_used_with_all_that_it_stands_upon(
     await qemu_img.create(images / "top.img", "qcow2", MIB, backing=(images / "middle.img", "qcow2"))
     (tmp_path / "link.img").symlink_to(images / "raw.img")
     (tmp_path / "foreign.img").write_bytes(bytes(MIB))
-    outside.defineXML(small_xml("one", devices=disk_xml(images / "top.img")))
-    outside.defineXML(
+    virt.defineXML(small_xml("one", devices=disk_xml(images / "top.img")))
+    virt.defineXML(
         small_xml(
             "two",
             devices=disk_xml(tmp_path / "link.img")
@@ -68,10 +47,10 @@ async def test_what_machines_have_is_used_with_all_that_it_stands_upon(
 
 
 async def test_a_disk_that_was_plugged_into_a_running_machine_is_used(
-    outside: libvirt.virConnect, machines: LibvirtMachines, images: Path
+    virt: libvirt.virConnect, machines: LibvirtMachines, images: Path
 ) -> None:
     await qemu_img.create(images / "a.img", "raw", MIB)
-    domain = outside.defineXML(small_xml("m"))
+    domain = virt.defineXML(small_xml("m"))
     domain.create()
     domain.attachDeviceFlags(disk_xml(images / "a.img"), libvirt.VIR_DOMAIN_AFFECT_LIVE)
     assert await used(machines, images) == ["a.img"]
@@ -80,12 +59,12 @@ async def test_a_disk_that_was_plugged_into_a_running_machine_is_used(
 
 
 async def test_a_disk_in_use_is_not_deleted_and_its_user_is_named(
-    outside: libvirt.virConnect, machines: LibvirtMachines, images: Path, tmp_path: Path
+    virt: libvirt.virConnect, machines: LibvirtMachines, images: Path, tmp_path: Path
 ) -> None:
     here = host(machines, images)
     await handlers.create_file_based_image(api.CreateFileBasedImage("a.img", 10, "raw"), here)
     os.link(images / "a.img", tmp_path / "another-name.img")
-    domain = outside.defineXML(small_xml("openfiler", devices=disk_xml(tmp_path / "another-name.img")))
+    domain = virt.defineXML(small_xml("openfiler", devices=disk_xml(tmp_path / "another-name.img")))
     with pytest.raises(InUse, match=r"'a\.img' is needed by machine 'openfiler': nothing was deleted") as refused:
         await handlers.delete_file_based_image(api.DeleteFileBasedImage("a.img"), host(machines, images))
     assert refused.value.data["user"] == "machine 'openfiler'"

@@ -9,7 +9,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import libvirt
@@ -18,7 +18,7 @@ import pytest
 from oms.agent.guests import MachineState
 from oms.agent.guests.libvirt import LibvirtMachines
 from oms.contract.errors import HypervisorUnavailable
-from tests.hosts.kvm_machines import connected, emptied, small_xml
+from tests.hosts.kvm_machines import connected, small_xml
 from tests.hosts.libvirtd import PrivateLibvirtd
 
 Virsh = Callable[..., None]
@@ -31,18 +31,6 @@ def xml(memory_mb: int, vcpus: int = 1, *, name: str = "m") -> str:
     text = small_xml(name, memory_mb=memory_mb, vcpus=f"<vcpu current='{vcpus}'>4</vcpu>")
     most = "<uuid>c0ffee00-0000-4000-8000-00000000000a</uuid><maxMemory slots='2' unit='MiB'>1024</maxMemory>"
     return text.replace("<os>", f"{most}<os>").replace("<features>", f"{CELL}<features>")
-
-
-@pytest.fixture
-def outside(libvirtd: PrivateLibvirtd) -> Iterator[libvirt.virConnect]:
-    with emptied(libvirtd.uri) as connection:
-        yield connection
-
-
-@pytest.fixture
-async def machines(libvirtd: PrivateLibvirtd) -> AsyncIterator[LibvirtMachines]:
-    async with connected(libvirtd.uri) as port:
-        yield port
 
 
 @pytest.fixture
@@ -76,12 +64,12 @@ CHANGES: dict[str, tuple[list[object], tuple[int, int, int]]] = {
 @pytest.mark.parametrize("others_run", [False, True], ids=["all are off", "another runs"])
 @pytest.mark.parametrize("change", CHANGES)
 async def test_a_setting_changed_by_virsh_is_in_the_next_list(
-    change: str, others_run: bool, outside: libvirt.virConnect, machines: LibvirtMachines, virsh: Virsh
+    change: str, others_run: bool, virt: libvirt.virConnect, machines: LibvirtMachines, virsh: Virsh
 ) -> None:
     words, wanted = CHANGES[change]
-    outside.defineXML(small_xml("m", memory_mb=64, vcpus="<vcpu current='1'>4</vcpu>"))
+    virt.defineXML(small_xml("m", memory_mb=64, vcpus="<vcpu current='1'>4</vcpu>"))
     if others_run:
-        outside.defineXML(small_xml("other")).createWithFlags(libvirt.VIR_DOMAIN_START_PAUSED)
+        virt.defineXML(small_xml("other")).createWithFlags(libvirt.VIR_DOMAIN_START_PAUSED)
     for _ in range(2):
         assert told(await machines.states()) == (1, 64, 64)
     await asyncio.to_thread(virsh, *words)
@@ -89,9 +77,9 @@ async def test_a_setting_changed_by_virsh_is_in_the_next_list(
 
 
 async def test_a_definition_written_anew_or_edited_is_in_the_next_list(
-    outside: libvirt.virConnect, machines: LibvirtMachines, virsh: Virsh, tmp_path: Path
+    virt: libvirt.virConnect, machines: LibvirtMachines, virsh: Virsh, tmp_path: Path
 ) -> None:
-    outside.defineXML(xml(64))
+    virt.defineXML(xml(64))
     assert told(await machines.states()) == (1, 64, 64)
     (tmp_path / "m.xml").write_text(xml(64, 2))
     await asyncio.to_thread(virsh, "define", tmp_path / "m.xml")
@@ -101,9 +89,9 @@ async def test_a_definition_written_anew_or_edited_is_in_the_next_list(
 
 
 async def test_a_memory_module_put_in_or_taken_out_is_in_the_next_list(
-    outside: libvirt.virConnect, machines: LibvirtMachines, virsh: Virsh, tmp_path: Path
+    virt: libvirt.virConnect, machines: LibvirtMachines, virsh: Virsh, tmp_path: Path
 ) -> None:
-    outside.defineXML(xml(64))
+    virt.defineXML(xml(64))
     (tmp_path / "dimm.xml").write_text(DIMM)
     assert told(await machines.states()) == (1, 64, 64)
     await asyncio.to_thread(virsh, "attach-device", "m", tmp_path / "dimm.xml", "--config")
@@ -113,9 +101,9 @@ async def test_a_memory_module_put_in_or_taken_out_is_in_the_next_list(
 
 
 async def test_a_machine_named_anew_or_forgotten_is_so_in_the_next_list(
-    outside: libvirt.virConnect, machines: LibvirtMachines, virsh: Virsh
+    virt: libvirt.virConnect, machines: LibvirtMachines, virsh: Virsh
 ) -> None:
-    outside.defineXML(xml(64))
+    virt.defineXML(xml(64))
     assert told(await machines.states()) == (1, 64, 64)
     await asyncio.to_thread(virsh, "domrename", "m", "n")
     assert [machine.name for machine in await machines.states()] == ["n"]
@@ -124,9 +112,9 @@ async def test_a_machine_named_anew_or_forgotten_is_so_in_the_next_list(
 
 
 async def test_what_a_running_machine_will_start_with_is_told_when_it_is_off(
-    outside: libvirt.virConnect, machines: LibvirtMachines, virsh: Virsh
+    virt: libvirt.virConnect, machines: LibvirtMachines, virsh: Virsh
 ) -> None:
-    outside.defineXML(small_xml("m", memory_mb=64, vcpus="<vcpu current='1'>4</vcpu>")).createWithFlags(
+    virt.defineXML(small_xml("m", memory_mb=64, vcpus="<vcpu current='1'>4</vcpu>")).createWithFlags(
         libvirt.VIR_DOMAIN_START_PAUSED
     )
     await asyncio.to_thread(virsh, "setvcpus", "m", "3", "--config")

@@ -1,6 +1,5 @@
 """Deleting real machines: what goes, what stays, and that a crash at any point changes neither."""
 
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import libvirt
@@ -13,29 +12,9 @@ from oms.agent.kvm.handlers import delete_vm
 from oms.contract import kvm
 from oms.contract.errors import FuncManError, NoSuchMachine
 from tests.hosts.kvm_job import Crash, RehearsedJob, crashy_host, host
-from tests.hosts.kvm_machines import connected, disk_xml, emptied, small_xml
-from tests.hosts.libvirtd import PrivateLibvirtd
+from tests.hosts.kvm_machines import disk_xml, small_xml
 
 DELETE = kvm.DeleteVm("m")
-
-
-@pytest.fixture
-def outside(libvirtd: PrivateLibvirtd) -> Iterator[libvirt.virConnect]:
-    with emptied(libvirtd.uri) as connection:
-        yield connection
-
-
-@pytest.fixture
-async def machines(libvirtd: PrivateLibvirtd) -> AsyncIterator[LibvirtMachines]:
-    async with connected(libvirtd.uri) as port:
-        yield port
-
-
-@pytest.fixture
-def images(tmp_path: Path) -> Path:
-    directory = tmp_path / "images"
-    directory.mkdir()
-    return directory
 
 
 def image(path: Path) -> Path:
@@ -53,7 +32,7 @@ def left_in(images: Path) -> set[str]:
 
 
 async def test_a_running_machine_goes_with_its_own_disks_and_no_others(
-    outside: libvirt.virConnect, machines: LibvirtMachines, images: Path, tmp_path: Path
+    virt: libvirt.virConnect, machines: LibvirtMachines, images: Path, tmp_path: Path
 ) -> None:
     own, foreign = image(images / "own.img"), image(tmp_path / "foreign.img")
     cd, shared, bystander = image(images / "cd.iso"), image(images / "shared.img"), image(images / "bystander.img")
@@ -63,12 +42,12 @@ async def test_a_running_machine_goes_with_its_own_disks_and_no_others(
         disk_xml(own) + disk_xml(foreign, "vdb") + disk_xml(cd, "hda", "cdrom") + disk_xml(shared, "vdc")
         + disk_xml(link, "vdd")
     )  # fmt: skip
-    outside.defineXML(small_xml("other", devices=disk_xml(shared)))
-    machine = outside.defineXML(small_xml("m", devices=devices))
+    virt.defineXML(small_xml("other", devices=disk_xml(shared)))
+    machine = virt.defineXML(small_xml("m", devices=devices))
     machine.create()
     here = host(machines, images)
     assert await delete_vm(DELETE, here) == 0
-    assert names(outside) == {"other"}
+    assert names(virt) == {"other"}
     assert left_in(images) == {"cd.iso", "shared.img", "bystander.img"}
     assert foreign.exists()
     assert bystander.exists()
@@ -85,36 +64,36 @@ async def test_a_running_machine_goes_with_its_own_disks_and_no_others(
 
 
 async def test_all_that_is_kept_for_a_machine_goes(
-    outside: libvirt.virConnect, machines: LibvirtMachines, images: Path
+    virt: libvirt.virConnect, machines: LibvirtMachines, images: Path
 ) -> None:
     """Either a saved state or the record of a snapshot makes libvirt refuse a plain removal."""
     disk = images / "own.qcow2"
     assert (await run(["qemu-img", "create", "-q", "-f", "qcow2", str(disk), "1M"], timeout=20)).exit == 0
-    domain = outside.defineXML(small_xml("m", devices=disk_xml(disk).replace("'raw'", "'qcow2'")))
+    domain = virt.defineXML(small_xml("m", devices=disk_xml(disk).replace("'raw'", "'qcow2'")))
     domain.snapshotCreateXML("<domainsnapshot><name>s</name></domainsnapshot>", 0)
     domain.create()
     domain.managedSave(0)
     assert await delete_vm(DELETE, host(machines, images)) == 0
-    assert names(outside) == set()
+    assert names(virt) == set()
     assert left_in(images) == set()
 
 
 async def test_a_machine_that_is_not_kept_goes_too(
-    outside: libvirt.virConnect, machines: LibvirtMachines, images: Path
+    virt: libvirt.virConnect, machines: LibvirtMachines, images: Path
 ) -> None:
-    outside.createXML(small_xml("m", devices=disk_xml(image(images / "own.img"))))
+    virt.createXML(small_xml("m", devices=disk_xml(image(images / "own.img"))))
     assert await delete_vm(DELETE, host(machines, images)) == 0
-    assert names(outside) == set()
+    assert names(virt) == set()
     assert left_in(images) == set()
 
 
 async def test_a_machine_that_somebody_starts_just_before_it_is_forgotten_does_not_live_on(
-    outside: libvirt.virConnect, machines: LibvirtMachines
+    virt: libvirt.virConnect, machines: LibvirtMachines
 ) -> None:
-    domain = outside.defineXML(small_xml("m"))
+    domain = virt.defineXML(small_xml("m"))
     domain.create()
     await machines.undefine(domain.UUIDString())
-    assert names(outside) == set()
+    assert names(virt) == set()
 
 
 async def test_an_unknown_machine_is_no_success(machines: LibvirtMachines, images: Path) -> None:
@@ -125,16 +104,16 @@ async def test_an_unknown_machine_is_no_success(machines: LibvirtMachines, image
 
 
 async def test_a_volume_of_a_pool_is_known_as_another_machines_disk(
-    outside: libvirt.virConnect, machines: LibvirtMachines, images: Path
+    virt: libvirt.virConnect, machines: LibvirtMachines, images: Path
 ) -> None:
     own = image(images / "own.img")
-    pool = outside.storagePoolCreateXML(
+    pool = virt.storagePoolCreateXML(
         f"<pool type='dir'><name>p</name><target><path>{images}</path></target></pool>", 0
     )
     try:
         volume = "<disk type='volume' device='disk'><source pool='p' volume='own.img'/><target dev='vda'/></disk>"
-        outside.defineXML(small_xml("other", devices=volume))
-        outside.defineXML(small_xml("m", devices=disk_xml(own)))
+        virt.defineXML(small_xml("other", devices=volume))
+        virt.defineXML(small_xml("m", devices=disk_xml(own)))
         assert await delete_vm(DELETE, host(machines, images)) == 0
     finally:
         pool.destroy()
@@ -142,13 +121,13 @@ async def test_a_volume_of_a_pool_is_known_as_another_machines_disk(
 
 
 async def test_deleting_may_be_broken_off_anywhere_and_is_finished_by_the_next_run(
-    outside: libvirt.virConnect, machines: LibvirtMachines, images: Path, monkeypatch: pytest.MonkeyPatch
+    virt: libvirt.virConnect, machines: LibvirtMachines, images: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     finished = 0
     for point in range(1, 40):
         own = [image(images / "a.img"), image(images / "b.img")]
         keeps = image(images / "keeps.img")
-        domain = outside.defineXML(small_xml("m", devices=disk_xml(own[0]) + disk_xml(own[1], "vdb")))
+        domain = virt.defineXML(small_xml("m", devices=disk_xml(own[0]) + disk_xml(own[1], "vdb")))
         if point < 7:  # up to where it is stopped
             domain.create()
         job = RehearsedJob(break_at=point)
@@ -161,7 +140,7 @@ async def test_deleting_may_be_broken_off_anywhere_and_is_finished_by_the_next_r
                 assert await delete_vm(DELETE, host(machines, images, again)) == 0
             else:
                 finished += 1
-        assert names(outside) == set(), point
+        assert names(virt) == set(), point
         assert left_in(images) == {keeps.name}, point
         if finished:
             break
@@ -170,12 +149,12 @@ async def test_deleting_may_be_broken_off_anywhere_and_is_finished_by_the_next_r
 
 
 async def test_what_was_made_anew_under_the_same_names_is_not_deleted_by_a_resumed_job(
-    outside: libvirt.virConnect, machines: LibvirtMachines, images: Path, monkeypatch: pytest.MonkeyPatch
+    virt: libvirt.virConnect, machines: LibvirtMachines, images: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between crash and return somebody makes a machine of the same name, with a disk of the same name."""
     for point in range(1, 40):
         path = image(images / "m.img")
-        old = outside.defineXML(small_xml("m", devices=disk_xml(path))).UUIDString()
+        old = virt.defineXML(small_xml("m", devices=disk_xml(path))).UUIDString()
         job = RehearsedJob(break_at=point)
         with monkeypatch.context() as patch:
             crash_around_each_move(patch, job)
@@ -185,17 +164,17 @@ async def test_what_was_made_anew_under_the_same_names_is_not_deleted_by_a_resum
                 pass
             else:
                 break
-        if "plan" not in job.records or old in {domain.UUIDString() for domain in outside.listAllDomains(0)}:
-            for domain in outside.listAllDomains(0):
+        if "plan" not in job.records or old in {domain.UUIDString() for domain in virt.listAllDomains(0)}:
+            for domain in virt.listAllDomains(0):
                 domain.undefine()
             files.clear_staging(images, job.id)
             continue  # not far enough for a name to be free
         path.unlink(missing_ok=True)
         path.write_bytes(b"new")
-        new = outside.defineXML(small_xml("m", devices=disk_xml(path)))
+        new = virt.defineXML(small_xml("m", devices=disk_xml(path)))
         assert await delete_vm(DELETE, host(machines, images, RehearsedJob(job.records))) == 0
         assert path.read_bytes() == b"new", point
-        assert {domain.UUIDString() for domain in outside.listAllDomains(0)} == {new.UUIDString()}
+        assert {domain.UUIDString() for domain in virt.listAllDomains(0)} == {new.UUIDString()}
         new.undefine()
         # And also when the new disk is not part of any machine yet.
         path.write_bytes(b"newer")
@@ -208,15 +187,15 @@ async def test_what_was_made_anew_under_the_same_names_is_not_deleted_by_a_resum
 
 
 async def test_a_disk_that_cannot_be_deleted_is_named(
-    outside: libvirt.virConnect, machines: LibvirtMachines, images: Path
+    virt: libvirt.virConnect, machines: LibvirtMachines, images: Path
 ) -> None:
     own = image(images / "own.img")
     (images / ".staging").write_text("a file where the directory should be")
-    outside.defineXML(small_xml("m", devices=disk_xml(own)))
+    virt.defineXML(small_xml("m", devices=disk_xml(own)))
     with pytest.raises(FuncManError, match=f"'m' is removed, but its disks .*{own}"):
         await delete_vm(DELETE, host(machines, images))
     assert own.exists()
-    assert names(outside) == set()
+    assert names(virt) == set()
 
 
 def crash_around_each_move(patch: pytest.MonkeyPatch, job: RehearsedJob) -> None:

@@ -5,7 +5,7 @@ import asyncio
 import json
 import subprocess
 import xml.etree.ElementTree as ET
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -29,25 +29,12 @@ from oms.contract.kvm import templates as api
 from tests import small_disk
 from tests.agent.templates.packages import MIB, appliance, image, ova, packed, small_template
 from tests.hosts.kvm_job import Crash, RehearsedJob, crashy_host, host
-from tests.hosts.kvm_machines import connected, emptied, small_xml
-from tests.hosts.libvirtd import PrivateLibvirtd
+from tests.hosts.kvm_machines import small_xml
 from tests.hosts.loop_device import loop_device
 
 
 @pytest.fixture
-def outside(libvirtd: PrivateLibvirtd) -> Iterator[libvirt.virConnect]:
-    with emptied(libvirtd.uri) as connection:
-        yield connection
-
-
-@pytest.fixture
-async def machines(libvirtd: PrivateLibvirtd) -> AsyncIterator[LibvirtMachines]:
-    async with connected(libvirtd.uri) as port:
-        yield port
-
-
-@pytest.fixture
-def here(outside: libvirt.virConnect, machines: LibvirtMachines, tmp_path: Path) -> Host:
+def here(virt: libvirt.virConnect, machines: LibvirtMachines, tmp_path: Path) -> Host:
     for name in ("images", "templates"):
         (tmp_path / name).mkdir()
     small_template(tmp_path / "templates", "t")
@@ -69,8 +56,8 @@ def names(connection: libvirt.virConnect) -> set[str]:
     return {domain.name() for domain in connection.listAllDomains(0)}
 
 
-def definition(outside: libvirt.virConnect, name: str = "vm1") -> ET.Element:
-    return ET.fromstring(outside.lookupByName(name).XMLDesc(0))
+def definition(virt: libvirt.virConnect, name: str = "vm1") -> ET.Element:
+    return ET.fromstring(virt.lookupByName(name).XMLDesc(0))
 
 
 def same(one: Path, other: Path, packing: str = "qcow2", other_packing: str = "qcow2") -> bool:
@@ -90,9 +77,9 @@ def unpacked(here: Host) -> Path:
     return place / "disk1.qcow2"
 
 
-async def test_a_machine_is_made_as_proposed(here: Host, outside: libvirt.virConnect) -> None:
+async def test_a_machine_is_made_as_proposed(here: Host, virt: libvirt.virConnect) -> None:
     assert await deployed(here) == {}
-    root = definition(outside)
+    root = definition(virt)
     assert (root.findtext("memory"), root.findtext("vcpu")) == (str(64 * 1024), "1")
     disk = here.storage.images / "vm1.qcow2"
     assert root.find("devices/disk/source").get("file") == str(disk)  # type: ignore[union-attr]
@@ -100,20 +87,20 @@ async def test_a_machine_is_made_as_proposed(here: Host, outside: libvirt.virCon
     assert disk.stat().st_mode & 0o777 == 0o600
     assert catalogue.format_of(disk) == "qcow2"
     assert left(here) == {"vm1.qcow2"}
-    assert not outside.lookupByName("vm1").isActive()
+    assert not virt.lookupByName("vm1").isActive()
     assert isinstance(here.job, RehearsedJob)
     assert here.job.notes["disk 1"] == str(disk)
     assert here.job.percents == sorted(here.job.percents)
-    outside.lookupByName("vm1").create()
+    virt.lookupByName("vm1").create()
 
 
-async def test_what_was_proposed_is_taken_back_as_it_is(here: Host, outside: libvirt.virConnect) -> None:
+async def test_what_was_proposed_is_taken_back_as_it_is(here: Host, virt: libvirt.virConnect) -> None:
     proposed = msgspec.to_builtins(await parse_template_for_vm(api.ParseTemplateForVm("t", "vm1"), here))
     assert await deployed(here, **proposed) == {}
-    assert names(outside) == {"vm1"}
+    assert names(virt) == {"vm1"}
 
 
-async def test_settings_are_followed(here: Host, outside: libvirt.virConnect) -> None:
+async def test_settings_are_followed(here: Host, virt: libvirt.virConnect) -> None:
     disk = {
         "template_name": "disk1.vmdk",
         "source_file": "nasdisk.img",
@@ -124,7 +111,7 @@ async def test_settings_are_followed(here: Host, outside: libvirt.virConnect) ->
         here, memory="128", features=["acpi"], clock_offset="localtime", on_crash="restart", mouse_bus="ps2",
         boot_dev="network", disks=[disk], graphics={"type": "vnc", "keymap": "en-us"}, interface={"type": "none"},
     ) == {}  # fmt: skip
-    root = definition(outside)
+    root = definition(virt)
     assert root.findtext("memory") == str(128 * 1024)
     assert [feature.tag for feature in root.find("features")] == ["acpi"]  # type: ignore[union-attr]
     assert root.find("clock").get("offset") == "localtime"  # type: ignore[union-attr]
@@ -135,46 +122,46 @@ async def test_settings_are_followed(here: Host, outside: libvirt.virConnect) ->
     assert (await qemu_img.info(here.storage.images / "nasdisk.img", "qcow2")).virtual_size == 20 * MIB
 
 
-async def test_refused_settings_are_told_and_nothing_is_made(here: Host, outside: libvirt.virConnect) -> None:
+async def test_refused_settings_are_told_and_nothing_is_made(here: Host, virt: libvirt.virConnect) -> None:
     before = left(here)
     refused = await deployed(here, memory="1", vcpu="99", emulator="/bin/sh", disks=[{"template_name": "x"}])
     assert list(refused) == ["memory", "vcpu", "emulator", "disks"]
-    assert names(outside) == set()
+    assert names(virt) == set()
     assert left(here) == before
     assert not (here.storage.templates / ".unpacked").exists()
     assert isinstance(here.job, RehearsedJob)
     assert here.job.records == {}
 
 
-async def test_names_that_are_taken_or_no_names_are_refused(here: Host, outside: libvirt.virConnect) -> None:
-    outside.defineXML(small_xml("vm1"))
+async def test_names_that_are_taken_or_no_names_are_refused(here: Host, virt: libvirt.virConnect) -> None:
+    virt.defineXML(small_xml("vm1"))
     with pytest.raises(AlreadyThere, match="machine 'vm1'"):
         await deployed(here)
     with pytest.raises(ParameterMismatch, match="is a UUID"):
         await deployed(here, "6a1b6f44-9c7d-4a61-8b1c-0d0d3f0a5a11")
     with pytest.raises(NotThere, match="no template 'nothing'"):
         await deployed(here, "vm2", "nothing")
-    assert names(outside) == {"vm1"}
+    assert names(virt) == {"vm1"}
     assert left(here) == set()
 
 
-async def test_a_linked_clone_stands_upon_the_template(here: Host, outside: libvirt.virConnect) -> None:
+async def test_a_linked_clone_stands_upon_the_template(here: Host, virt: libvirt.virConnect) -> None:
     assert await deployed(here, clone="linked") == {}
     disk = here.storage.images / "vm1.qcow2"
     assert same(disk, unpacked(here))
     assert disk.stat().st_blocks * 512 < 1 * MIB
-    behind = definition(outside).find("devices/disk/backingStore/source")
+    behind = definition(virt).find("devices/disk/backingStore/source")
     assert behind is not None
     assert behind.get("file") == str(unpacked(here))
-    outside.lookupByName("vm1").create()
-    outside.lookupByName("vm1").destroy()
+    virt.lookupByName("vm1").create()
+    virt.lookupByName("vm1").destroy()
     assert await delete_vm(kvm.DeleteVm("vm1"), replace(here, job=RehearsedJob())) == 0
     assert not disk.exists()
     assert unpacked(here).exists()
 
 
 async def test_what_is_for_the_guest_goes_along_and_goes_with_the_machine(
-    here: Host, outside: libvirt.virConnect
+    here: Host, virt: libvirt.virConnect
 ) -> None:
     settings: dict[str, Any] = {
         "hostname": "web1",
@@ -182,19 +169,19 @@ async def test_what_is_for_the_guest_goes_along_and_goes_with_the_machine(
         "user_data": "#!/bin/true\n",
     }
     assert await deployed(here, **settings) == {}
-    (cd,) = definition(outside).findall("devices/disk[@device='cdrom']")
+    (cd,) = definition(virt).findall("devices/disk[@device='cdrom']")
     seed = Path(cd.find("source").get("file", ""))  # type: ignore[union-attr]
     shown = await run(["isoinfo", "-R", "-i", str(seed), "-x", "/meta-data"], timeout=20)
     assert json.loads(shown.stdout)["local-hostname"] == "web1"
     assert b"a secret of some length" not in seed.read_bytes()
     assert b"$6$" in seed.read_bytes()
-    outside.lookupByName("vm1").create()
+    virt.lookupByName("vm1").create()
     assert await delete_vm(kvm.DeleteVm("vm1"), replace(here, job=RehearsedJob())) == 0
     assert left(here) == set()
 
 
 async def test_deploying_may_be_broken_off_anywhere_and_is_finished_by_the_next_run(
-    here: Host, outside: libvirt.virConnect, machines: LibvirtMachines, monkeypatch: pytest.MonkeyPatch
+    here: Host, virt: libvirt.virConnect, machines: LibvirtMachines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     op = api.DeployTemplateForVm("t", "vm1", {"hostname": "web1"})
     points, finished = 0, False
@@ -209,8 +196,8 @@ async def test_deploying_may_be_broken_off_anywhere_and_is_finished_by_the_next_
             except Crash:
                 again = QuietJob(job.records)
                 assert await deploy_template_for_vm(op, host(machines, here.storage.images, again)) == {}
-        assert names(outside) == {"vm1"}, points
-        root = definition(outside)
+        assert names(virt) == {"vm1"}, points
+        root = definition(virt)
         disks = {source.get("file") for source in root.findall("devices/disk/source")}
         seed = f".seeds/{root.findtext('uuid')}.iso"
         assert left(here) == {"vm1.qcow2", seed}, points
@@ -223,7 +210,7 @@ async def test_deploying_may_be_broken_off_anywhere_and_is_finished_by_the_next_
 
 
 async def test_a_cancelled_run_leaves_nothing_however_far_it_was(
-    here: Host, outside: libvirt.virConnect, machines: LibvirtMachines, monkeypatch: pytest.MonkeyPatch
+    here: Host, virt: libvirt.virConnect, machines: LibvirtMachines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Crashed at every step, and cancelled before it is taken up again."""
     op = api.DeployTemplateForVm("t", "vm1", {"hostname": "web1"})
@@ -241,13 +228,13 @@ async def test_a_cancelled_run_leaves_nothing_however_far_it_was(
         again.cancelled = True
         with pytest.raises(JobCancelled):
             await deploy_template_for_vm(op, host(machines, here.storage.images, again))
-        assert names(outside) == set(), point
+        assert names(virt) == set(), point
         assert left(here) == set(), point
     assert point == 15
 
 
 async def test_cancelled_while_it_copies(
-    here: Host, outside: libvirt.virConnect, monkeypatch: pytest.MonkeyPatch
+    here: Host, virt: libvirt.virConnect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun = asyncio.Event()
 
@@ -263,30 +250,30 @@ async def test_cancelled_while_it_copies(
     job.cancel()
     with pytest.raises(JobCancelled):
         await task
-    assert names(outside) == set()
+    assert names(virt) == set()
     assert left(here) == set()
     assert here.leases.holder("template/t") == ""
 
 
 async def test_a_hypervisor_that_says_no_leaves_nothing(
-    here: Host, outside: libvirt.virConnect, monkeypatch: pytest.MonkeyPatch
+    here: Host, virt: libvirt.virConnect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Somebody defines a machine of that name while the disks are copied."""
     copy = copying.copy
 
     async def meanwhile(*args: Any) -> None:
         await copy(*args)
-        outside.defineXML(small_xml("vm1"))
+        virt.defineXML(small_xml("vm1"))
 
     monkeypatch.setattr(copying, "copy", meanwhile)
     with pytest.raises(FuncManError, match="already exists"):
         await deployed(here)
-    assert names(outside) == {"vm1"}
+    assert names(virt) == {"vm1"}
     assert left(here) == set()
 
 
 async def test_a_file_that_takes_the_name_meanwhile_stays_what_it_is(
-    here: Host, outside: libvirt.virConnect, monkeypatch: pytest.MonkeyPatch
+    here: Host, virt: libvirt.virConnect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     copy, theirs = copying.copy, here.storage.images / "vm1.qcow2"
 
@@ -298,12 +285,12 @@ async def test_a_file_that_takes_the_name_meanwhile_stays_what_it_is(
     with pytest.raises(AlreadyThere, match=r"vm1\.qcow2"):
         await deployed(here)
     assert theirs.read_bytes() == b"theirs"
-    assert names(outside) == set()
+    assert names(virt) == set()
     assert left(here) == {"vm1.qcow2"}
 
 
 async def test_a_template_that_was_replaced_meanwhile_is_not_mixed_with_the_old_one(
-    here: Host, outside: libvirt.virConnect, tmp_path: Path
+    here: Host, virt: libvirt.virConnect, tmp_path: Path
 ) -> None:
     job = QuietJob(break_at=2)  # right after the plan was written down
     op = api.DeployTemplateForVm("t", "vm1", {})
@@ -314,13 +301,13 @@ async def test_a_template_that_was_replaced_meanwhile_is_not_mixed_with_the_old_
     ova(here.storage.templates / "t.ova", appliance(packed("d.vmdk", disk, size_mb=32)), {"d.vmdk": disk})
     with pytest.raises(FuncManError, match="was replaced by another"):
         await deploy_template_for_vm(op, replace(here, job=QuietJob(job.records)))
-    assert names(outside) == set()
+    assert names(virt) == set()
     assert left(here) == set()
 
 
 @pytest.mark.skipif(small_disk.why_not() is not None, reason=str(small_disk.why_not()))
 async def test_a_disk_that_becomes_full_in_the_midst_leaves_nothing(
-    machines: LibvirtMachines, outside: libvirt.virConnect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    machines: LibvirtMachines, virt: libvirt.virConnect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     copy = copying.copy
 
@@ -337,7 +324,7 @@ async def test_a_disk_that_becomes_full_in_the_midst_leaves_nothing(
         monkeypatch.setattr(copying, "copy", fills_up)
         with pytest.raises(NoSpace):
             await deployed(here)
-        assert names(outside) == set()
+        assert names(virt) == set()
         assert left(here) == set()
         (disk / "filler").unlink()
         monkeypatch.setattr(copying, "copy", copy)
@@ -351,13 +338,13 @@ def device_settings(path: str, kind: str = "physical") -> dict[str, Any]:
 
 @pytest.mark.skipif(small_disk.why_not() is not None, reason=str(small_disk.why_not()))
 async def test_a_device_that_was_offered_becomes_the_disk_and_nothing_old_is_left_on_it(
-    here: Host, outside: libvirt.virConnect, tmp_path: Path
+    here: Host, virt: libvirt.virConnect, tmp_path: Path
 ) -> None:
     with loop_device(tmp_path, size_mb=16) as device:
         Path(device).write_bytes(b"of somebody else" * 1024 * 1024)
         offering = replace(here, offer=Offer(block_devices=(device,)))
         assert await deployed(offering, **device_settings(device)) == {}
-        source = definition(outside).find("devices/disk[@type='block']/source")
+        source = definition(virt).find("devices/disk[@type='block']/source")
         assert source is not None
         assert source.get("dev") == device
         content = Path(device).read_bytes()
@@ -371,7 +358,7 @@ async def test_a_device_that_was_offered_becomes_the_disk_and_nothing_old_is_lef
 
 
 @pytest.mark.skipif(small_disk.why_not() is not None, reason=str(small_disk.why_not()))
-async def test_no_other_device_is_written_to(here: Host, outside: libvirt.virConnect, tmp_path: Path) -> None:
+async def test_no_other_device_is_written_to(here: Host, virt: libvirt.virConnect, tmp_path: Path) -> None:
     with loop_device(tmp_path, size_mb=16) as device:
         for path, offered, why in (
             (device, (), "no logical volume"),
@@ -386,7 +373,7 @@ async def test_no_other_device_is_written_to(here: Host, outside: libvirt.virCon
             offering = replace(here, offer=Offer(block_devices=(device,)), job=RehearsedJob())
             refused = await deployed(offering, **device_settings(device))
             assert "is in use on the host" in refused["disks"][0].error
-    assert names(outside) == set()
+    assert names(virt) == set()
 
 
 @contextmanager

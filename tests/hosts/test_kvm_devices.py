@@ -2,7 +2,7 @@
 
 import asyncio
 import subprocess
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,25 +18,12 @@ from oms.contract.errors import AlreadyThere, FuncManError, GuestDidNotReact, In
 from oms.contract.kvm import devices as api
 from tests.hosts.conftest import MakeDomain
 from tests.hosts.kvm_job import RehearsedJob, break_off_everywhere, host
-from tests.hosts.kvm_machines import connected, disk_xml, emptied, small_xml
-from tests.hosts.libvirtd import PrivateLibvirtd
+from tests.hosts.kvm_machines import disk_xml, small_xml
 
 ATTACH = api.AttachDisk("m", "d.qcow2")
 MAC = "52:54:00:00:00:01"
 NIC = api.AttachNic("m", "network", "quiet", mac_address=MAC)
 EMPTY_DRIVE = "<disk type='file' device='cdrom'><target dev='hda' bus='ide'/><readonly/></disk>"
-
-
-@pytest.fixture
-def outside(libvirtd: PrivateLibvirtd) -> Iterator[libvirt.virConnect]:
-    with emptied(libvirtd.uri) as connection:
-        yield connection
-
-
-@pytest.fixture
-async def machines(libvirtd: PrivateLibvirtd) -> AsyncIterator[LibvirtMachines]:
-    async with connected(libvirtd.uri) as port:
-        yield port
 
 
 @pytest.fixture
@@ -99,11 +86,11 @@ async def test_a_disk_comes_and_goes_while_a_guest_runs_and_stays_for_its_next_s
 
 
 async def test_what_a_guest_does_not_let_go_of_stays_in_both(
-    outside: libvirt.virConnect, machines: LibvirtMachines, images: Path, monkeypatch: pytest.MonkeyPatch
+    virt: libvirt.virConnect, machines: LibvirtMachines, images: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A firmware that idles knows nothing of taking parts out."""
     monkeypatch.setattr(devices, "LET_GO_SECONDS", 1.0)
-    outside.defineXML(small_xml("m", devices=disk_xml(image(images)).replace("'raw'", "'qcow2'"))).create()
+    virt.defineXML(small_xml("m", devices=disk_xml(image(images)).replace("'raw'", "'qcow2'"))).create()
     for _ in range(2):
         with pytest.raises(GuestDidNotReact, match="'m' did not let go of drive vda within 1 s"):
             await detach_disk(api.DetachDisk("m", "vda"), host(machines, images))
@@ -112,9 +99,9 @@ async def test_what_a_guest_does_not_let_go_of_stays_in_both(
 
 
 async def test_drives_are_named_in_turn_or_as_wanted(
-    outside: libvirt.virConnect, machines: LibvirtMachines, images: Path
+    virt: libvirt.virConnect, machines: LibvirtMachines, images: Path
 ) -> None:
-    outside.defineXML(small_xml("m"))
+    virt.defineXML(small_xml("m"))
     for number, (bus, wanted, given) in enumerate(
         (
             ("virtio", "", "vda"),
@@ -135,10 +122,10 @@ async def test_drives_are_named_in_turn_or_as_wanted(
 
 
 async def test_what_cannot_be_a_drive_now_is_refused_and_nothing_changes(
-    outside: libvirt.virConnect, machines: LibvirtMachines, images: Path
+    virt: libvirt.virConnect, machines: LibvirtMachines, images: Path
 ) -> None:
-    domain = outside.defineXML(small_xml("m"))
-    other = outside.defineXML(small_xml("other", devices=disk_xml(image(images, "taken.qcow2"))))
+    domain = virt.defineXML(small_xml("m"))
+    other = virt.defineXML(small_xml("other", devices=disk_xml(image(images, "taken.qcow2"))))
     image(images, "unknown.qcow2", recorded="")
     image(images)
     domain.create()
@@ -162,10 +149,10 @@ async def test_what_cannot_be_a_drive_now_is_refused_and_nothing_changes(
 
 
 async def test_a_machine_of_ours_has_room_for_more_while_it_runs(
-    outside: libvirt.virConnect, machines: LibvirtMachines, images: Path
+    virt: libvirt.virConnect, machines: LibvirtMachines, images: Path
 ) -> None:
     new = NewMachine("11111111-1111-4111-8111-111111111111", "m", "qemu", 1, 64, graphics=None)
-    outside.defineXML(domain_xml(new)).create()
+    virt.defineXML(domain_xml(new)).create()
     for number in range(6):
         image(images, f"{number}.qcow2")
         await attach_disk(api.AttachDisk("m", f"{number}.qcow2"), host(machines, images))
@@ -198,9 +185,9 @@ async def test_an_interface_comes_and_goes(
 
 
 async def test_a_cd_is_put_in_and_taken_out_on_and_off(
-    outside: libvirt.virConnect, machines: LibvirtMachines, images: Path
+    virt: libvirt.virConnect, machines: LibvirtMachines, images: Path
 ) -> None:
-    domain = outside.defineXML(small_xml("m", devices=EMPTY_DRIVE))
+    domain = virt.defineXML(small_xml("m", devices=EMPTY_DRIVE))
     for name in ("a.iso", "b.iso"):
         (images.parent / "iso" / name).write_bytes(bytes(2048))
     for on in (False, True):
@@ -218,18 +205,18 @@ async def test_a_cd_is_put_in_and_taken_out_on_and_off(
         await change_cdrom(api.ChangeCdrom("m", "a.iso", "hdb"), host(machines, images))
     with pytest.raises(FuncManError, match="'hda' of machine 'm' is no disk: change_cdrom"):
         await detach_disk(api.DetachDisk("m", "hda"), host(machines, images))
-    outside.defineXML(small_xml("bare"))
+    virt.defineXML(small_xml("bare"))
     with pytest.raises(NotThere, match="'bare' has no CD drive"):
         await change_cdrom(api.ChangeCdrom("bare", "a.iso"), host(machines, images))
 
 
 @pytest.mark.parametrize("on", [False, True])
 async def test_each_may_be_broken_off_anywhere(
-    outside: libvirt.virConnect, machines: LibvirtMachines, images: Path, on: bool
+    virt: libvirt.virConnect, machines: LibvirtMachines, images: Path, on: bool
 ) -> None:
     (images.parent / "iso" / "a.iso").write_bytes(bytes(2048))
     path = image(images)
-    domain = outside.defineXML(small_xml("m", devices=EMPTY_DRIVE))
+    domain = virt.defineXML(small_xml("m", devices=EMPTY_DRIVE))
 
     def once_in_both(words: str) -> None:
         texts = [domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE), *([domain.XMLDesc(0)] if on else [])]
@@ -238,7 +225,7 @@ async def test_each_may_be_broken_off_anywhere(
     def begin() -> None:
         if domain.isActive():
             domain.destroy()
-        outside.defineXML(small_xml("m", devices=EMPTY_DRIVE).replace("<memory", f"<uuid>{uuid}</uuid><memory", 1))
+        virt.defineXML(small_xml("m", devices=EMPTY_DRIVE).replace("<memory", f"<uuid>{uuid}</uuid><memory", 1))
         if on:
             domain.create()
 
@@ -261,18 +248,18 @@ async def test_each_may_be_broken_off_anywhere(
 
 
 async def test_taking_out_of_a_machine_that_is_off_may_be_broken_off_anywhere(
-    outside: libvirt.virConnect, machines: LibvirtMachines, images: Path
+    virt: libvirt.virConnect, machines: LibvirtMachines, images: Path
 ) -> None:
     nic = f"<interface type='user'><mac address='{MAC}'/></interface>"
     disk = disk_xml(image(images)).replace("'raw'", "'qcow2'")
 
     def begin() -> None:
-        for domain in outside.listAllDomains(0):
+        for domain in virt.listAllDomains(0):
             domain.undefine()
-        outside.defineXML(small_xml("m", devices=disk + nic))
+        virt.defineXML(small_xml("m", devices=disk + nic))
 
     def is_gone(words: str) -> None:
-        assert words not in outside.lookupByName("m").XMLDesc(0)
+        assert words not in virt.lookupByName("m").XMLDesc(0)
 
     disk_op, nic_op = api.DetachDisk("m", "vda"), api.DetachNic("m", MAC)
     assert await break_off_everywhere(

@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import libvirt
@@ -33,8 +32,7 @@ from oms.contract.kvm import power
 from tests.hosts.conftest import MakeDomain
 from tests.hosts.guest_image import DEAF, DOWN_MARKER, FULL, TICK_MARKER, TICKING, UP_MARKER
 from tests.hosts.kvm_job import RehearsedJob, break_off_everywhere, host
-from tests.hosts.kvm_machines import connected, emptied, small_xml
-from tests.hosts.libvirtd import PrivateLibvirtd
+from tests.hosts.kvm_machines import small_xml
 from tests.waiting import eventually, until
 
 SHUTDOWN = power.ShutdownVm("m", seconds=20)
@@ -56,21 +54,9 @@ class Hurried:
         await asyncio.sleep(0)
 
 
-@pytest.fixture
-def outside(libvirtd: PrivateLibvirtd) -> Iterator[libvirt.virConnect]:
-    with emptied(libvirtd.uri) as connection:
-        yield connection
-
-
-@pytest.fixture
-async def machines(libvirtd: PrivateLibvirtd) -> AsyncIterator[LibvirtMachines]:
-    async with connected(libvirtd.uri) as port:
-        yield port
-
-
-def idle(outside: libvirt.virConnect) -> libvirt.virDomain:
+def idle(virt: libvirt.virConnect) -> libvirt.virDomain:
     """A running machine whose guest reacts to nothing."""
-    domain = outside.defineXML(small_xml("m"))
+    domain = virt.defineXML(small_xml("m"))
     domain.create()
     return domain
 
@@ -97,9 +83,9 @@ async def test_a_guest_that_does_not_hear_its_button_goes_off_by_its_agent(
     assert "the agent shuts down" in guest.console.read_text()
 
 
-def number(outside: libvirt.virConnect) -> int:
+def number(virt: libvirt.virConnect) -> int:
     """Which run of the machine this is; libvirt counts them."""
-    run: int = outside.lookupByName("m").ID()
+    run: int = virt.lookupByName("m").ID()
     return run
 
 
@@ -113,9 +99,9 @@ async def until_agent(machines: LibvirtMachines) -> None:
 
 
 async def test_that_a_guest_did_not_react_is_told_and_it_runs_on(
-    outside: libvirt.virConnect, machines: LibvirtMachines, tmp_path: Path
+    virt: libvirt.virConnect, machines: LibvirtMachines, tmp_path: Path
 ) -> None:
-    domain = idle(outside)
+    domain = idle(virt)
     begun = time.monotonic()
     with pytest.raises(GuestDidNotReact, match="'m' was asked to shut down and did not within 1 s"):
         await shutdown_vm(UNHEARD, host(machines, tmp_path))
@@ -124,9 +110,9 @@ async def test_that_a_guest_did_not_react_is_told_and_it_runs_on(
 
 
 async def test_force_ends_a_guest_that_did_not_react_and_says_so(
-    outside: libvirt.virConnect, machines: LibvirtMachines, tmp_path: Path
+    virt: libvirt.virConnect, machines: LibvirtMachines, tmp_path: Path
 ) -> None:
-    domain = idle(outside)
+    domain = idle(virt)
     job = RehearsedJob()
     here = host(machines, tmp_path, job, clock=Hurried())
     assert await shutdown_vm(power.ShutdownVm("m", seconds=THREE_ROUNDS, force=True), here) == 0
@@ -135,9 +121,9 @@ async def test_force_ends_a_guest_that_did_not_react_and_says_so(
 
 
 async def test_a_paused_guest_cannot_react_but_can_be_ended(
-    outside: libvirt.virConnect, machines: LibvirtMachines, tmp_path: Path
+    virt: libvirt.virConnect, machines: LibvirtMachines, tmp_path: Path
 ) -> None:
-    domain = idle(outside)
+    domain = idle(virt)
     domain.suspend()
     for call in (shutdown_vm(UNHEARD, host(machines, tmp_path)),
                  reboot_vm(power.RebootVm("m"), host(machines, tmp_path))):  # fmt: skip
@@ -149,9 +135,9 @@ async def test_a_paused_guest_cannot_react_but_can_be_ended(
 
 
 async def test_nobody_waits_any_longer_after_a_cancel(
-    outside: libvirt.virConnect, machines: LibvirtMachines, tmp_path: Path
+    virt: libvirt.virConnect, machines: LibvirtMachines, tmp_path: Path
 ) -> None:
-    domain = idle(outside)
+    domain = idle(virt)
     job = RehearsedJob()
     job.cancelled = True
     with pytest.raises(JobCancelled, match=r"not waited for any longer.*may do so yet"):
@@ -160,20 +146,20 @@ async def test_nobody_waits_any_longer_after_a_cancel(
 
 
 async def test_a_machine_that_is_not_kept_goes_off_for_good(
-    outside: libvirt.virConnect, machines: LibvirtMachines, tmp_path: Path
+    virt: libvirt.virConnect, machines: LibvirtMachines, tmp_path: Path
 ) -> None:
     steps = await break_off_everywhere(
         lambda here: shutdown_vm(power.ShutdownVm("m", seconds=THREE_ROUNDS, force=True), here),
         machines,
         tmp_path,
-        before=lambda: outside.createXML(small_xml("m")),
-        after=lambda: none_left(outside),
+        before=lambda: virt.createXML(small_xml("m")),
+        after=lambda: none_left(virt),
         clock=Hurried(),
     )
     assert steps == 2 + 2 + 3 * 2 + 2  # it goes, until when, ask in three rounds, stop
     with pytest.raises(NoSuchMachine):
         await shutdown_vm(SHUTDOWN, host(machines, tmp_path))
-    outside.createXML(small_xml("m"))
+    virt.createXML(small_xml("m"))
     for call in (
         reboot_vm(power.RebootVm("m"), host(machines, tmp_path)),
         save_vm(power.SaveVm("m"), host(machines, tmp_path)),
@@ -183,38 +169,38 @@ async def test_a_machine_that_is_not_kept_goes_off_for_good(
             await call
 
 
-def none_left(outside: libvirt.virConnect) -> None:
-    assert outside.listAllDomains(0) == []
+def none_left(virt: libvirt.virConnect) -> None:
+    assert virt.listAllDomains(0) == []
 
 
 async def test_a_reboot_shuts_down_and_starts_with_what_waited_for_it(
-    make_domain: MakeDomain, outside: libvirt.virConnect, machines: LibvirtMachines, tmp_path: Path
+    make_domain: MakeDomain, virt: libvirt.virConnect, machines: LibvirtMachines, tmp_path: Path
 ) -> None:
     guest = make_domain("m")
     guest.start_and_wait()
-    before = number(outside)
+    before = number(virt)
     guest.domain.setVcpusFlags(2, libvirt.VIR_DOMAIN_AFFECT_CONFIG | libvirt.VIR_DOMAIN_VCPU_MAXIMUM)
     guest.domain.setVcpusFlags(2, libvirt.VIR_DOMAIN_AFFECT_CONFIG)
     assert await reboot_vm(power.RebootVm("m", seconds=20), host(machines, tmp_path)) == 0
     assert guest.domain.state()[0] == libvirt.VIR_DOMAIN_RUNNING
-    assert number(outside) == before + 1
+    assert number(virt) == before + 1
     assert "cpus=2" in guest.wait_for("cpus=2")
 
 
 async def test_a_reboot_may_be_broken_off_anywhere_and_the_machine_runs_anew(
-    outside: libvirt.virConnect, machines: LibvirtMachines, tmp_path: Path
+    virt: libvirt.virConnect, machines: LibvirtMachines, tmp_path: Path
 ) -> None:
-    domain = outside.defineXML(small_xml("m"))
+    domain = virt.defineXML(small_xml("m"))
     numbers = []
 
     def before() -> None:
         if not domain.isActive():
             domain.create()
-        numbers.append(number(outside))
+        numbers.append(number(virt))
 
     def after() -> None:
         assert domain.state()[0] == libvirt.VIR_DOMAIN_RUNNING
-        assert number(outside) == numbers[-1] + 1  # once, not twice
+        assert number(virt) == numbers[-1] + 1  # once, not twice
 
     reboot = power.RebootVm("m", seconds=THREE_ROUNDS, force=True)
     steps = await break_off_everywhere(
@@ -228,33 +214,33 @@ async def test_a_reboot_may_be_broken_off_anywhere_and_the_machine_runs_anew(
 
 
 async def test_a_reset_boots_at_once_in_the_same_process(
-    make_domain: MakeDomain, outside: libvirt.virConnect, machines: LibvirtMachines, tmp_path: Path
+    make_domain: MakeDomain, virt: libvirt.virConnect, machines: LibvirtMachines, tmp_path: Path
 ) -> None:
     guest = make_domain("m")
     guest.start_and_wait()
-    before = number(outside)
+    before = number(virt)
     assert await reset_vm(power.ResetVm("m"), host(machines, tmp_path)) == 0
     async with asyncio.timeout(180):
         while guest.console.read_text(errors="replace").count(UP_MARKER) < 2:  # noqa: ASYNC110 - a file tells nobody
             await asyncio.sleep(0.1)
     assert guest.console.read_text(errors="replace").count(UP_MARKER) == 2
-    assert number(outside) == before
+    assert number(virt) == before
     guest.domain.suspend()
     assert await reset_vm(power.ResetVm("m"), host(machines, tmp_path)) == 0
     assert guest.domain.state()[0] == libvirt.VIR_DOMAIN_RUNNING
 
 
 async def test_a_reset_is_repeated_soon_after_a_crash_and_else_told_to_be_not_known(
-    machines: LibvirtMachines, outside: libvirt.virConnect, tmp_path: Path
+    machines: LibvirtMachines, virt: libvirt.virConnect, tmp_path: Path
 ) -> None:
     """`machines` comes first: it has libvirt hear events, which connections that are older never do."""
-    domain = idle(outside)
+    domain = idle(virt)
     heard: list[str] = []
     listeners = [
-        outside.domainEventRegisterAny(
+        virt.domainEventRegisterAny(
             domain, libvirt.VIR_DOMAIN_EVENT_ID_REBOOT, lambda *_: heard.append("reset"), None
         ),
-        outside.domainEventRegisterAny(
+        virt.domainEventRegisterAny(
             domain,
             libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE,
             lambda *words: heard.append(STATES.get(words[2], "")),
@@ -282,7 +268,7 @@ async def test_a_reset_is_repeated_soon_after_a_crash_and_else_told_to_be_not_kn
         assert "reset" not in heard[heard.index("suspended") : heard.index("resumed")]
     finally:
         for listener in listeners:
-            outside.domainEventDeregisterAny(listener)
+            virt.domainEventDeregisterAny(listener)
 
 
 STATES = {libvirt.VIR_DOMAIN_EVENT_SUSPENDED: "suspended", libvirt.VIR_DOMAIN_EVENT_RESUMED: "resumed"}
@@ -316,9 +302,9 @@ async def test_a_machine_stands_still_and_goes_on_and_a_saved_one_goes_on_from_w
 
 
 async def test_a_machine_that_was_saved_while_it_stood_still_runs_when_it_is_started(
-    outside: libvirt.virConnect, machines: LibvirtMachines, tmp_path: Path
+    virt: libvirt.virConnect, machines: LibvirtMachines, tmp_path: Path
 ) -> None:
-    domain = idle(outside)
+    domain = idle(virt)
     domain.suspend()
     assert await save_vm(power.SaveVm("m"), host(machines, tmp_path)) == 0
     assert await start_vm(kvm.StartVm("m"), host(machines, tmp_path)) == 0
@@ -326,9 +312,9 @@ async def test_a_machine_that_was_saved_while_it_stood_still_runs_when_it_is_sta
 
 
 async def test_what_was_saved_can_be_dropped(
-    outside: libvirt.virConnect, machines: LibvirtMachines, tmp_path: Path
+    virt: libvirt.virConnect, machines: LibvirtMachines, tmp_path: Path
 ) -> None:
-    domain = idle(outside)
+    domain = idle(virt)
     domain.managedSave(0)
     here = host(machines, tmp_path)
     for _ in range(2):
@@ -339,9 +325,9 @@ async def test_what_was_saved_can_be_dropped(
 
 
 async def test_saving_may_be_broken_off_anywhere(
-    outside: libvirt.virConnect, machines: LibvirtMachines, tmp_path: Path
+    virt: libvirt.virConnect, machines: LibvirtMachines, tmp_path: Path
 ) -> None:
-    domain = outside.defineXML(small_xml("m"))
+    domain = virt.defineXML(small_xml("m"))
 
     def after() -> None:
         assert domain.hasManagedSaveImage(0)
@@ -380,9 +366,9 @@ async def until_at_work(domain: libvirt.virDomain) -> None:
 
 
 async def test_what_needs_a_running_machine_says_so_of_one_that_is_off(
-    outside: libvirt.virConnect, machines: LibvirtMachines, tmp_path: Path
+    virt: libvirt.virConnect, machines: LibvirtMachines, tmp_path: Path
 ) -> None:
-    domain = outside.defineXML(small_xml("m"))
+    domain = virt.defineXML(small_xml("m"))
     here = host(machines, tmp_path)
     for call in (
         suspend_vm(power.SuspendVm("m"), here),
@@ -396,9 +382,9 @@ async def test_what_needs_a_running_machine_says_so_of_one_that_is_off(
 
 
 async def test_a_machine_starts_with_its_host_when_that_is_wanted(
-    outside: libvirt.virConnect, machines: LibvirtMachines, tmp_path: Path
+    virt: libvirt.virConnect, machines: LibvirtMachines, tmp_path: Path
 ) -> None:
-    domain = outside.defineXML(small_xml("m"))
+    domain = virt.defineXML(small_xml("m"))
     here = host(machines, tmp_path)
     for wanted in (True, True, False, False):
         assert await set_autostart_vm(power.SetAutostartVm("m", autostart=wanted), here) == 0

@@ -4,7 +4,7 @@ leaves half of it."""
 import asyncio
 import os
 import shutil
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -28,22 +28,10 @@ from tests.agent.kvm.new_machines import asked
 from tests.hosts.guest_image import GuestImage
 from tests.hosts.install_cd import INSTALLED, UP, Console, linux_cd, tiny_cd
 from tests.hosts.kvm_job import Crash, RehearsedJob, crashy_host, host
-from tests.hosts.kvm_machines import connected, emptied, pid_of
+from tests.hosts.kvm_machines import connected, pid_of
 from tests.hosts.libvirtd import PrivateLibvirtd
 from tests.hosts.loop_device import loop_device
 from tests.waiting import eventually
-
-
-@pytest.fixture
-def outside(libvirtd: PrivateLibvirtd) -> Iterator[libvirt.virConnect]:
-    with emptied(libvirtd.uri) as connection:
-        yield connection
-
-
-@pytest.fixture
-async def machines(libvirtd: PrivateLibvirtd) -> AsyncIterator[LibvirtMachines]:
-    async with connected(libvirtd.uri) as port:
-        yield port
 
 
 @pytest.fixture
@@ -66,7 +54,7 @@ async def installing(
     op: CreateVmFromIso,
     machines: Machines,
     images: Path,
-    outside: libvirt.virConnect,
+    virt: libvirt.virConnect,
     offer: Offer = Offer(),  # noqa: B008 - frozen
 ) -> AsyncIterator[tuple[asyncio.Task[int], RehearsedJob, libvirt.virDomain]]:
     """An installation whose caller was answered: it runs from the CD."""
@@ -76,7 +64,7 @@ async def installing(
         await eventually(lambda: running.done() or job.answers == [0])
         if running.done():
             running.result()
-        yield running, job, outside.lookupByName(op.kvm_vm_name)
+        yield running, job, virt.lookupByName(op.kvm_vm_name)
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
@@ -102,9 +90,9 @@ async def comes_up(domain: libvirt.virDomain) -> None:
 
 
 async def test_the_caller_is_answered_once_it_runs_and_the_disk_is_started_when_it_restarts(
-    outside: libvirt.virConnect, machines: LibvirtMachines, images: Path
+    virt: libvirt.virConnect, machines: LibvirtMachines, images: Path
 ) -> None:
-    async with installing(asked(), machines, images, outside) as (running, job, domain):
+    async with installing(asked(), machines, images, virt) as (running, job, domain):
         first = (await machines.find("m")).live
         assert first is not None
         assert first.boot == ("cdrom", "hd")
@@ -130,20 +118,20 @@ async def test_the_caller_is_answered_once_it_runs_and_the_disk_is_started_when_
 
 
 async def test_a_linux_boots_from_the_cd_finds_that_and_its_disk_and_installs(
-    outside: libvirt.virConnect, machines: LibvirtMachines, images: Path, guest_image: GuestImage
+    virt: libvirt.virConnect, machines: LibvirtMachines, images: Path, guest_image: GuestImage
 ) -> None:
     linux_cd(images.parent / "iso" / "linux.iso", guest_image)
     op = asked(cdrom_iso="linux.iso", os_variant="debian11", memory_size="128")
-    async with installing(op, machines, images, outside) as (running, _job, domain):
+    async with installing(op, machines, images, virt) as (running, _job, domain):
         assert "<target dev='vda' bus='virtio'/>" in domain.XMLDesc(0)
         assert await asyncio.wait_for(running, 300) == 0
         await comes_up(domain)
 
 
 async def test_an_installer_that_turns_the_machine_off_leaves_it_off(
-    outside: libvirt.virConnect, machines: LibvirtMachines, images: Path
+    virt: libvirt.virConnect, machines: LibvirtMachines, images: Path
 ) -> None:
-    async with installing(asked(cdrom_iso="turns-off.iso"), machines, images, outside) as (running, job, domain):
+    async with installing(asked(cdrom_iso="turns-off.iso"), machines, images, virt) as (running, job, domain):
         assert await asyncio.wait_for(running, 90) == 0
     assert (await machines.find("m")).live is None
     assert job.notes["installation"] == "the installer turned the machine off; start_vm starts it from its disk"
@@ -152,12 +140,12 @@ async def test_an_installer_that_turns_the_machine_off_leaves_it_off(
 
 
 async def test_a_block_device_is_installed_on_and_never_taken_away(
-    outside: libvirt.virConnect, machines: LibvirtMachines, images: Path, tmp_path: Path
+    virt: libvirt.virConnect, machines: LibvirtMachines, images: Path, tmp_path: Path
 ) -> None:
     with loop_device(tmp_path) as path:
         op = asked(block_device_based_disk_path=path, file_based_disk_size="")
         offer = Offer(block_devices=(path,))
-        async with installing(op, machines, images, outside, offer) as (running, job, domain):
+        async with installing(op, machines, images, virt, offer) as (running, job, domain):
             other = asked(kvm_vm_name="n", block_device_based_disk_path=path)
             with pytest.raises(InUse, match=f"{path} is the disk of machine 'm'"):
                 await create_vm_from_iso(other, replace(host(machines, images), offer=offer))
@@ -168,20 +156,20 @@ async def test_a_block_device_is_installed_on_and_never_taken_away(
         assert list(files.regular_files(images)) == []
         domain.destroy()
         domain.undefine()
-        async with installing(op, machines, images, outside, offer) as (running, job, domain):
+        async with installing(op, machines, images, virt, offer) as (running, job, domain):
             job.cancel()
             with pytest.raises(JobCancelled):
                 await asyncio.wait_for(running, 90)
-        assert outside.listAllDomains(0) == []
+        assert virt.listAllDomains(0) == []
         assert await asyncio.to_thread(files.device, Path(path)) is not None
 
 
 async def test_without_acpi_and_apic_it_is_installed_all_the_same(
-    outside: libvirt.virConnect, machines: LibvirtMachines, images: Path
+    virt: libvirt.virConnect, machines: LibvirtMachines, images: Path
 ) -> None:
     op = asked(cdrom_iso="restarts.iso", noapic_on_off="yes", noacpi_on_off="yes")
     assert await asyncio.wait_for(create_vm_from_iso(op, host(machines, images)), 90) == 0
-    domain = outside.lookupByName("m")
+    domain = virt.lookupByName("m")
     await comes_up(domain)
     assert "machine='pc-i440fx" in domain.XMLDesc(0)
     assert "<acpi/>" not in domain.XMLDesc(0)
@@ -189,12 +177,12 @@ async def test_without_acpi_and_apic_it_is_installed_all_the_same(
 
 
 async def test_an_old_windows_has_what_it_can_drive_and_keeps_its_cd(
-    outside: libvirt.virConnect, machines: LibvirtMachines, images: Path
+    virt: libvirt.virConnect, machines: LibvirtMachines, images: Path
 ) -> None:
     op = asked(cdrom_iso="restarts.iso", os_variant="winxp", os_type="windows")
     job = RehearsedJob()
     assert await asyncio.wait_for(create_vm_from_iso(op, host(machines, images, job)), 90) == 0
-    await comes_up(outside.lookupByName("m"))
+    await comes_up(virt.lookupByName("m"))
     kept = (await machines.find("m")).kept
     assert kept is not None
     assert [(disk.target, disk.file) for disk in kept.disks] == [
@@ -206,29 +194,29 @@ async def test_an_old_windows_has_what_it_can_drive_and_keeps_its_cd(
 
 
 async def test_a_cancelled_installation_leaves_nothing_that_it_made_and_all_else(
-    outside: libvirt.virConnect, machines: LibvirtMachines, images: Path
+    virt: libvirt.virConnect, machines: LibvirtMachines, images: Path
 ) -> None:
     (images / "other.img").write_bytes(b"other")
-    async with installing(asked(), machines, images, outside) as (running, job, _domain):
+    async with installing(asked(), machines, images, virt) as (running, job, _domain):
         job.cancel()
         with pytest.raises(JobCancelled):
             await asyncio.wait_for(running, 90)
-    assert outside.listAllDomains(0) == []
+    assert virt.listAllDomains(0) == []
     assert {path.name for path in files.regular_files(images)} == {"other.img"}
     assert (images.parent / "iso" / "cd.iso").exists()
 
 
 async def test_an_image_that_was_given_to_another_machine_stays_when_the_job_is_cancelled(
-    outside: libvirt.virConnect, machines: LibvirtMachines, images: Path
+    virt: libvirt.virConnect, machines: LibvirtMachines, images: Path
 ) -> None:
-    async with installing(asked(), machines, images, outside) as (running, job, domain):
+    async with installing(asked(), machines, images, virt) as (running, job, domain):
         taken = domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)
         taken = taken.replace("<name>m<", "<name>other<").replace(domain.UUIDString(), "0" * 31 + "1")
-        outside.defineXML(taken.replace("0" * 31 + "1", "00000000-0000-4000-8000-000000000001"))
+        virt.defineXML(taken.replace("0" * 31 + "1", "00000000-0000-4000-8000-000000000001"))
         job.cancel()
         with pytest.raises(JobCancelled):
             await asyncio.wait_for(running, 90)
-    assert [domain.name() for domain in outside.listAllDomains(0)] == ["other"]
+    assert [domain.name() for domain in virt.listAllDomains(0)] == ["other"]
     assert (images / "m.qcow2").exists()
 
 
@@ -241,13 +229,13 @@ async def test_an_image_that_was_given_to_another_machine_stays_when_the_job_is_
     ids=["stopped", "killed"],
 )
 async def test_a_machine_that_ends_before_its_installer_has_done_is_kept(
-    outside: libvirt.virConnect,
+    virt: libvirt.virConnect,
     machines: LibvirtMachines,
     images: Path,
     how: Callable[[libvirt.virDomain], object],
     words: str,
 ) -> None:
-    async with installing(asked(), machines, images, outside) as (running, _job, domain):
+    async with installing(asked(), machines, images, virt) as (running, _job, domain):
         how(domain)
         with pytest.raises(FuncManError, match=words):
             await asyncio.wait_for(running, 90)
@@ -259,9 +247,9 @@ async def test_a_machine_that_ends_before_its_installer_has_done_is_kept(
 
 
 async def test_a_machine_that_somebody_starts_from_its_disk_is_installed(
-    outside: libvirt.virConnect, machines: LibvirtMachines, images: Path
+    virt: libvirt.virConnect, machines: LibvirtMachines, images: Path
 ) -> None:
-    async with installing(asked(), machines, images, outside) as (running, job, domain):
+    async with installing(asked(), machines, images, virt) as (running, job, domain):
         running.cancel()  # the agent ends
         await asyncio.gather(running, return_exceptions=True)
         domain.destroy()
@@ -278,9 +266,9 @@ async def test_a_machine_that_somebody_starts_from_its_disk_is_installed(
 
 
 async def test_a_machine_that_somebody_removes_is_named(
-    outside: libvirt.virConnect, machines: LibvirtMachines, images: Path
+    virt: libvirt.virConnect, machines: LibvirtMachines, images: Path
 ) -> None:
-    async with installing(asked(), machines, images, outside) as (running, _job, domain):
+    async with installing(asked(), machines, images, virt) as (running, _job, domain):
         domain.undefine()
         domain.destroy()
         with pytest.raises(NoSuchMachine, match="'m' was removed by somebody while it was being installed"):
@@ -289,9 +277,9 @@ async def test_a_machine_that_somebody_removes_is_named(
 
 
 async def test_a_saved_installation_goes_on_when_it_is_started(
-    outside: libvirt.virConnect, machines: LibvirtMachines, images: Path
+    virt: libvirt.virConnect, machines: LibvirtMachines, images: Path
 ) -> None:
-    async with installing(asked(), machines, images, outside) as (running, _job, domain):
+    async with installing(asked(), machines, images, virt) as (running, _job, domain):
         await asyncio.to_thread(domain.managedSave)
         await asyncio.sleep(0.5)
         assert not running.done()
@@ -325,14 +313,14 @@ async def resumed(
 
 
 async def test_an_installation_may_be_broken_off_anywhere_and_is_finished_by_the_next_run(
-    libvirtd: PrivateLibvirtd, outside: libvirt.virConnect, images: Path
+    libvirtd: PrivateLibvirtd, virt: libvirt.virConnect, images: Path
 ) -> None:
     op = asked(cdrom_iso="restarts.iso")
     for point in range(1, 40):
         job = await broken_off(op, libvirtd, images, point)
         if job is not None:
             assert (await resumed(op, libvirtd, images, job))[0] == 0, point
-        (domain,) = outside.listAllDomains(0)
+        (domain,) = virt.listAllDomains(0)
         assert domain.isActive(), point
         await comes_up(domain)
         assert {path.name for path in images.iterdir() if path.is_file()} == {"m.qcow2"}
@@ -345,7 +333,7 @@ async def test_an_installation_may_be_broken_off_anywhere_and_is_finished_by_the
 
 
 async def test_an_installation_that_was_broken_off_and_cancelled_leaves_nothing(
-    libvirtd: PrivateLibvirtd, outside: libvirt.virConnect, images: Path
+    libvirtd: PrivateLibvirtd, virt: libvirt.virConnect, images: Path
 ) -> None:
     op = asked()
     for point in range(1, 15):
@@ -354,16 +342,16 @@ async def test_an_installation_that_was_broken_off_and_cancelled_leaves_nothing(
         job.cancelled = True
         with pytest.raises(JobCancelled):
             await resumed(op, libvirtd, images, job)
-        assert outside.listAllDomains(0) == [], point
+        assert virt.listAllDomains(0) == [], point
         assert list(files.regular_files(images)) == [], point
 
 
 async def test_to_undo_may_be_broken_off_anywhere(
-    libvirtd: PrivateLibvirtd, outside: libvirt.virConnect, images: Path
+    libvirtd: PrivateLibvirtd, virt: libvirt.virConnect, images: Path
 ) -> None:
     op = asked()
     for point in range(1, 20):
-        async with connected(libvirtd.uri) as machines, installing(op, machines, images, outside) as (_, made, _d):
+        async with connected(libvirtd.uri) as machines, installing(op, machines, images, virt) as (_, made, _d):
             pass  # and the agent ends
         job = RehearsedJob(made.records, break_at=point)
         job.cancelled = True
@@ -373,7 +361,7 @@ async def test_to_undo_may_be_broken_off_anywhere(
         if ended.type is Crash:
             with pytest.raises(JobCancelled):
                 await resumed(op, libvirtd, images, job)
-        assert outside.listAllDomains(0) == [], point
+        assert virt.listAllDomains(0) == [], point
         assert list(files.regular_files(images)) == [], point
         if ended.type is JobCancelled:
             break
@@ -385,17 +373,17 @@ async def test_an_installation_is_begun_anew_when_its_host_was_restarted(
 ) -> None:
     daemon = make_libvirtd()
     async with connected(daemon.uri) as machines:
-        outside = daemon.connect()
-        async with installing(asked(), machines, images, outside) as (_running, job, _domain):
+        virt = daemon.connect()
+        async with installing(asked(), machines, images, virt) as (_running, job, _domain):
             pass
-        outside.close()
+        virt.close()
     daemon.close()  # its guests go with it, and so does all that is in memory
     shutil.rmtree(daemon.root / "run")
     monkeypatch.setattr(first_run, "boot_id", lambda: "another")
     daemon.start()
-    outside = daemon.connect()
+    virt = daemon.connect()
     try:
-        domain = outside.lookupByName("m")
+        domain = virt.lookupByName("m")
         assert not domain.isActive()
         again = RehearsedJob(job.records)
         async with connected(daemon.uri) as machines:
@@ -406,4 +394,4 @@ async def test_an_installation_is_begun_anew_when_its_host_was_restarted(
         await comes_up(domain)
         assert "began anew" in again.notes["host"]
     finally:
-        outside.close()
+        virt.close()

@@ -1,7 +1,7 @@
 """What cannot be installed is refused before anything is made, with the reason."""
 
 import subprocess
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,22 +27,9 @@ from oms.contract.errors import (
 )
 from tests.agent.kvm.new_machines import asked
 from tests.hosts.kvm_job import RehearsedJob, host
-from tests.hosts.kvm_machines import connected, emptied, small_xml
-from tests.hosts.libvirtd import PrivateLibvirtd
+from tests.hosts.kvm_machines import small_xml
 from tests.hosts.loop_device import loop_device
 from tests.hosts.volume_groups import has_device_mapper, volume_group
-
-
-@pytest.fixture
-def outside(libvirtd: PrivateLibvirtd) -> Iterator[libvirt.virConnect]:
-    with emptied(libvirtd.uri) as connection:
-        yield connection
-
-
-@pytest.fixture
-async def machines(libvirtd: PrivateLibvirtd) -> AsyncIterator[LibvirtMachines]:
-    async with connected(libvirtd.uri) as port:
-        yield port
 
 
 @pytest.fixture
@@ -74,8 +61,8 @@ async def refused(
     return caught.value
 
 
-async def test_a_name_that_is_taken(outside: libvirt.virConnect, machines: LibvirtMachines, images: Path) -> None:
-    domain = outside.defineXML(small_xml("m"))
+async def test_a_name_that_is_taken(virt: libvirt.virConnect, machines: LibvirtMachines, images: Path) -> None:
+    domain = virt.defineXML(small_xml("m"))
     await refused(AlreadyThere, "There is a machine 'm' on this host already", machines, images)
     error = await refused(ParameterMismatch, "which is a UUID", machines, images, kvm_vm_name=domain.UUIDString())
     assert error.data == {"parameter": "kvm_vm_name"}
@@ -137,7 +124,7 @@ async def test_a_device_that_nobody_gave_to_oms(machines: LibvirtMachines, image
 
 
 async def test_a_device_that_is_none_is_not_there_or_is_in_use(
-    outside: libvirt.virConnect, machines: LibvirtMachines, images: Path, tmp_path: Path
+    virt: libvirt.virConnect, machines: LibvirtMachines, images: Path, tmp_path: Path
 ) -> None:
     with loop_device(tmp_path) as path:
         offer = Offer(block_devices=(path, "/dev/null", "/dev/no-such"))
@@ -150,7 +137,7 @@ async def test_a_device_that_is_none_is_not_there_or_is_in_use(
         with mounted(path, tmp_path):
             await not_taken(InUse, "is in use on the host: mounted")
         source = f"<disk type='block'><source dev='{path}'/><target dev='vda' bus='virtio'/></disk>"
-        outside.defineXML(small_xml("other", devices=source))
+        virt.defineXML(small_xml("other", devices=source))
         await not_taken(InUse, f"{path} is the disk of machine 'other'")
 
 
@@ -169,7 +156,7 @@ async def test_a_volume_that_is_not_ours_or_has_no_device(
 
 
 async def test_what_the_hypervisor_refuses_leaves_nothing(
-    outside: libvirt.virConnect, machines: LibvirtMachines, images: Path, monkeypatch: pytest.MonkeyPatch
+    virt: libvirt.virConnect, machines: LibvirtMachines, images: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The ISO image is gone when qemu wants to open it."""
     start_once = machines.start_once
@@ -182,6 +169,6 @@ async def test_what_the_hypervisor_refuses_leaves_nothing(
     job = RehearsedJob()
     with pytest.raises(FuncManError, match=r"libvirt refused: .*cd\.iso"):
         await create_vm_from_iso(asked(), host(machines, images, job))
-    assert outside.listAllDomains(0) == []
+    assert virt.listAllDomains(0) == []
     assert list(files.regular_files(images)) == []
     assert job.answers == []

@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import libvirt
@@ -18,33 +18,21 @@ from oms.agent.kvm.handlers import list_vms, list_vms_status, parse_system_min_m
 from oms.contract import kvm
 from oms.contract.errors import NoSuchMachine, NotSupported
 from tests.hosts.kvm_job import host
-from tests.hosts.kvm_machines import connected, disk_xml, emptied, pid_of, small_xml
+from tests.hosts.kvm_machines import connected, disk_xml, pid_of, small_xml
 from tests.hosts.libvirtd import PrivateLibvirtd
 
 HOSTILE = "<img src=x onerror=window.__pwn=1> & ]]> \"'"
 
 
-@pytest.fixture
-def outside(libvirtd: PrivateLibvirtd) -> Iterator[libvirt.virConnect]:
-    with emptied(libvirtd.uri) as connection:
-        yield connection
-
-
-@pytest.fixture
-async def machines(libvirtd: PrivateLibvirtd) -> AsyncIterator[LibvirtMachines]:
-    async with connected(libvirtd.uri) as port:
-        yield port
-
-
 async def test_the_states_of_machines_by_name(
-    outside: libvirt.virConnect, machines: LibvirtMachines, tmp_path: Path
+    virt: libvirt.virConnect, machines: LibvirtMachines, tmp_path: Path
 ) -> None:
-    outside.defineXML(small_xml("off", memory_mb=64, vcpus="<vcpu current='1'>2</vcpu>"))
-    outside.defineXML(small_xml("on")).create()
-    paused = outside.defineXML(small_xml("paused"))
+    virt.defineXML(small_xml("off", memory_mb=64, vcpus="<vcpu current='1'>2</vcpu>"))
+    virt.defineXML(small_xml("on")).create()
+    paused = virt.defineXML(small_xml("paused"))
     paused.create()
     paused.suspend()
-    outside.createXML(small_xml("transient"))
+    virt.createXML(small_xml("transient"))
     found = await list_vms_status(kvm.ListVmsStatus(), host(machines, tmp_path))
     assert {name: status.state for name, status in found.items()} == {
         "off": "shutdown", "on": "running", "paused": "paused", "transient": "running"
@@ -57,15 +45,15 @@ async def test_the_states_of_machines_by_name(
 
 
 async def test_the_list_is_right_at_once_whoever_changed_what(
-    outside: libvirt.virConnect, machines: LibvirtMachines, tmp_path: Path
+    virt: libvirt.virConnect, machines: LibvirtMachines, tmp_path: Path
 ) -> None:
     """No event tells of some of these changes, so a list from memory would be wrong here."""
     here = host(machines, tmp_path)
-    domain = outside.defineXML(small_xml("m", vcpus="<vcpu current='1'>4</vcpu>"))
+    domain = virt.defineXML(small_xml("m", vcpus="<vcpu current='1'>4</vcpu>"))
     for number in range(60):
         vcpus, memory_kb = 1 + number % 4, 32768 + number * 1024
         if number % 2:
-            outside.defineXML(
+            virt.defineXML(
                 small_xml("m", vcpus=f"<vcpu current='{vcpus}'>4</vcpu>").replace(
                     "<memory unit='MiB'>32</memory>", f"<memory>{memory_kb}</memory>"
                 ).replace("<os>", f"<uuid>{domain.UUIDString()}</uuid><os>")
@@ -79,10 +67,10 @@ async def test_the_list_is_right_at_once_whoever_changed_what(
 
 
 async def test_machines_that_start_and_stop_are_in_every_list(
-    outside: libvirt.virConnect, machines: LibvirtMachines
+    virt: libvirt.virConnect, machines: LibvirtMachines
 ) -> None:
     """Several calls make one list; one that is between two states must not fall between them."""
-    domains = [outside.defineXML(small_xml(f"m{number}")) for number in range(3)]
+    domains = [virt.defineXML(small_xml(f"m{number}")) for number in range(3)]
 
     def turn() -> None:
         for _ in range(2):
@@ -102,9 +90,9 @@ async def test_machines_that_start_and_stop_are_in_every_list(
 
 
 async def test_a_hostile_name_is_listed_as_it_is_and_its_machine_answers_to_its_uuid(
-    outside: libvirt.virConnect, machines: LibvirtMachines, tmp_path: Path
+    virt: libvirt.virConnect, machines: LibvirtMachines, tmp_path: Path
 ) -> None:
-    uuid = outside.defineXML(small_xml(HOSTILE)).UUIDString()
+    uuid = virt.defineXML(small_xml(HOSTILE)).UUIDString()
     here = host(machines, tmp_path)
     assert await list_vms(kvm.ListVms(), here) == [
         kvm.Machine(status=0, tags=[], stats=kvm.MachineStats(), name=HOSTILE, id=HOSTILE, uuid=uuid)
@@ -114,10 +102,10 @@ async def test_a_hostile_name_is_listed_as_it_is_and_its_machine_answers_to_its_
 
 
 async def test_a_name_that_looks_like_a_uuid_is_a_name_first(
-    outside: libvirt.virConnect, machines: LibvirtMachines, tmp_path: Path
+    virt: libvirt.virConnect, machines: LibvirtMachines, tmp_path: Path
 ) -> None:
-    uuid = outside.defineXML(small_xml("first", memory_mb=32)).UUIDString()
-    outside.defineXML(small_xml(uuid, memory_mb=64))
+    uuid = virt.defineXML(small_xml("first", memory_mb=32)).UUIDString()
+    virt.defineXML(small_xml(uuid, memory_mb=64))
     assert (await parse_vm_settings(kvm.ParseVmSettings(uuid), host(machines, tmp_path))).memory == "64"
 
 
@@ -134,13 +122,13 @@ async def test_a_host_without_a_hypervisor_says_so(tmp_path: Path) -> None:
 
 
 async def test_limits_are_those_of_the_host(
-    outside: libvirt.virConnect, machines: LibvirtMachines, tmp_path: Path
+    virt: libvirt.virConnect, machines: LibvirtMachines, tmp_path: Path
 ) -> None:
     legal = await parse_system_min_max(kvm.ParseSystemMinMax(), host(machines, tmp_path))
     assert (legal.min_vcpu, legal.max_vcpu, legal.min_memory) == ("1", str(os.cpu_count()), "32")
     total_mb = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 1024**2
     assert 100 < int(legal.max_memory) <= total_mb
-    outside.defineXML(small_xml("m", memory_mb=16, vcpus="<vcpu current='1'>3</vcpu>"))
+    virt.defineXML(small_xml("m", memory_mb=16, vcpus="<vcpu current='1'>3</vcpu>"))
     settings = await parse_vm_settings(kvm.ParseVmSettings("m"), host(machines, tmp_path))
     assert (settings.vcpu, settings.min_vcpu, settings.max_vcpu) == ("1", "1", legal.max_vcpu)
     assert (settings.memory, settings.min_memory) == ("16", "16")
@@ -148,15 +136,15 @@ async def test_limits_are_those_of_the_host(
 
 
 async def test_statistics_of_running_machines(
-    outside: libvirt.virConnect, machines: LibvirtMachines, tmp_path: Path
+    virt: libvirt.virConnect, machines: LibvirtMachines, tmp_path: Path
 ) -> None:
     disk, cd = tmp_path / "disk.img", tmp_path / "cd.iso"
     disk.write_bytes(b"x" * 512 * 1024)
     os.truncate(disk, 4 * 1024**2)
     cd.write_bytes(b"x" * 1024**2)
     devices = disk_xml(disk) + disk_xml(cd, "hda", "cdrom")
-    outside.defineXML(small_xml("on", devices=devices)).create()
-    outside.defineXML(small_xml("off"))
+    virt.defineXML(small_xml("on", devices=devices)).create()
+    virt.defineXML(small_xml("off"))
     asked = kvm.ListVms(("cpu", "memory", "df", "network", "uptime"))
     first = {machine.name: machine for machine in await list_vms(asked, host(machines, tmp_path))}
     assert first["off"].stats == kvm.MachineStats()
@@ -189,11 +177,11 @@ def bridge() -> Iterator[str]:
 
 
 async def test_the_first_interface_is_told_by_its_bridge_and_the_address_heard_there(
-    outside: libvirt.virConnect, libvirtd: PrivateLibvirtd, bridge: str
+    virt: libvirt.virConnect, libvirtd: PrivateLibvirtd, bridge: str
 ) -> None:
     mac = "52:54:00:00:00:07"
     nic = f"<interface type='bridge'><mac address='{mac}'/><source bridge='{bridge}'/></interface>"
-    domain = outside.defineXML(small_xml("on", devices=nic))
+    domain = virt.defineXML(small_xml("on", devices=nic))
     domain.create()
     async with connected(libvirtd.uri, neighbours=lambda: {mac: "10.9.8.7"}) as machines:
         [use] = (await machines.use(frozenset({"network"}))).values()
@@ -202,11 +190,11 @@ async def test_the_first_interface_is_told_by_its_bridge_and_the_address_heard_t
 
 
 async def test_a_machine_that_hangs_holds_up_no_list(
-    outside: libvirt.virConnect, libvirtd: PrivateLibvirtd, tmp_path: Path
+    virt: libvirt.virConnect, libvirtd: PrivateLibvirtd, tmp_path: Path
 ) -> None:
     for name in ("well", "hung"):
-        outside.defineXML(small_xml(name)).create()
-    hung = pid_of(outside.lookupByName("hung").UUIDString())
+        virt.defineXML(small_xml(name)).create()
+    hung = pid_of(virt.lookupByName("hung").UUIDString())
     os.kill(hung, signal.SIGSTOP)
     try:
         async with connected(libvirtd.uri, use_seconds=4.0) as machines:

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Iterator
 
 import libvirt
 import pytest
@@ -13,20 +12,7 @@ from oms.agent.guests.libvirt import LibvirtMachines
 from oms.agent.host.links import bridges
 from oms.agent.kvm.domain_xml import NewMachine, domain_xml
 from tests.agent.kvm.new_machines import BARE, HOSTILE, INSTALLING, MACHINES
-from tests.hosts.kvm_machines import connected, emptied, pid_of
-from tests.hosts.libvirtd import PrivateLibvirtd
-
-
-@pytest.fixture
-def outside(libvirtd: PrivateLibvirtd) -> Iterator[libvirt.virConnect]:
-    with emptied(libvirtd.uri) as connection:
-        yield connection
-
-
-@pytest.fixture
-async def machines(libvirtd: PrivateLibvirtd) -> AsyncIterator[LibvirtMachines]:
-    async with connected(libvirtd.uri) as port:
-        yield port
+from tests.hosts.kvm_machines import pid_of
 
 
 @pytest.mark.parametrize(
@@ -35,7 +21,7 @@ async def machines(libvirtd: PrivateLibvirtd) -> AsyncIterator[LibvirtMachines]:
     ids=lambda machine: machine.name,
 )
 async def test_libvirt_takes_it_as_it_was_meant(
-    outside: libvirt.virConnect, machines: LibvirtMachines, machine: NewMachine
+    virt: libvirt.virConnect, machines: LibvirtMachines, machine: NewMachine
 ) -> None:
     # libvirt asks whether the processor can, when a machine is defined; where tests run it may be unable to.
     machine = replace(machine, domain_type="qemu")
@@ -48,25 +34,25 @@ async def test_libvirt_takes_it_as_it_was_meant(
 
 
 @pytest.mark.parametrize("machine", [BARE, replace(INSTALLING, drives=(), nics=())], ids=["bare", "with a screen"])
-async def test_qemu_starts_it(outside: libvirt.virConnect, machines: LibvirtMachines, machine: NewMachine) -> None:
+async def test_qemu_starts_it(virt: libvirt.virConnect, machines: LibvirtMachines, machine: NewMachine) -> None:
     await machines.define(domain_xml(machine))
     await machines.start(machine.uuid)
     assert (await machines.find(machine.uuid)).state == "running"
 
 
 async def test_a_machine_that_starts_and_stops_is_always_seen_as_of_one_moment(
-    outside: libvirt.virConnect, machines: LibvirtMachines
+    virt: libvirt.virConnect, machines: LibvirtMachines
 ) -> None:
     """Its two definitions differ in from what it starts: never is one taken for the other."""
     await machines.define(domain_xml(BARE))
-    domain = outside.lookupByUUIDString(BARE.uuid)
+    domain = virt.lookupByUUIDString(BARE.uuid)
     first_run = domain_xml(replace(BARE, boot=("cdrom",)))
     await machines.start_once(BARE.uuid, first_run)
     await machines.stop(BARE.uuid)
 
     def toggle() -> None:
         for _ in range(8):
-            outside.createXML(first_run)
+            virt.createXML(first_run)
             domain.destroy()
 
     toggling = asyncio.create_task(asyncio.to_thread(toggle))
@@ -80,7 +66,7 @@ async def test_a_machine_that_starts_and_stops_is_always_seen_as_of_one_moment(
 
 
 async def test_how_a_machine_ended_is_known_until_it_starts_again(
-    outside: libvirt.virConnect, machines: LibvirtMachines
+    virt: libvirt.virConnect, machines: LibvirtMachines
 ) -> None:
     await machines.define(domain_xml(BARE))
 
@@ -104,10 +90,10 @@ async def _until_off(machines: LibvirtMachines) -> None:
             await asyncio.sleep(0.05)
 
 
-async def test_networks_are_those_that_are_active(outside: libvirt.virConnect, machines: LibvirtMachines) -> None:
+async def test_networks_are_those_that_are_active(virt: libvirt.virConnect, machines: LibvirtMachines) -> None:
     assert await machines.networks() == frozenset()
     # Without an address of its own it is but a bridge, and needs no server beside.
-    network = outside.networkCreateXML("<network><name>default</name><bridge name='oms-test-net'/></network>")
+    network = virt.networkCreateXML("<network><name>default</name><bridge name='oms-test-net'/></network>")
     try:
         assert await machines.networks() == {"default"}
         assert "oms-test-net" in bridges()

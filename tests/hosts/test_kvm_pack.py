@@ -3,7 +3,6 @@ anywhere leaves all or nothing."""
 
 import asyncio
 import subprocess
-from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,8 +30,7 @@ from tests import small_disk
 from tests.agent.templates.packages import image, small_template
 from tests.hosts.conftest import MakeDomain
 from tests.hosts.kvm_job import Crash, RehearsedJob, crashy_host, host
-from tests.hosts.kvm_machines import connected, disk_xml, emptied, small_xml
-from tests.hosts.libvirtd import PrivateLibvirtd
+from tests.hosts.kvm_machines import disk_xml, small_xml
 
 
 class QuietJob(RehearsedJob):
@@ -43,25 +41,13 @@ class QuietJob(RehearsedJob):
 
 
 @pytest.fixture
-def outside(libvirtd: PrivateLibvirtd) -> Iterator[libvirt.virConnect]:
-    with emptied(libvirtd.uri) as connection:
-        yield connection
-
-
-@pytest.fixture
-async def machines(libvirtd: PrivateLibvirtd) -> AsyncIterator[LibvirtMachines]:
-    async with connected(libvirtd.uri) as port:
-        yield port
-
-
-@pytest.fixture
-def here(outside: libvirt.virConnect, machines: LibvirtMachines, tmp_path: Path) -> Host:
+def here(virt: libvirt.virConnect, machines: LibvirtMachines, tmp_path: Path) -> Host:
     for name in ("images", "templates"):
         (tmp_path / name).mkdir()
     return host(machines, tmp_path / "images", QuietJob())
 
 
-def machine(outside: libvirt.virConnect, here: Host, name: str = "m") -> libvirt.virDomain:
+def machine(virt: libvirt.virConnect, here: Host, name: str = "m") -> libvirt.virDomain:
     """One with a qcow2 and a raw disk, and a CD."""
     images = here.storage.images
     first, second = image(images / "one.qcow2", "qcow2", size_mb=16), image(images / "two.img", "raw", size_mb=8)
@@ -69,7 +55,7 @@ def machine(outside: libvirt.virConnect, here: Host, name: str = "m") -> libvirt
         disk_xml(first).replace("'raw'", "'qcow2'") + disk_xml(second, "vdb")
         + disk_xml(image(images / "cd.iso", "raw", size_mb=1), "hdc", "cdrom")
     )  # fmt: skip
-    return outside.defineXML(small_xml(name, devices=devices))
+    return virt.defineXML(small_xml(name, devices=devices))
 
 
 async def packed(here: Host, template: str = "t", **settings: Any) -> Any:
@@ -91,8 +77,8 @@ def left(here: Host) -> set[str]:
     return {str(path.relative_to(templates)) for path in files.regular_files(templates)}
 
 
-async def test_what_is_proposed_has_the_documents_keys_first(here: Host, outside: libvirt.virConnect) -> None:
-    machine(outside, here)
+async def test_what_is_proposed_has_the_documents_keys_first(here: Host, virt: libvirt.virConnect) -> None:
+    machine(virt, here)
     shown = msgspec.to_builtins(await parse_vm_for_template(api.ParseVmForTemplate("m", "t"), here))
     assert list(shown)[:10] == [
         "vm_name", "vcpu", "min_vcpu", "template_name", "interfaces", "disks", "domain_type", "memory",
@@ -108,9 +94,9 @@ async def test_what_is_proposed_has_the_documents_keys_first(here: Host, outside
 @pytest.mark.parametrize("disk_format", ["vmdk", "qcow2"])
 @pytest.mark.parametrize("running", [False, True])
 async def test_a_machine_of_the_template_holds_what_the_machine_held(
-    here: Host, outside: libvirt.virConnect, running: bool, disk_format: str
+    here: Host, virt: libvirt.virConnect, running: bool, disk_format: str
 ) -> None:
-    domain = machine(outside, here)
+    domain = machine(virt, here)
     if running:
         domain.create()
     assert await packed(here, disk_format=disk_format, min_memory="16", max_memory="900", max_vcpu=3) == {}
@@ -129,8 +115,8 @@ async def test_a_machine_of_the_template_holds_what_the_machine_held(
         assert list(opened.parts) == ["t.ovf", "t.mf", *(f"t-disk{n}.{disk_format}" for n in (1, 2))]
 
 
-async def test_refused_settings_are_told_and_nothing_is_made(here: Host, outside: libvirt.virConnect) -> None:
-    machine(outside, here)
+async def test_refused_settings_are_told_and_nothing_is_made(here: Host, virt: libvirt.virConnect) -> None:
+    machine(virt, here)
     refused = await packed(
         here, memory="x", arch="sparc", vcpu="0", disk_format="vhd", description=1, disks=1, evil=1
     )
@@ -147,12 +133,12 @@ async def test_refused_settings_are_told_and_nothing_is_made(here: Host, outside
 @pytest.mark.parametrize("running", [False, True])
 async def test_packing_may_be_broken_off_anywhere_and_is_finished_by_the_next_run(
     here: Host,
-    outside: libvirt.virConnect,
+    virt: libvirt.virConnect,
     machines: LibvirtMachines,
     monkeypatch: pytest.MonkeyPatch,
     running: bool,
 ) -> None:
-    domain = machine(outside, here)
+    domain = machine(virt, here)
     if running:
         domain.create()
     op, images = api.CreateTemplateFromVm("m", "t", {}), here.storage.images
@@ -204,9 +190,9 @@ def crash_around_each_step(patch: pytest.MonkeyPatch, job: RehearsedJob) -> None
 
 @pytest.mark.parametrize("running", [False, True])
 async def test_cancelled_it_leaves_nothing(
-    here: Host, outside: libvirt.virConnect, monkeypatch: pytest.MonkeyPatch, running: bool
+    here: Host, virt: libvirt.virConnect, monkeypatch: pytest.MonkeyPatch, running: bool
 ) -> None:
-    domain = machine(outside, here)
+    domain = machine(virt, here)
     if running:
         domain.create()
     begun = asyncio.Event()
@@ -228,9 +214,9 @@ async def test_cancelled_it_leaves_nothing(
 
 
 async def test_a_machine_that_is_stopped_in_the_midst_of_the_copy_is_an_error_and_leaves_nothing(
-    here: Host, outside: libvirt.virConnect, monkeypatch: pytest.MonkeyPatch
+    here: Host, virt: libvirt.virConnect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    domain = machine(outside, here)
+    domain = machine(virt, here)
     domain.create()
     begin = libvirt_copies._begin
 
@@ -246,9 +232,9 @@ async def test_a_machine_that_is_stopped_in_the_midst_of_the_copy_is_an_error_an
 
 @pytest.mark.skipif(small_disk.why_not() is not None, reason=str(small_disk.why_not()))
 async def test_a_disk_that_becomes_full_leaves_nothing(
-    here: Host, outside: libvirt.virConnect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    here: Host, virt: libvirt.virConnect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    machine(outside, here)
+    machine(virt, here)
     convert = qemu_img.convert
 
     async def fills_up(*args: Any, **kwargs: Any) -> None:
@@ -264,14 +250,14 @@ async def test_a_disk_that_becomes_full_leaves_nothing(
         assert not list(files.regular_files(disk / "templates"))
 
 
-async def test_a_template_goes_but_not_from_under_a_linked_clone(here: Host, outside: libvirt.virConnect) -> None:
+async def test_a_template_goes_but_not_from_under_a_linked_clone(here: Host, virt: libvirt.virConnect) -> None:
     small_template(here.storage.templates, "t")
     await deployed(here, "copy")
     await deployed(here, "clone", clone="linked")
     with pytest.raises(InUse, match=r"Template 't' is needed by .*clone"):
         await delete_template(api.DeleteTemplate("t"), here)
     assert await list_templates(api.ListTemplates(), here) == ["t"]
-    outside.lookupByName("clone").undefine()
+    virt.lookupByName("clone").undefine()
     with pytest.raises(InUse, match=r"the disk image .*clone\.qcow2"):
         await delete_template(api.DeleteTemplate("t"), here)
     (here.storage.images / "clone.qcow2").unlink()

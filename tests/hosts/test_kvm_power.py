@@ -1,6 +1,5 @@
 """Starting and stopping real machines, also when they are already, and when the agent crashes in between."""
 
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import libvirt
@@ -13,28 +12,15 @@ from oms.contract import kvm
 from oms.contract.errors import FuncManError, NoSuchMachine
 from tests.hosts.conftest import MakeDomain
 from tests.hosts.kvm_job import Crash, RehearsedJob, crashy_host, host
-from tests.hosts.kvm_machines import connected, disk_xml, emptied, small_xml
-from tests.hosts.libvirtd import PrivateLibvirtd
+from tests.hosts.kvm_machines import disk_xml, small_xml
 
 START, STOP = kvm.StartVm("m"), kvm.StopVm("m")
 
 
-@pytest.fixture
-def outside(libvirtd: PrivateLibvirtd) -> Iterator[libvirt.virConnect]:
-    with emptied(libvirtd.uri) as connection:
-        yield connection
-
-
-@pytest.fixture
-async def machines(libvirtd: PrivateLibvirtd) -> AsyncIterator[LibvirtMachines]:
-    async with connected(libvirtd.uri) as port:
-        yield port
-
-
 async def test_a_machine_starts_and_stops_and_repeating_changes_nothing(
-    outside: libvirt.virConnect, machines: LibvirtMachines, tmp_path: Path
+    virt: libvirt.virConnect, machines: LibvirtMachines, tmp_path: Path
 ) -> None:
-    domain = outside.defineXML(small_xml("m"))
+    domain = virt.defineXML(small_xml("m"))
     here = host(machines, tmp_path)
     assert await stop_vm(STOP, here) == 0
     assert await start_vm(START, here) == 0
@@ -48,9 +34,9 @@ async def test_a_machine_starts_and_stops_and_repeating_changes_nothing(
 
 
 async def test_start_lets_a_paused_machine_go_on(
-    outside: libvirt.virConnect, machines: LibvirtMachines, tmp_path: Path
+    virt: libvirt.virConnect, machines: LibvirtMachines, tmp_path: Path
 ) -> None:
-    domain = outside.defineXML(small_xml("m"))
+    domain = virt.defineXML(small_xml("m"))
     domain.create()
     number = domain.ID()
     domain.suspend()
@@ -59,9 +45,9 @@ async def test_start_lets_a_paused_machine_go_on(
 
 
 async def test_start_goes_on_from_a_saved_state(
-    outside: libvirt.virConnect, machines: LibvirtMachines, tmp_path: Path
+    virt: libvirt.virConnect, machines: LibvirtMachines, tmp_path: Path
 ) -> None:
-    domain = outside.defineXML(small_xml("m"))
+    domain = virt.defineXML(small_xml("m"))
     domain.create()
     domain.managedSave(0)
     assert domain.hasManagedSaveImage(0)
@@ -71,10 +57,10 @@ async def test_start_goes_on_from_a_saved_state(
 
 
 async def test_what_libvirt_refuses_is_told_in_its_words(
-    outside: libvirt.virConnect, machines: LibvirtMachines, tmp_path: Path
+    virt: libvirt.virConnect, machines: LibvirtMachines, tmp_path: Path
 ) -> None:
     missing = tmp_path / "missing.img"
-    outside.defineXML(small_xml("m", devices=disk_xml(missing)))
+    virt.defineXML(small_xml("m", devices=disk_xml(missing)))
     with pytest.raises(FuncManError, match=f"libvirt refused: .*{missing}") as caught:
         await start_vm(START, host(machines, tmp_path))
     assert type(caught.value) is FuncManError
@@ -105,10 +91,10 @@ async def test_a_crashed_machine_is_not_started_over_its_remains(
 
 
 async def test_stopping_a_machine_that_is_not_kept_may_be_broken_off_anywhere(
-    outside: libvirt.virConnect, machines: LibvirtMachines, tmp_path: Path
+    virt: libvirt.virConnect, machines: LibvirtMachines, tmp_path: Path
 ) -> None:
     for point in range(1, 10):
-        domain = outside.createXML(small_xml("m"))
+        domain = virt.createXML(small_xml("m"))
         job = RehearsedJob(break_at=point)
         try:
             await stop_vm(STOP, crashy_host(machines, tmp_path, job))
@@ -125,9 +111,9 @@ async def test_stopping_a_machine_that_is_not_kept_may_be_broken_off_anywhere(
 
 
 async def test_starting_may_be_broken_off_anywhere(
-    outside: libvirt.virConnect, machines: LibvirtMachines, tmp_path: Path
+    virt: libvirt.virConnect, machines: LibvirtMachines, tmp_path: Path
 ) -> None:
-    domain = outside.defineXML(small_xml("m"))
+    domain = virt.defineXML(small_xml("m"))
     steps = 0
     for point in (1, 2, 3):
         job = RehearsedJob(break_at=point)

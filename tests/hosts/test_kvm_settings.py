@@ -2,7 +2,6 @@
 
 import os
 import signal
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,23 +16,11 @@ from oms.contract import kvm
 from oms.contract.errors import FuncManError, GuestDidNotReact, NoSuchMachine
 from tests.hosts.conftest import MakeDomain
 from tests.hosts.kvm_job import Crash, RehearsedJob, crashy_host, host
-from tests.hosts.kvm_machines import connected, emptied, pid_of, small_xml
+from tests.hosts.kvm_machines import connected, pid_of, small_xml
 from tests.hosts.libvirtd import PrivateLibvirtd
 
 INACTIVE = libvirt.VIR_DOMAIN_XML_INACTIVE
 NOW = "changed now"
-
-
-@pytest.fixture
-def outside(libvirtd: PrivateLibvirtd) -> Iterator[libvirt.virConnect]:
-    with emptied(libvirtd.uri) as connection:
-        yield connection
-
-
-@pytest.fixture
-async def machines(libvirtd: PrivateLibvirtd) -> AsyncIterator[LibvirtMachines]:
-    async with connected(libvirtd.uri) as port:
-        yield port
 
 
 def update(**settings: str | int) -> kvm.UpdateVmSettings:
@@ -48,18 +35,18 @@ async def notes_of(op: kvm.UpdateVmSettings, machines: LibvirtMachines, images: 
 
 
 async def test_a_machine_that_is_off_has_its_new_settings_at_once(
-    outside: libvirt.virConnect, machines: LibvirtMachines, tmp_path: Path
+    virt: libvirt.virConnect, machines: LibvirtMachines, tmp_path: Path
 ) -> None:
-    outside.defineXML(small_xml("m"))
+    virt.defineXML(small_xml("m"))
     assert await notes_of(update(vcpu="2", memory=64), machines, tmp_path) == {"memory": NOW, "vcpu": NOW}
     shown = await parse_vm_settings(kvm.ParseVmSettings("m"), host(machines, tmp_path))
     assert (shown.vcpu, shown.memory) == ("2", "64")
 
 
 async def test_one_refused_setting_refuses_all_and_nothing_is_changed(
-    outside: libvirt.virConnect, machines: LibvirtMachines, tmp_path: Path
+    virt: libvirt.virConnect, machines: LibvirtMachines, tmp_path: Path
 ) -> None:
-    domain = outside.defineXML(small_xml("m"))
+    domain = virt.defineXML(small_xml("m"))
     before = domain.XMLDesc(0)
     refused = await update_vm_settings(update(memory="64", vcpu="99", colour="red"), host(machines, tmp_path))
     assert refused.keys() == {"vcpu", "colour"}
@@ -72,10 +59,10 @@ async def test_one_refused_setting_refuses_all_and_nothing_is_changed(
 
 
 async def test_what_libvirt_refuses_is_an_error_and_nothing_is_changed(
-    outside: libvirt.virConnect, machines: LibvirtMachines, tmp_path: Path
+    virt: libvirt.virConnect, machines: LibvirtMachines, tmp_path: Path
 ) -> None:
     """Memory and CPUs go in one definition: this one libvirt refuses because of the CPUs alone."""
-    domain = outside.defineXML(small_xml("m"))
+    domain = virt.defineXML(small_xml("m"))
     before = domain.XMLDesc(0)
     with pytest.raises(FuncManError, match="libvirt refused"):
         # No host has so many, and the rules would refuse it: straight to the port.
@@ -84,9 +71,9 @@ async def test_what_libvirt_refuses_is_an_error_and_nothing_is_changed(
 
 
 async def test_passwords_in_a_definition_survive(
-    outside: libvirt.virConnect, machines: LibvirtMachines, tmp_path: Path
+    virt: libvirt.virConnect, machines: LibvirtMachines, tmp_path: Path
 ) -> None:
-    domain = outside.defineXML(small_xml("m", devices="<graphics type='vnc' port='-1' passwd='geheim'/>"))
+    domain = virt.defineXML(small_xml("m", devices="<graphics type='vnc' port='-1' passwd='geheim'/>"))
     await notes_of(update(memory=64), machines, tmp_path)
     assert "passwd='geheim'" in domain.XMLDesc(libvirt.VIR_DOMAIN_XML_SECURE)
 
@@ -108,10 +95,10 @@ async def test_a_booted_guest_gives_memory_back_while_it_runs(
 
 
 async def test_what_a_guest_did_not_follow_is_said(
-    outside: libvirt.virConnect, libvirtd: PrivateLibvirtd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    virt: libvirt.virConnect, libvirtd: PrivateLibvirtd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without a system no balloon driver runs. A process that hangs takes nothing, and is waited for a moment."""
-    domain = outside.defineXML(small_xml("m", memory_mb=64))
+    domain = virt.defineXML(small_xml("m", memory_mb=64))
     domain.create()
     async with connected(libvirtd.uri, soon_seconds=40) as machines:
         monkeypatch.setattr(settings, "FOLLOW_SECONDS", 0)
@@ -138,9 +125,9 @@ async def test_what_a_guest_did_not_follow_is_said(
 
 
 async def test_a_machine_that_is_not_kept_and_takes_nothing_is_an_error(
-    outside: libvirt.virConnect, libvirtd: PrivateLibvirtd, tmp_path: Path
+    virt: libvirt.virConnect, libvirtd: PrivateLibvirtd, tmp_path: Path
 ) -> None:
-    domain = outside.createXML(small_xml("m", memory_mb=64))
+    domain = virt.createXML(small_xml("m", memory_mb=64))
     process = pid_of(domain.UUIDString())
     async with connected(libvirtd.uri, soon_seconds=0.2) as machines:
         os.kill(process, signal.SIGSTOP)
@@ -154,9 +141,9 @@ async def test_a_machine_that_is_not_kept_and_takes_nothing_is_an_error(
 
 
 async def test_cpus_are_added_while_it_runs_and_taken_away_at_the_next_start(
-    outside: libvirt.virConnect, machines: LibvirtMachines, tmp_path: Path
+    virt: libvirt.virConnect, machines: LibvirtMachines, tmp_path: Path
 ) -> None:
-    domain = outside.defineXML(small_xml("m", vcpus="<vcpu current='1'>2</vcpu>"))
+    domain = virt.defineXML(small_xml("m", vcpus="<vcpu current='1'>2</vcpu>"))
     domain.create()
     assert await notes_of(update(vcpu=2), machines, tmp_path) == {"vcpu": NOW}
     assert domain.vcpusFlags(libvirt.VIR_DOMAIN_VCPU_LIVE) == 2
@@ -167,9 +154,9 @@ async def test_cpus_are_added_while_it_runs_and_taken_away_at_the_next_start(
 
 
 async def test_more_cpus_than_it_was_started_with_wait_for_the_next_start(
-    outside: libvirt.virConnect, machines: LibvirtMachines, tmp_path: Path
+    virt: libvirt.virConnect, machines: LibvirtMachines, tmp_path: Path
 ) -> None:
-    domain = outside.defineXML(small_xml("m"))
+    domain = virt.defineXML(small_xml("m"))
     domain.create()
     notes = await notes_of(update(vcpu=2), machines, tmp_path)
     assert notes == {"vcpu": "changed at the next start, because it was started with at most 1 CPUs"}
@@ -179,9 +166,9 @@ async def test_more_cpus_than_it_was_started_with_wait_for_the_next_start(
 
 
 async def test_a_machine_that_is_not_kept_takes_only_what_it_can_take_now(
-    outside: libvirt.virConnect, machines: LibvirtMachines, tmp_path: Path
+    virt: libvirt.virConnect, machines: LibvirtMachines, tmp_path: Path
 ) -> None:
-    domain = outside.createXML(small_xml("m", vcpus="<vcpu current='1'>2</vcpu>"))
+    domain = virt.createXML(small_xml("m", vcpus="<vcpu current='1'>2</vcpu>"))
     refused = await update_vm_settings(update(memory=64, vcpu=2), host(machines, tmp_path))
     assert refused.keys() == {"memory"}
     assert "at most 32 MB" in refused["memory"]
@@ -191,12 +178,12 @@ async def test_a_machine_that_is_not_kept_takes_only_what_it_can_take_now(
 
 
 async def test_an_update_may_be_broken_off_anywhere_and_is_finished_by_the_next_run(
-    outside: libvirt.virConnect, machines: LibvirtMachines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    virt: libvirt.virConnect, machines: LibvirtMachines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(settings, "FOLLOW_SECONDS", 0)
     op = update(vcpu=2, memory=48)
     for point in range(1, 20):
-        domain = outside.defineXML(small_xml("m", memory_mb=64, vcpus="<vcpu current='1'>2</vcpu>"))
+        domain = virt.defineXML(small_xml("m", memory_mb=64, vcpus="<vcpu current='1'>2</vcpu>"))
         domain.create()
         job = RehearsedJob(break_at=point)
         try:
@@ -231,9 +218,9 @@ class Poorer:
 
 
 async def test_what_was_accepted_once_is_not_judged_again_when_the_job_goes_on(
-    outside: libvirt.virConnect, machines: LibvirtMachines, tmp_path: Path
+    virt: libvirt.virConnect, machines: LibvirtMachines, tmp_path: Path
 ) -> None:
-    outside.defineXML(small_xml("m"))
+    virt.defineXML(small_xml("m"))
     op = update(vcpu=2, memory=64)
     poorer = cast("Machines", Poorer(machines))
     job = RehearsedJob(break_at=2)  # accepted, and written down, and nothing else

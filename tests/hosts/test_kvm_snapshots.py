@@ -3,7 +3,7 @@
 import asyncio
 import re
 import subprocess
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import libvirt
@@ -30,30 +30,11 @@ from tests.hosts.conftest import MakeDomain
 from tests.hosts.guest_image import FULL, TICK_MARKER, TICKING, UP_MARKER, GuestImage
 from tests.hosts.guests import Guest, domain_xml
 from tests.hosts.kvm_job import Crash, RehearsedJob, break_off_everywhere, crashy_host, host
-from tests.hosts.kvm_machines import connected, disk_xml, emptied, small_xml
+from tests.hosts.kvm_machines import connected, disk_xml, small_xml
 from tests.hosts.libvirtd import PrivateLibvirtd
 
 CREATE = api.CreateSnapshot("m", "s", "before <the> upgrade & after")
 REVERT, DELETE, LIST = api.RevertSnapshot("m", "s"), api.DeleteSnapshot("m", "s"), api.ListSnapshots("m")
-
-
-@pytest.fixture
-def outside(libvirtd: PrivateLibvirtd) -> Iterator[libvirt.virConnect]:
-    with emptied(libvirtd.uri) as connection:
-        yield connection
-
-
-@pytest.fixture
-async def machines(libvirtd: PrivateLibvirtd) -> AsyncIterator[LibvirtMachines]:
-    async with connected(libvirtd.uri) as port:
-        yield port
-
-
-@pytest.fixture
-def images(tmp_path: Path) -> Path:
-    directory = tmp_path / "images"
-    directory.mkdir()
-    return directory
 
 
 def qcow2(path: Path) -> Path:
@@ -90,13 +71,13 @@ def ticks(guest: Guest) -> list[int]:
 
 
 async def test_a_machine_that_is_off_goes_back_with_all_its_disks(
-    outside: libvirt.virConnect, machines: LibvirtMachines, images: Path
+    virt: libvirt.virConnect, machines: LibvirtMachines, images: Path
 ) -> None:
     disks = [qcow2(images / "a.qcow2"), qcow2(images / "b.qcow2")]
     cd = images / "cd.iso"
     cd.write_bytes(bytes(2048))
     devices = drive(disks[0]) + drive(disks[1], "vdb") + disk_xml(cd, "hda", "cdrom")
-    outside.defineXML(small_xml("m", devices=devices))
+    virt.defineXML(small_xml("m", devices=devices))
     here = host(machines, images)
     for disk in disks:
         write(disk, b"a")
@@ -144,9 +125,9 @@ async def test_a_running_guest_goes_back_in_its_midst(
 
 
 async def test_a_machine_goes_back_into_the_state_it_had(
-    outside: libvirt.virConnect, machines: LibvirtMachines, images: Path
+    virt: libvirt.virConnect, machines: LibvirtMachines, images: Path
 ) -> None:
-    domain = outside.defineXML(small_xml("m", devices=drive(qcow2(images / "d.qcow2"))))
+    domain = virt.defineXML(small_xml("m", devices=drive(qcow2(images / "d.qcow2"))))
     here = host(machines, images)
     await create_snapshot(api.CreateSnapshot("m", "off"), here)
     domain.create()
@@ -166,16 +147,16 @@ async def test_a_machine_goes_back_into_the_state_it_had(
 
 
 async def test_settings_go_back_too_and_what_else_changes_is_noted(
-    outside: libvirt.virConnect, machines: LibvirtMachines, images: Path
+    virt: libvirt.virConnect, machines: LibvirtMachines, images: Path
 ) -> None:
     first, second = drive(qcow2(images / "a.qcow2")), drive(qcow2(images / "b.qcow2"), "vdb")
-    outside.defineXML(small_xml("m", devices=first))
+    virt.defineXML(small_xml("m", devices=first))
     await create_snapshot(CREATE, host(machines, images))
-    uuid = outside.lookupByName("m").UUIDString()
+    uuid = virt.lookupByName("m").UUIDString()
     later = small_xml("m", memory_mb=64, devices=first + second).replace(
         "<memory", f"<uuid>{uuid}</uuid><memory", 1
     )
-    outside.defineXML(later)
+    virt.defineXML(later)
     job = RehearsedJob()
     assert await revert_snapshot(REVERT, host(machines, images, job)) == 0
     kept = (await machines.find("m")).kept
@@ -205,13 +186,13 @@ NETWORK = (
     ],
 )
 async def test_machines_of_which_none_can_be_made_are_refused_with_every_reason(
-    outside: libvirt.virConnect,
+    virt: libvirt.virConnect,
     machines: LibvirtMachines,
     images: Path,
     devices: Callable[[Path], str],
     whys: dict[str, str],
 ) -> None:
-    outside.defineXML(small_xml("m", devices=devices(images)))
+    virt.defineXML(small_xml("m", devices=devices(images)))
     with pytest.raises(Unusable) as refused:
         await create_snapshot(CREATE, host(machines, images))
     assert refused.value.data.get("drives", {}) == whys
@@ -220,10 +201,10 @@ async def test_machines_of_which_none_can_be_made_are_refused_with_every_reason(
 
 
 async def test_a_name_is_taken_once_also_by_what_others_put_into_the_image(
-    outside: libvirt.virConnect, machines: LibvirtMachines, images: Path
+    virt: libvirt.virConnect, machines: LibvirtMachines, images: Path
 ) -> None:
     disk = qcow2(images / "d.qcow2")
-    outside.defineXML(small_xml("m", devices=drive(disk)))
+    virt.defineXML(small_xml("m", devices=drive(disk)))
     here = host(machines, images)
     await create_snapshot(CREATE, here)
     with pytest.raises(AlreadyThere, match="'m' has a snapshot 's' already"):
@@ -239,9 +220,9 @@ async def test_a_name_is_taken_once_also_by_what_others_put_into_the_image(
 
 
 async def test_a_saved_machine_is_neither_kept_nor_put_back(
-    outside: libvirt.virConnect, machines: LibvirtMachines, images: Path
+    virt: libvirt.virConnect, machines: LibvirtMachines, images: Path
 ) -> None:
-    domain = outside.defineXML(small_xml("m", devices=drive(qcow2(images / "d.qcow2"))))
+    domain = virt.defineXML(small_xml("m", devices=drive(qcow2(images / "d.qcow2"))))
     await create_snapshot(CREATE, host(machines, images))
     domain.create()
     domain.managedSave(0)
@@ -253,17 +234,17 @@ async def test_a_saved_machine_is_neither_kept_nor_put_back(
 
 
 async def test_a_machine_that_is_not_kept_has_none(
-    outside: libvirt.virConnect, machines: LibvirtMachines, images: Path
+    virt: libvirt.virConnect, machines: LibvirtMachines, images: Path
 ) -> None:
-    outside.createXML(small_xml("m", devices=drive(qcow2(images / "d.qcow2"))))
+    virt.createXML(small_xml("m", devices=drive(qcow2(images / "d.qcow2"))))
     with pytest.raises(FuncManError, match="gone when it stops, so it cannot have snapshots"):
         await create_snapshot(CREATE, host(machines, images))
 
 
 async def test_a_snapshot_in_files_of_its_own_is_listed_and_left_alone(
-    outside: libvirt.virConnect, machines: LibvirtMachines, images: Path
+    virt: libvirt.virConnect, machines: LibvirtMachines, images: Path
 ) -> None:
-    domain = outside.defineXML(small_xml("m", devices=drive(qcow2(images / "d.qcow2"))))
+    domain = virt.defineXML(small_xml("m", devices=drive(qcow2(images / "d.qcow2"))))
     domain.snapshotCreateXML(
         "<domainsnapshot><name>s</name></domainsnapshot>", libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_DISK_ONLY
     )
@@ -276,12 +257,12 @@ async def test_a_snapshot_in_files_of_its_own_is_listed_and_left_alone(
 
 
 async def test_a_disk_that_another_has_now_is_not_put_back(
-    outside: libvirt.virConnect, machines: LibvirtMachines, images: Path
+    virt: libvirt.virConnect, machines: LibvirtMachines, images: Path
 ) -> None:
     disk = qcow2(images / "d.qcow2")
-    outside.defineXML(small_xml("m", devices=drive(disk)))
+    virt.defineXML(small_xml("m", devices=drive(disk)))
     await create_snapshot(CREATE, host(machines, images))
-    other = outside.defineXML(small_xml("other", devices=drive(disk)))
+    other = virt.defineXML(small_xml("other", devices=drive(disk)))
     with pytest.raises(InUse, match="which machine 'other' has now: nothing was changed"):
         await revert_snapshot(REVERT, host(machines, images))
     other.undefine()
@@ -308,24 +289,24 @@ async def test_the_memory_of_a_running_machine_must_have_room(
 
 
 async def test_deleting_a_machine_takes_its_snapshots(
-    outside: libvirt.virConnect, machines: LibvirtMachines, images: Path
+    virt: libvirt.virConnect, machines: LibvirtMachines, images: Path
 ) -> None:
-    domain = outside.defineXML(small_xml("m", devices=drive(qcow2(images / "d.qcow2"))))
+    domain = virt.defineXML(small_xml("m", devices=drive(qcow2(images / "d.qcow2"))))
     here = host(machines, images)
     await create_snapshot(CREATE, here)
     domain.create()
     await create_snapshot(api.CreateSnapshot("m", "t"), here)
     assert await delete_vm(kvm.DeleteVm("m"), host(machines, images)) == 0
-    assert outside.listAllDomains(0) == []
+    assert virt.listAllDomains(0) == []
     assert list(files.regular_files(images)) == []
 
 
 @pytest.mark.parametrize("on", [False, True])
 async def test_each_may_be_broken_off_anywhere_and_is_finished_by_the_next_run(
-    outside: libvirt.virConnect, machines: LibvirtMachines, images: Path, on: bool
+    virt: libvirt.virConnect, machines: LibvirtMachines, images: Path, on: bool
 ) -> None:
     disk = qcow2(images / "d.qcow2")
-    domain = outside.defineXML(small_xml("m", devices=drive(disk)))
+    domain = virt.defineXML(small_xml("m", devices=drive(disk)))
 
     def drop_all() -> None:
         for snapshot in domain.listAllSnapshots(0):
@@ -385,11 +366,11 @@ async def test_going_back_is_not_done_twice_once_the_guest_runs_on(
 
 
 async def test_half_a_snapshot_that_the_hypervisor_left_is_made_whole(
-    outside: libvirt.virConnect, machines: LibvirtMachines, images: Path
+    virt: libvirt.virConnect, machines: LibvirtMachines, images: Path
 ) -> None:
     """libvirt died when the first of two images had its part, and nobody knows of it."""
     disks = [qcow2(images / "a.qcow2"), qcow2(images / "b.qcow2")]
-    outside.defineXML(small_xml("m", devices=drive(disks[0]) + drive(disks[1], "vdb")))
+    virt.defineXML(small_xml("m", devices=drive(disks[0]) + drive(disks[1], "vdb")))
     qemu_img("snapshot", "-c", "s", disks[0])
     resumed = RehearsedJob({"begun": '"shutdown"'})
     assert await create_snapshot(CREATE, host(machines, images, resumed)) == 0
@@ -397,15 +378,15 @@ async def test_half_a_snapshot_that_the_hypervisor_left_is_made_whole(
 
 
 async def test_a_machine_that_went_off_while_it_was_kept_has_no_snapshot_and_that_is_told(
-    outside: libvirt.virConnect, machines: LibvirtMachines, images: Path
+    virt: libvirt.virConnect, machines: LibvirtMachines, images: Path
 ) -> None:
     disk = qcow2(images / "d.qcow2")
-    outside.defineXML(small_xml("m", devices=drive(disk)))
+    virt.defineXML(small_xml("m", devices=drive(disk)))
     qemu_img("snapshot", "-c", "s", disk)
     resumed = RehearsedJob({"begun": '"running"'})
     with pytest.raises(JobInterrupted, match="the hypervisor broke off and it went off"):
         await create_snapshot(CREATE, host(machines, images, resumed))
-    assert in_image(disk) == outside.lookupByName("m").snapshotListNames(0) == []
+    assert in_image(disk) == virt.lookupByName("m").snapshotListNames(0) == []
 
 
 async def test_a_machine_that_stands_still_since_libvirtd_died_is_let_go_on_and_kept(

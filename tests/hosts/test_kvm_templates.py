@@ -1,7 +1,6 @@
 """Templates on a real hypervisor."""
 
 import os
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -14,14 +13,6 @@ from oms.contract.errors import NotThere, Unusable
 from oms.contract.kvm import templates as api
 from tests.agent.templates.packages import appliance, image, member, ova, ovf_of, packed, small_template, tar
 from tests.hosts.kvm_job import host
-from tests.hosts.kvm_machines import connected
-from tests.hosts.libvirtd import PrivateLibvirtd
-
-
-@pytest.fixture
-async def machines(libvirtd: PrivateLibvirtd) -> AsyncIterator[LibvirtMachines]:
-    async with connected(libvirtd.uri) as port:
-        yield port
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import dataclasses
 import shutil
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,7 @@ from oms.contract import lvm
 from oms.contract.errors import AlreadyThere, FuncManError, InUse, NoSpace, NotSupported, NotThere
 from tests.hosts import kvm_job
 from tests.hosts.kvm_job import Crash, Crashy, RehearsedJob
-from tests.hosts.kvm_machines import connected, small_xml
-from tests.hosts.libvirtd import PrivateLibvirtd
+from tests.hosts.kvm_machines import small_xml
 from tests.hosts.volume_groups import VolumeGroup, has_device_mapper, volume_group
 
 MIB = 1024 * 1024
@@ -27,12 +26,6 @@ MIB = 1024 * 1024
 def group(real_parts: None, tmp_path: Path) -> Iterator[VolumeGroup]:
     with volume_group(tmp_path) as made:
         yield made
-
-
-@pytest.fixture
-async def machines(libvirtd: PrivateLibvirtd) -> AsyncIterator[LibvirtMachines]:
-    async with connected(libvirtd.uri) as port:
-        yield port
 
 
 MakeHost = Callable[..., Host]

@@ -3,17 +3,8 @@
 import os
 from pathlib import Path
 
-import pytest
-
 from oms.agent.host import files
 from oms.agent.host.files import NotOwn, OwnFile
-
-
-@pytest.fixture
-def images(tmp_path: Path) -> Path:
-    directory = tmp_path / "images"
-    directory.mkdir()
-    return directory
 
 
 def make(path: Path, text: str = "data") -> Path:

@@ -12,13 +12,6 @@ from oms.contract.types import DiskFormat
 from tests.hosts.kvm_job import Crash, RehearsedJob
 
 
-@pytest.fixture
-def images(tmp_path: Path) -> Path:
-    directory = tmp_path / "images"
-    directory.mkdir()
-    return directory
-
-
 async def take_in(
     images: Path, name: str, disk_format: DiskFormat, job: RehearsedJob | None = None, content: bytes = b"disk"
 ) -> Path:

@@ -26,13 +26,6 @@ create, delete = handlers.create_file_based_image, handlers.delete_file_based_im
 adopt, describe = handlers.adopt_file_based_image, handlers.describe_file_based_images
 
 
-@pytest.fixture
-def images(tmp_path: Path) -> Path:
-    directory = tmp_path / "images"
-    directory.mkdir()
-    return directory
-
-
 def host(images: Path, job: RehearsedJob | None = None, **more: Any) -> Any:
     return kvm_job.host(None, images, job, **more)
 

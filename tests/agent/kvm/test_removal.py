@@ -9,13 +9,6 @@ from oms.agent.guests import Definition, Disk, Machine
 from oms.agent.kvm import removal
 
 
-@pytest.fixture
-def images(tmp_path: Path) -> Path:
-    directory = tmp_path / "images"
-    directory.mkdir()
-    return directory
-
-
 def image(path: Path, backing: str | None = None) -> Path:
     """A file with a qcow2 header, and nothing else of one."""
     name = (backing or "").encode()

@@ -15,11 +15,6 @@ of_hosts = pytest.mark.parametrize(
 )
 
 
-def with_session(kind: Kind) -> bool:
-    """Whether a SESSID stands in front."""
-    return SESSID in kind.facts.params
-
-
 def legal(kind: Kind, sessid: str, host: str = "h1") -> list[Any]:
     """A legal call of a method, by position: what its reference shows, of that session and host."""
     values = pages.example(kind)

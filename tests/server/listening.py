@@ -30,10 +30,6 @@ class Listening(Stream):
         return [event for event in map(_event, bytes(self.answer).decode().split("\n\n")[:-1]) if event]
 
     @property
-    def comments(self) -> int:
-        return sum(line.startswith(":") for line in bytes(self.answer).decode().splitlines())
-
-    @property
     def kinds(self) -> list[str]:
         """Of the API's events that have come."""
         return [event.data["kind"] for event in self.heard if event.name == "message"]

@@ -62,11 +62,6 @@ class Lanes:
         self._stopping = False
 
     @property
-    def queued(self) -> int:
-        """How many jobs wait."""
-        return len(self._queue)
-
-    @property
     def running(self) -> int:
         """How many jobs run."""
         return len(self._running)

@@ -8,6 +8,6 @@ who may do what         accounts, passwords, sessions, admin, outside
 what was done           audit: the file; ledger: the table; events: for those who listen
 screens and terminals   consoles
 several servers         colleagues, busnode
-from start to end       main, assembly, config, identity, certificates
+from start to end       main, assembly, config, identity, certificates, whereabouts
 for all of these        store: the database; rules: what is pure; metrics
 """

@@ -12,7 +12,7 @@ from oms.bus import introduction, transfer
 from oms.bus.call import Caller
 from oms.bus.wire import ServerWire
 from oms.contract.errors import OmsError
-from oms.server import identity
+from oms.server import identity, whereabouts
 from oms.server.audit import Audit
 from oms.server.ca.client import SignerClient
 from oms.server.ca.protocol import Trust
@@ -141,7 +141,8 @@ def _edge(
     config: ServerConfig, house: House, pipeline: Pipeline, audit: Audit, *, addresses: dict[str, Page], pem: str
 ) -> Edge:
     door = _console_door(config, house, audit)
-    streams, names = _streams(config, house, audit, door, pem), frozenset(config.own_names())
+    streams = _streams(config, house, audit, door, pem)
+    names = frozenset(whereabouts.names(config, whereabouts.last(config)))
     ending, leave = house.events.log.close, house.jobs.leave
     return Edge(pipeline, addresses, names, config.qooxdoo, streams, sockets=door, ending=ending, leave=leave)
 

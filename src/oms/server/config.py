@@ -170,11 +170,6 @@ class ServerConfig(msgspec.Struct, frozen=True):
         """The ports of consoles, by what is shown there."""
         return {"vnc": _spots("vnc_ports", self.vnc_ports), "ssh": _spots("ssh_ports", self.ssh_ports)}
 
-    def own_names(self) -> tuple[str, ...]:
-        """Every host name this server goes by."""
-        own = (socket.gethostname().lower(), socket.getfqdn().lower(), "localhost")
-        return tuple(dict.fromkeys((*self.names, *own)))
-
 
 def _bus(given: str) -> str:
     """Raises SettingsError."""

@@ -1,12 +1,13 @@
 """OMS's own certificates and keys: HTTPS, the bus's server, OMS's two connections to it. Made by the signer when
 they are missing, when a third of their life is left, or when this server's names have changed."""
 
+import asyncio
 import contextlib
 import hashlib
 import ipaddress
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,11 +18,11 @@ from sqlalchemy import Connection
 from oms import __version__, durable
 from oms.bus import enrolment
 from oms.contract.event.fleet import ServerStart, ServerStarted
+from oms.server import whereabouts
 from oms.server.ca.client import SignerClient
 from oms.server.ca.protocol import Issued, Trust
 from oms.server.config import ServerConfig
 from oms.server.store import Store, events, servers
-from oms.settings import address
 
 HAS_EXPIRED = 10
 """OpenSSL's X509_V_ERR_CERT_HAS_EXPIRED."""
@@ -71,7 +72,7 @@ async def prepare(config: ServerConfig, signer: SignerClient) -> Identity:
     durable.write_whole(server_ca, trust.server_ca.encode())
     web_ca = own[1] if own else trust.server_ca
     durable.write_whole(home / "pinned-ca.crt", web_ca.encode())
-    dns, addresses = names(config)
+    dns, addresses = await asyncio.to_thread(names, config)
 
     async def issue(key: bytes) -> Issued:
         return await signer.issue_server(key, dns, addresses)
@@ -153,23 +154,11 @@ def old(ident: Identity, config: ServerConfig) -> bool:
 
 
 def names(config: ServerConfig) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The host names and the addresses in this server's certificates."""
-    listened = {address(config.listen)[0], address(config.bus_listen)[0]}
-    dns, addresses = parted((*config.own_names(), *sorted(listened), *_found_at(listened)))
+    """The host names and the addresses in this server's certificates. Blocks for as long as the resolver does."""
+    told = whereabouts.ask(config)
+    named = (*whereabouts.names(config, told), *sorted(whereabouts.listened(config)), *told.addresses)
+    dns, addresses = parted(named)
     return dns, tuple(dict.fromkeys(("127.0.0.1", "::1", *addresses)))
-
-
-def _found_at(listened: Collection[str]) -> Iterator[str]:
-    """The addresses from which this machine speaks to others, where all are listened on: who knows no name of it
-    knows one of these."""
-    for family, everywhere, far in (
-        (socket.AF_INET, {"0.0.0.0", "::"}, "192.0.2.1"),  # noqa: S104
-        (socket.AF_INET6, {"::"}, "2001:db8::1"),
-    ):
-        if everywhere & set(listened):
-            with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
-                probe.connect((far, 9))  # nothing is sent
-                yield probe.getsockname()[0]
 
 
 def parted(mixed: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -73,10 +73,10 @@ def say(title: str, found: Pairs, goal: Goal | None, unit: str) -> None:
     print(line(title, found, goal, unit), flush=True)
 
 
-def median_ms(act: Callable[[], object], seconds: float, now: Callable[[], float]) -> float:
-    """The median of doing it again and again for so long."""
+def times_ms(act: Callable[[], object], seconds: float, now: Callable[[], float]) -> list[float]:
+    """What it took each time, again and again for so long."""
     end, took = now() + seconds, []
     while (began := now()) < end:
         act()
         took.append((now() - began) * 1000)
-    return statistics.median(took)
+    return took

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import libvirt
 
-from bench.figures import Goal, Pairs, median_ms, pairs, say
+from bench.figures import Goal, Pairs, pairs, say, times_ms
 from bench.load import call, good, wrk
 from bench.setting import CLIENTS, Setting, name
 from tests.hosts.stack import NAME
@@ -26,17 +26,22 @@ def live(on: Setting) -> None:
     """A list of all machines beside one bare call for the four groups of statistics that it tells."""
     body = call("kvmservices", "list_vms_status", on.caller.sessid, 0, NAME)
     late: list[float] = []
+    bare_late: list[float] = []
 
     def listed() -> float:
         load = good(wrk(on.url, [body], clients=1, seconds=SECONDS))
         late.append(load.p99)
         return load.p50
 
-    found = pairs(
-        listed, lambda: median_ms(lambda: on.bare.getAllDomainStats(GROUPS, 0), SECONDS, time.perf_counter)
-    )
+    def bare() -> float:
+        took = times_ms(lambda: on.bare.getAllDomainStats(GROUPS, 0), SECONDS, time.perf_counter)
+        bare_late.append(statistics.quantiles(took, n=100)[-1])
+        return statistics.median(took)
+
+    found = pairs(listed, bare)
     say("live list / one libvirt call, 4 groups: p50", found, Goal("<=", 1.25), "ms")
     say("  p99 / that call's p50", Pairs(late, found.theirs), Goal("<=", 2), "ms")
+    say("  p99 / that call's own p99", Pairs(late, bare_late), None, "ms")
     at_once = pairs(
         lambda: good(wrk(on.url, [body], clients=CLIENTS, seconds=SECONDS)).rate, lambda: _bare_rate(on)
     )

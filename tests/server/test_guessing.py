@@ -91,14 +91,17 @@ async def test_after_ten_wrong_passwords_the_right_one_is_refused_here_and_taken
     assert await oms.login("admin", address=THERE)
 
 
-async def test_what_could_not_be_looked_at_was_no_try(oms: Oms, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The database is away; when it is back, nobody is locked out."""
+@pytest.mark.parametrize("broken", ["read", "write"])
+async def test_what_could_not_be_looked_at_was_no_try(
+    oms: Oms, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    """The database is away, or its disk is full; when that is over, nobody is locked out."""
 
     async def away(*_: object) -> None:
         raise DatabaseConnectionError("The database is away.")
 
     with monkeypatch.context() as meanwhile:
-        meanwhile.setattr(oms.store, "read", away)
+        meanwhile.setattr(oms.store, broken, away)
         for _ in range(11):
             with pytest.raises(CallError, match="The database is away"):
                 await oms.login("admin")

@@ -2,8 +2,11 @@
 
 import asyncio
 import re
+import threading
 import time
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
 
 import pytest
 import sqlalchemy as sa
@@ -12,15 +15,17 @@ from oms.contract.errors import NoSuchTask
 from oms.contract.operation import Permission
 from oms.server import accounts, passwords
 from oms.server.rules import tokens as shape
-from oms.server.services.auth import LOCKED
+from oms.server.services.auth import LOCKED, WRONG
 from oms.server.sessions import MUST_CHANGE, NOT_VALID, digest
 from oms.server.store import tables
 from oms.server.store import users as users_of
 from tests.server import clock as clocks
-from tests.server.rig import PASSWORD, CallError, Oms, Person
+from tests.server.rig import PASSWORD, CallError, Oms, Person, eventually
 
 NEW = "seven purple whales at noon"
 NEXT = "another eight green herons"
+ANOTHER_HASH = "that nobody made"
+T = TypeVar("T")
 
 
 async def added(oms: Oms, name: str = "anna", role: str = "operator") -> Person:
@@ -162,6 +167,60 @@ async def test_a_reset_password_ends_the_sessions_and_must_be_changed(oms: Oms) 
     await out(viewer)
     again = Person(oms, await oms.login("viewer", NEW))
     assert (await again.error("funcservices.list_signed", 0)).data["reason"] == "password_must_change"
+
+
+# --- what happens while a password is looked at
+
+
+@asynccontextmanager
+async def held_up(call: Coroutine[Any, Any, T]) -> AsyncIterator["asyncio.Task[T]"]:
+    """A call that waits for a thread which looks at a password, or makes a hash of one."""
+    go = threading.Event()
+    ahead = [passwords._threads.submit(go.wait) for _ in range(2)]  # as many as there are threads
+    try:
+        task = asyncio.create_task(call)
+        await eventually(lambda: passwords._threads._work_queue.qsize() == 1)
+        yield task
+    finally:
+        go.set()
+        await asyncio.gather(*map(asyncio.wrap_future, ahead))
+
+
+def reset(tx: sa.Connection) -> None:
+    accounts.reset_password(tx, "anna", ANOTHER_HASH, must_change=True)
+
+
+@pytest.mark.parametrize("change", [reset, lambda tx: accounts.remove(tx, "anna")], ids=["reset", "removed"])
+async def test_a_password_that_is_none_any_more_when_it_was_looked_at_lets_nobody_in(
+    oms: Oms, change: Callable[[sa.Connection], None]
+) -> None:
+    await added(oms)
+    async with held_up(oms.call("authservices.authenticate", "anna", NEXT)) as login:
+        await oms.store.write(change)
+    assert (await login)["error"]["message"] == WRONG
+    assert (await users(oms)).get("anna", {"sessions": 0})["sessions"] == 0
+
+
+async def test_a_reset_password_is_not_changed_by_who_knew_the_one_before(oms: Oms) -> None:
+    anna = await added(oms)
+    asked = oms.call("userservices.change_password", anna.sessid, 0, NEXT, "nine orange kites above")
+    async with held_up(asked) as change:
+        await oms.store.write(reset)
+    assert (await change)["error"]["name"] == "AuthError"
+    kept = await oms.store.read(lambda tx: users_of.by_name(tx, "anna"))
+    assert kept is not None
+    assert (kept.password, kept.must_change) == (ANOTHER_HASH, True)
+
+
+async def test_an_administrator_who_is_thrown_out_meanwhile_leaves_no_account_behind(oms: Oms) -> None:
+    admin = await oms.as_admin()
+    await admin.ask("userservices.set_role", 0, "operator", "admin")
+    thief = await oms.as_user("operator")
+    asked = oms.call("userservices.add_user", thief.sessid, 0, "mallory", NEW, "admin")
+    async with held_up(asked) as adding:
+        await admin.ask("userservices.set_role", 0, "operator", "viewer")
+    assert (await adding)["error"]["message"] == NOT_VALID
+    assert "mallory" not in await users(oms)
 
 
 # --- the last administrator
@@ -387,6 +446,19 @@ async def test_a_token_neither_makes_tokens_nor_changes_passwords_nor_logs_out(o
     assert "changes no password" in error.message
     assert (await holder.error("authservices.deauthenticate")).name == "DeathError"
     assert await holder.ask("userservices.whoami", 0)
+
+
+async def test_a_token_that_only_reads_throws_nobody_out_but_itself(oms: Oms) -> None:
+    admin = await oms.as_admin()
+    other = await admin.ask("userservices.create_token", 0, "x", "admin")
+    made = await admin.ask("userservices.create_token", 0, "x", "viewer")
+    reader = Person(oms, made["token"])
+    for method, params in (("end_sessions", ["admin"]), ("revoke_token", [other["id"]])):
+        assert (await reader.error(f"userservices.{method}", 0, *params)).name == "AuthError"
+    await admin.ask("userservices.whoami", 0)
+    assert await reader.ask("userservices.revoke_token", 0, made["id"]) == 0
+    await out(reader)
+    assert await Person(oms, other["token"]).ask("userservices.end_sessions", 0, "admin") == 1
 
 
 async def test_an_administrator_makes_sees_and_revokes_tokens_of_others(oms: Oms) -> None:

@@ -58,6 +58,10 @@ class Lasting:
             self.ended.set()
 
 
+def _nothing(_tx: Connection) -> None:
+    return
+
+
 class Sessions:
     """The door for everything that needs to know who calls."""
 
@@ -71,10 +75,18 @@ class Sessions:
         """What is not written down yet: when, by digest."""
         self._gathering: asyncio.Task[None] | None = None
 
-    async def begin(self, user: str, address: str) -> str:
-        """A new session's SESSID: 160 random bits, of which only the SHA-256 is kept."""
+    async def begin(self, user: str, address: str, first: Callable[[Connection], None] = _nothing) -> str:
+        """A new session's SESSID: 160 random bits, of which only the SHA-256 is kept.
+
+        `first` comes before it in one transaction: where it raises, there is no session.
+        """
         sessid = secrets.token_hex(20).upper()
-        await self._store.write(lambda tx: sessions.add(tx, digest(sessid), user, address))
+
+        def add(tx: Connection) -> None:
+            first(tx)
+            sessions.add(tx, digest(sessid), user, address)
+
+        await self._store.write(add)
         return sessid
 
     async def check(self, sessid: object, *, any_password: bool = False, is_use: bool = True) -> Session:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from oms.contract.errors import AuthError
 from oms.server.rules.addresses import neighbourhood
 
 MOST_REMEMBERED = 100_000
@@ -52,6 +53,8 @@ class Guesses:
         """While it is found out whether a try is right: one of which that cannot be found out was none."""
         try:
             yield
+        except AuthError:
+            raise  # that has been found out
         except Exception:
             self.forgive(user, address)
             raise

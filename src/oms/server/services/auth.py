@@ -2,12 +2,16 @@
 
 import asyncio
 import time
+from typing import NoReturn
+
+from sqlalchemy import Connection
 
 from oms.contract import auth as api
 from oms.contract.auth import DeathError
 from oms.contract.errors import AuthError
 from oms.server import accounts, passwords
 from oms.server.desk import Desk, Table
+from oms.server.outside import Found
 from oms.server.rules.addresses import neighbourhood
 from oms.server.store import Store, users
 from oms.server.store.users import User
@@ -26,15 +30,18 @@ async def authenticate(op: api.Authenticate, desk: Desk) -> str:
         allowed = house.guesses.begin(op.username, desk.address, began)
         with house.guesses.looking(op.username, desk.address):
             known, right = await _known(op, house.store) if allowed else (None, False)
-    name = known.name if known and right else ""
-    if allowed and not name and house.outside.any and (known is None or known.source != "local"):
+    try:
         with house.guesses.looking(op.username, desk.address):
-            name = await _from_outside(op, desk, known)
-    if not name:
+            sessid = await _entered(op, desk, known, right=right) if allowed else _refuse(LOCKED)
+    except AuthError:
         await asyncio.sleep(max(0, house.guesses.limits.delay_seconds - (time.monotonic() - began)))
-        raise AuthError(WRONG if allowed else LOCKED)
+        raise
     house.guesses.right(op.username, desk.address)
-    return await house.sessions.begin(name, desk.address)
+    return sessid
+
+
+def _refuse(why: str) -> NoReturn:
+    raise AuthError(why)
 
 
 async def _known(op: api.Authenticate, store: Store) -> tuple[User | None, bool]:
@@ -45,17 +52,31 @@ async def _known(op: api.Authenticate, store: Store) -> tuple[User | None, bool]
     return user, await passwords.matches(own.password if own else None, op.password.reveal())
 
 
-async def _from_outside(op: api.Authenticate, desk: Desk, known: User | None) -> str:
-    """The name of a user whom another source lets in, with the role that it gives him now; empty where none
-    does."""
+async def _entered(op: api.Authenticate, desk: Desk, known: User | None, *, right: bool) -> str:
+    """A session of the user that OMS itself knows, or that a source lets in. Raises AuthError where none does."""
     house = desk.house
+    if known and right:
+        return await house.sessions.begin(known.name, desk.address, lambda tx: _refuse_another(tx, known))
+    if not house.outside.any or (known and known.source == "local"):
+        raise AuthError(WRONG)
     found = await house.outside.find(op.username.strip(), op.password.reveal(), known.source if known else None)
-    if found is None or not await house.store.write(
-        lambda tx: accounts.admit(tx, found.name, found.source, found.role)
-    ):
-        return ""
+    if found is None:
+        raise AuthError(WRONG)
+    sessid = await house.sessions.begin(found.name, desk.address, lambda tx: _admit(tx, found))
     await house.sessions.changed(found.name)
-    return found.name
+    return sessid
+
+
+def _refuse_another(tx: Connection, user: User) -> None:
+    """To look at a password takes a while: one that was changed meanwhile is wrong."""
+    if not users.is_still(tx, user):
+        raise AuthError(WRONG)
+
+
+def _admit(tx: Connection, found: Found) -> None:
+    """With the role that his source gives him now."""
+    if not accounts.admit(tx, found.name, found.source, found.role):
+        raise AuthError(WRONG)
 
 
 @handlers.handles(api.Deauthenticate)

@@ -3,10 +3,12 @@
 import asyncio
 import secrets
 import time
+from collections.abc import Callable
 
 from sqlalchemy import Connection
 
 from oms.contract import user as api
+from oms.contract.auth import NoSession
 from oms.contract.errors import AuthError
 from oms.contract.operation import Permission
 from oms.contract.user import (
@@ -24,13 +26,14 @@ from oms.server.desk import Desk, Table
 from oms.server.rules.addresses import neighbourhood
 from oms.server.rules.tokens import invented
 from oms.server.services.auth import LOCKED
-from oms.server.sessions import digest
+from oms.server.sessions import NOT_VALID, digest
 from oms.server.store import now, sessions, tokens, users
 from oms.server.store.moments import moment
 from oms.server.store.sessions import Session
-from oms.server.store.users import Counted
+from oms.server.store.users import Counted, User
 
 handlers = Table()
+WRONG = "The old password is not right. Nothing was changed."
 MOST_TOKENS = 100
 """Of one account."""
 DAY_SECONDS = 86_400
@@ -60,14 +63,14 @@ async def add_user(op: api.AddUser, desk: Desk) -> int:
     """Add an account, whose password two people know."""
     hashed = await passwords.chosen(op.new_password.reveal(), op.user_name)
     role = level(op.role)
-    await desk.house.store.write(lambda tx: accounts.add(tx, op.user_name, role, hashed, must_change=True))
+    await _write(desk, lambda tx: accounts.add(tx, op.user_name, role, hashed, must_change=True))
     return 0
 
 
 @handlers.handles(api.DeleteUser)
 async def delete_user(op: api.DeleteUser, desk: Desk) -> int:
     """Remove an account, and end what it has open."""
-    await desk.house.store.write(lambda tx: accounts.remove(tx, op.user_name))
+    await _write(desk, lambda tx: accounts.remove(tx, op.user_name))
     await desk.house.sessions.changed(op.user_name)
     return 0
 
@@ -80,32 +83,39 @@ async def change_password(op: api.ChangePassword, desk: Desk) -> int:
         raise AuthError("A token changes no password: log in with the old one.")
     if session.source != "local":
         raise OutsideUser(f"Your password comes from {session.source}: change it there.", user=session.user)
-    await _known(op.old_password.reveal(), desk)
+    user = await _known(op.old_password.reveal(), desk)
     hashed = await passwords.chosen(op.new_password.reveal(), session.user, op.old_password.reveal())
-    await desk.house.store.write(lambda tx: users.set_password(tx, session.user, hashed, keep=session.digest))
+
+    def change(tx: Connection) -> None:
+        if not users.is_still(tx, user):
+            raise AuthError(WRONG)
+        users.set_password(tx, session.user, hashed, keep=session.digest)
+
+    await _write(desk, change)
     await desk.house.sessions.changed(session.user)
     return 0
 
 
-async def _known(password: str, desk: Desk) -> None:
-    """The user's password is that. Guesses are counted, apart from those at logins, and answered late."""
+async def _known(password: str, desk: Desk) -> User:
+    """The user, whose password is that. Guesses are counted, apart from those at logins, and answered late."""
     house, began, who = desk.house, time.monotonic(), f"{desk.user} changes"
     with passwords.place(neighbourhood(desk.address)):
         allowed = house.guesses.begin(who, desk.address, began)
         with house.guesses.looking(who, desk.address):
             user = await house.store.read(lambda tx: users.by_name(tx, desk.user)) if allowed else None
             right = user is not None and await passwords.matches(user.password, password)
-    if not right:
+    if user is None or not right:
         await asyncio.sleep(max(0, house.guesses.limits.delay_seconds - (time.monotonic() - began)))
-        raise AuthError("The old password is not right. Nothing was changed." if allowed else LOCKED)
+        raise AuthError(WRONG if allowed else LOCKED)
     house.guesses.right(who, desk.address)
+    return user
 
 
 @handlers.handles(api.ResetPassword)
 async def reset_password(op: api.ResetPassword, desk: Desk) -> int:
     """Give an account another password, which two people know."""
     hashed = await passwords.chosen(op.new_password.reveal(), op.user_name)
-    await desk.house.store.write(lambda tx: accounts.reset_password(tx, op.user_name, hashed, must_change=True))
+    await _write(desk, lambda tx: accounts.reset_password(tx, op.user_name, hashed, must_change=True))
     await desk.house.sessions.changed(op.user_name)
     return 0
 
@@ -114,7 +124,7 @@ async def reset_password(op: api.ResetPassword, desk: Desk) -> int:
 async def set_role(op: api.SetRole, desk: Desk) -> int:
     """Give an account another role, and end what a lower one may not have open."""
     role = level(op.role)
-    await desk.house.store.write(lambda tx: accounts.set_role(tx, op.user_name, role))
+    await _write(desk, lambda tx: accounts.set_role(tx, op.user_name, role))
     await desk.house.sessions.changed(op.user_name)
     return 0
 
@@ -129,6 +139,8 @@ async def list_sessions(op: api.ListSessions, desk: Desk) -> list[LoginSession]:
 @handlers.handles(api.EndSessions)
 async def end_sessions(op: api.EndSessions, desk: Desk) -> int:
     """End a user's, or one of them."""
+    if _session(desk).token and desk.role < Permission.ADMIN:
+        raise AuthError("This token ends no sessions: log in, or take a token of an administrator's.")
     whose = _whose(op.user_name, desk)
 
     def end(tx: Connection) -> int:
@@ -160,7 +172,7 @@ async def create_token(op: api.CreateToken, desk: Desk) -> NewToken:
             raise TooManyTokens(f"{owner.name} has {MOST_TOKENS} tokens: revoke some first.", user=owner.name)
         tokens.add(tx, token_id, digest(token), user=whose, label=op.label, role=role, expires=expires)
 
-    await desk.house.store.write(keep)
+    await _write(desk, keep)
     return NewToken(token_id, token, moment(expires))
 
 
@@ -174,6 +186,11 @@ async def list_tokens(op: api.ListTokens, desk: Desk) -> list[Token]:
 @handlers.handles(api.RevokeToken)
 async def revoke_token(op: api.RevokeToken, desk: Desk) -> int:
     """Take one back. Of others' tokens nobody but an administrator learns even that they are there."""
+    mine = _session(desk).token
+    if mine not in ("", op.token_id) and desk.role < Permission.ADMIN:
+        raise AuthError(
+            "This token revokes none but itself: log in for that, or take a token of an administrator's."
+        )
 
     def revoke(tx: Connection) -> str:
         owner = tokens.owner(tx, op.token_id)
@@ -199,6 +216,20 @@ def word(role: Permission) -> api.Role:
         Permission.ADMIN: "admin",
     }
     return names[role]
+
+
+async def _write(desk: Desk, change: Callable[[Connection], None]) -> None:
+    """Change accounts, if the caller may yet: whoever was thrown out while a password was looked at leaves nothing
+    behind. Raises AuthError."""
+    session = _session(desk)
+
+    def write(tx: Connection) -> None:
+        now = sessions.find(tx, session.digest) or tokens.find(tx, session.digest)
+        if now is None or now.role < session.role:
+            raise NoSession(NOT_VALID)
+        change(tx)
+
+    await desk.house.store.write(write)
 
 
 def _session(desk: Desk) -> Session:

@@ -62,6 +62,12 @@ def by_name(tx: Connection, name: str) -> User | None:
     return _user(row._mapping) if row else None
 
 
+def is_still(tx: Connection, user: User) -> bool:
+    """Whether he is there yet, and has the password that he had when he was looked up."""
+    now = by_name(tx, user.name)
+    return now is not None and (now.source, now.password) == (user.source, user.password)
+
+
 def every(tx: Connection) -> list[Counted]:
     """All users by name."""
     begun, made = _count(sessions), _count(tokens)

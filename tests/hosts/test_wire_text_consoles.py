@@ -89,9 +89,18 @@ def opened(oms: Stack, caller: Caller, console: str) -> ClientConnection:
 
 
 def through(oms: Stack, sessid: str, **wanted: str) -> ClientConnection:
+    return socket(oms, ticket(oms, sessid, **wanted))
+
+
+def ticket(oms: Stack, sessid: str, **wanted: str) -> str:
     status, given = ask_ticket(oms.port, sessid, wanted, path="/console/ticket", origin=origin(oms))
     assert status == 200, given
-    return open_socket(oms.port, given["ticket"], pages=oms.port, path="/console/ws")
+    text: str = given["ticket"]
+    return text
+
+
+def socket(oms: Stack, ticket: str) -> ClientConnection:
+    return open_socket(oms.port, ticket, pages=oms.port, path="/console/ws")
 
 
 def origin(oms: Stack) -> str:
@@ -136,9 +145,10 @@ def test_a_machines_console_says_what_its_guest_says_to_all_who_look_on(
     assert consoles(caller, "list_consoles") == []
     assert ask_ticket(oms.port, "", {"share": share}, path="/console/ticket", origin=origin(oms))[0] == 404
     (recorded,) = recordings(caller, console["id"])
-    header, *events = map(json.loads, read(caller, recorded["id"]).splitlines())
+    text = read(caller, recorded["id"])
+    header = json.loads(text.partition("\n")[0])
     assert (header["version"], header["title"]) == (2, f"counts on {NAME}")
-    assert "oms-guest tick" in "".join(text for _, kind, text in events if kind == "o")
+    assert "oms-guest tick" in shown_in(text)
     assert consoles(caller, "delete_recording", recorded["id"]) == 0
     assert recordings(caller, console["id"]) == []
 
@@ -156,6 +166,12 @@ def read(caller: Caller, recording: str) -> str:
         piece = consoles(caller, "read_recording", recording, at)
         text, at, size = text + piece["text"], piece["next"], piece["bytes"]
     return text
+
+
+def shown_in(recording: str) -> str:
+    """What a terminal showed: a busy machine says it letter by letter."""
+    _, *events = map(json.loads, recording.splitlines())
+    return "".join(text for _, kind, text in events if kind == "o")
 
 
 def test_a_containers_console_takes_a_login(oms: Stack, caller: Caller, path: Path) -> None:
@@ -196,7 +212,7 @@ def test_only_an_administrator_takes_over_and_is_let_onto_hosts(
             after, before = kept["admin"], kept["oscar"]
             assert (after["written"], before["written"]) == (True, False)
             assert recordings(oscar, console["id"]) == [before]
-            assert "tick" in read(oscar, before["id"])
+            assert "tick" in shown_in(read(oscar, before["id"]))
             unread = refused(lambda: consoles(oscar, "read_recording", after["id"]))
             assert unread["data"]["reason"] == "not_there"
             assert refused(lambda: consoles(oscar, "delete_recording", before["id"]))["name"] == "AuthError"
@@ -205,6 +221,41 @@ def test_only_an_administrator_takes_over_and_is_let_onto_hosts(
         "events"
     ]
     assert (row["target"], row["params"]["offset"]) == (before["id"], 0)
+
+
+def test_what_was_given_for_a_console_is_worth_nothing_after_another_has_taken_it_over(
+    oms: Stack, caller: Caller, machine: libvirt.virDomain
+) -> None:
+    with somebody(oms, "olaf", "operator") as olaf:
+        console = consoles(olaf, "open_console", NAME, "text", "counts")["id"]
+        share = consoles(olaf, "share_console", console, 5)["page"].partition("#share=")[2]
+        to_type, to_look = ticket(oms, olaf.sessid, console=console), ticket(oms, "", share=share)
+        with through(oms, "", share=share) as looks_on:
+            said(looks_on, r"tick \d+", 60)
+            consoles(caller, "take_over_console", console)
+            assert closed(looks_on) == 4002
+        with opened(oms, caller, console) as mine:
+            said(mine, r"tick \d+", 60)
+            for given in (to_type, to_look):
+                with socket(oms, given) as late:
+                    assert closed(late) == 4002
+            assert ask_ticket(oms.port, "", {"share": share}, path="/console/ticket", origin=origin(oms))[0] == 404
+            (listed,) = consoles(caller, "list_consoles")
+            assert (listed["user"], listed["viewers"]) == ("admin", 1)
+        consoles(caller, "close_console", console)
+
+
+def test_a_token_that_may_less_than_its_owner_comes_to_none_of_his_terminals(oms: Stack, caller: Caller) -> None:
+    made = caller.call("userservices", "create_token", caller.sessid, 0, "backup", "operator", 1)
+    console = consoles(caller, "open_console", NAME, "ssh")["id"]
+    with contextlib.closing(Caller(oms.port)) as program:
+        program.sessid = made["token"]
+        assert consoles(program, "list_consoles") == []
+        for method in ("take_over_console", "share_console", "close_console"):
+            not_his = refused(functools.partial(consoles, program, method, console))
+            assert not_his["data"]["reason"] == "not_there"
+    assert [listed["id"] for listed in consoles(caller, "list_consoles")] == [console]
+    consoles(caller, "close_console", console)
 
 
 def test_who_comes_back_with_a_new_session_has_the_console_that_nobody_looks_at(

@@ -19,7 +19,7 @@ from oms.server.consoles.relay import BROKE, GONE, NOT_REACHED, TAKEN_OVER, Sock
 from oms.server.consoles.shelf import Shelf
 from oms.server.consoles.spots import Spots
 from oms.server.consoles.terminal import SIZE, Terminal
-from oms.server.consoles.tickets import Shares, Tickets
+from oms.server.consoles.tickets import Shares, Ticket, Tickets
 from oms.server.consoles.ways import BROKEN, NoTunnel, NoWay
 from oms.server.fleet import Fleet
 from oms.server.rules.sessions import Lifetime
@@ -34,6 +34,7 @@ LOOK_SECONDS = 1.0
 TOUCH_SECONDS = 30.0
 NEEDED: dict[Kind, Permission] = {"vnc": Permission.OPERATOR, "text": Permission.OPERATOR, "ssh": Permission.ADMIN}
 MOST_VIEWERS = 16
+ELSEWHERE = "The console was opened elsewhere."
 MOST_OPEN = 1000
 
 
@@ -187,16 +188,19 @@ class Consoles:
 
     # --- showing
 
-    async def show(self, console: Console, socket: Socket, *, view_only: bool) -> None:
+    async def show(self, console: Console, socket: Socket, ticket: Ticket) -> None:
         """Let a browser look at it until it goes. Who looked at it before, and might type, looks no more."""
         if len(console.viewers) >= MOST_VIEWERS:
             await socket.close(NOT_REACHED, "As many look at this console as may.")
             return
-        if not view_only:
+        if not ticket.view_only and _is_for(ticket, console):
             await self._send_off(console)
-        console.viewers[socket] = view_only
+        if not _is_for(ticket, console):
+            await socket.close(TAKEN_OVER, ELSEWHERE)
+            return
+        console.viewers[socket] = ticket.view_only
         try:
-            await self._shown(console, socket, view_only=view_only)
+            await self._shown(console, socket, view_only=ticket.view_only)
         except (NoWay, NoTunnel, NotUnderstood) as why:
             await socket.close(NOT_REACHED, str(why))
         except OmsError as why:
@@ -231,20 +235,23 @@ class Consoles:
                 await begun.end()
             return begun
 
-    async def _send_off(self, console: Console) -> None:
-        for viewer in [viewer for viewer, only_looks in console.viewers.items() if not only_looks]:
+    async def _send_off(self, console: Console, *, onlookers: bool = False) -> None:
+        """Those who might type, or all."""
+        for viewer in [viewer for viewer, only_looks in console.viewers.items() if onlookers or not only_looks]:
             console.viewers.pop(viewer, None)
             with contextlib.suppress(OSError):
-                await viewer.close(TAKEN_OVER, "The console was opened elsewhere.")
+                await viewer.close(TAKEN_OVER, ELSEWHERE)
 
     async def take_over(self, console: Console, session: Session) -> None:
-        """It is this session's from now on; of another user's time in it there is another recording.
+        """It is this session's from now on; of another user's time in it there is another recording, and the links
+        that the one before gave lead nowhere.
 
         Raises NotRecorded; then nothing was changed.
         """
         before, owner = console.recording, console.session
         console.session = session
-        if before is not None and console.terminal is not None and owner.user != session.user:
+        is_anothers = owner.user != session.user
+        if before is not None and console.terminal is not None and is_anothers:
             try:
                 await self._begin_recording(console, console.terminal)
             except NotRecorded:
@@ -254,7 +261,9 @@ class Consoles:
         self._tell_of(console, owner.user, "closed")
         self._tell_of(console, session.user, "opened")
         console.left = time.monotonic()
-        await self._send_off(console)
+        if is_anothers:
+            self.shares.forget(console.id)
+        await self._send_off(console, onlookers=is_anothers)
 
     # --- closing
 
@@ -358,3 +367,8 @@ class Consoles:
         for console in list(self._all.values()):
             await self.remove(console, "OMS is being stopped.")
         await self._far_ends.close()
+
+
+def _is_for(ticket: Ticket, console: Console) -> bool:
+    """Whether it was given to whoever has the console now."""
+    return ticket.session == console.session.digest

@@ -13,9 +13,10 @@ MOST = 4096
 
 
 class Ticket(msgspec.Struct, frozen=True):
-    """What it lets in to."""
+    """What it lets in to: a console, as long as it is that session's (a digest)."""
 
     console: str
+    session: str
     view_only: bool
     until: float
 
@@ -58,12 +59,12 @@ class Tickets:
         self._clock = clock
         self._given: dict[str, Ticket] = {}
 
-    def give(self, console: str, *, view_only: bool = False) -> str:
+    def give(self, console: str, session: str, *, view_only: bool = False) -> str:
         """A new one: 192 random bits as text."""
         while len(self._given) >= MOST:
             del self._given[next(iter(self._given))]
         text = secrets.token_urlsafe(24)
-        self._given[text] = Ticket(console, view_only, self._clock() + VALID_SECONDS)
+        self._given[text] = Ticket(console, session, view_only, self._clock() + VALID_SECONDS)
         return text
 
     def take(self, text: str) -> Ticket | None:

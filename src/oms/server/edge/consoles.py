@@ -20,6 +20,7 @@ from oms.server.audit import Audit, Line
 from oms.server.consoles.console import Console
 from oms.server.consoles.consoles import Consoles
 from oms.server.consoles.relay import Socket
+from oms.server.consoles.tickets import Ticket
 from oms.server.edge.assets import FOR_GOOD, Assets
 from oms.server.edge.http import ALWAYS, Answered, Headers, Receive, Scope, Send, bearer, body
 from oms.server.sessions import Sessions
@@ -135,7 +136,7 @@ class ConsoleDoor:
             if console is None or console.session.digest != session.digest:
                 return 404, _TEXT, b"This session has no such console: it was closed, or never opened."
         only_looks = bool(wanted.share)
-        ticket = self._consoles.tickets.give(console.id, view_only=only_looks)
+        ticket = self._consoles.tickets.give(console.id, console.session.digest, view_only=only_looks)
         return 200, _JSON, msgspec.json.encode(Given(ticket, console.kind, console.title, only_looks))
 
     def _wanted(self, wanted: Wanted) -> Console | None:
@@ -145,33 +146,34 @@ class ConsoleDoor:
 
     async def socket(self, scope: Scope, receive: Receive, send: Send, ours: Callable[[str], bool]) -> None:
         """One WebSocket, from its handshake to its end. `ours` knows the names that this server answers to."""
-        console, view_only = self._let_in(scope, ours)
+        let_in = self._let_in(scope, ours)
         await receive()  # the handshake itself
-        if console is None:
+        if let_in is None:
             await send({"type": "websocket.close"})  # answered 403
             return
+        console, ticket = let_in
         wanted = scope.get("subprotocols") or []
         await send({"type": "websocket.accept", "subprotocol": "binary" if "binary" in wanted else None})
         socket = Socket(receive, send)
         self._write(console, scope, "console opened", {})
         try:
-            await self._consoles.show(console, socket, view_only=view_only)
+            await self._consoles.show(console, socket, ticket)
         finally:
             self._write(console, scope, "console left", {"from_browser": socket.came, "to_browser": socket.went})
 
-    def _let_in(self, scope: Scope, ours: Callable[[str], bool]) -> tuple[Console | None, bool]:
+    def _let_in(self, scope: Scope, ours: Callable[[str], bool]) -> tuple[Console, Ticket] | None:
         headers, port = _headers(scope), scope["server"][1]
         host = headers.get("host", "")
         if not ours(host) or not self._is_a_page_of_ours(headers.get("origin", ""), host, port):
-            return None, False
+            return None
         if port == self._main and scope["path"] != PATH + SOCKET:
-            return None, False
+            return None
         asked = parse_qs(scope["query_string"].decode("latin-1")).get("ticket", [""])[0]
         ticket = self._consoles.tickets.take(asked)
         console = self._consoles.find(ticket.console) if ticket else None
         if ticket is None or console is None or port not in (self._main, console.port):
-            return None, False
-        return console, ticket.view_only
+            return None
+        return console, ticket
 
     def _is_a_page_of_ours(self, origin: str, host: str, port: int) -> bool:
         try:

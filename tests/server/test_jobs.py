@@ -9,6 +9,7 @@ import pytest
 from oms.contract.errors import FuncManError, HostBusy, NoSuchMachine, NotSupported, pack
 from oms.contract.internal import JobState
 from oms.contract.kvm import StartVm, StopVm, UpdateVmSettings
+from oms.contract.netinterface import DeleteBridge
 from oms.contract.operation import Operation
 from oms.server import jobs as server_jobs
 from oms.server.store import jobs, now
@@ -447,6 +448,14 @@ async def test_a_job_that_has_not_begun_can_be_cancelled(oms: Oms, by: str) -> N
     host.queue_open.set()
     await asyncio.sleep(0.02)
     assert not host.begun
+
+
+async def test_what_only_an_administrator_may_change_only_he_cancels(oms: Oms) -> None:
+    host = await oms.sign_in_double("h1", {DeleteBridge: answering(0)})
+    admin, operator = await oms.as_admin(), await oms.as_operator()
+    job = await open_job(oms, admin, host, method="netinterfaceservices.delete_bridge", vm="vmbr1")
+    assert (await operator.error("taskservices.cancel_task", 0, job)).name == "AuthError"
+    assert (await admin.ask("taskservices.cancel_task", 0, job))["state"] == "cancelled"
 
 
 async def test_a_job_that_has_begun_goes_on_to_its_end(oms: Oms) -> None:

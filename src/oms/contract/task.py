@@ -85,7 +85,7 @@ class CancelTask(ServerOperation[Task], frozen=True):
     """Cancel a job; answers its state after that.
 
     One that has not begun is over at once. One that runs is undone as soon as it can be, and then `cancelled` too;
-    what is past that point goes on to its end.
+    what is past that point goes on to its end. Whoever cancels needs the role that the job's own method needs.
     """
 
     task_id: TaskId

@@ -1,6 +1,8 @@
 """taskservices: the jobs as callers see them."""
 
 from oms.contract import task as api
+from oms.contract.errors import AuthError
+from oms.contract.registry import BY_WIRE
 from oms.contract.task import Task
 from oms.server.desk import Desk, Table
 from oms.server.store import jobs
@@ -30,5 +32,12 @@ async def wait_task(op: api.WaitTask, desk: Desk) -> Task:
 
 @handlers.handles(api.CancelTask)
 async def cancel_task(op: api.CancelTask, desk: Desk) -> Task:
-    """Cancel a job."""
+    """For whoever might make such a change: to undo one is no less."""
+    job = await desk.house.jobs.find(op.task_id)
+    kind = BY_WIRE.get(job.method)
+    if kind is not None and desk.role < kind.facts.permission:
+        raise AuthError(
+            f"{job.method} needs the role {kind.facts.permission.name.lower()}, and so does cancelling it; "
+            f"{desk.user} is {desk.role.name.lower()} here. Nothing was changed."
+        )
     return jobs.task(await desk.house.jobs.cancel(op.task_id))

@@ -10,12 +10,12 @@ import {
   useQuery,
   useQueryClient,
 } from "@tanstack/react-query";
-import { useEffect } from "react";
+import { useCallback, useEffect } from "react";
 import { awake } from "../events/awake";
 import { useHere } from "../parts/here";
 import { sayWrong } from "../parts/toasts";
 import { type Answer, call, type Params } from "./client";
-import { METHODS, type Method } from "./contract";
+import { METHODS, type Method, type Task } from "./contract";
 import { OmsError, OutOfReach } from "./errors";
 import { suffices, useSession } from "./session";
 
@@ -153,4 +153,14 @@ export function useChange<M extends Method>(
 /** Whether who is logged in may call that. */
 export function useMay(method: Method): boolean {
   return suffices(useSession().role, METHODS[method].may);
+}
+
+/** Which jobs who is logged in may cancel: those that he might have begun. */
+export function useMayCancel(): (job: Task) => boolean {
+  const { role } = useSession();
+  const mayAny = useMay("taskservices.cancel_task");
+  return useCallback(
+    ({ method }) => mayAny && (!(method in METHODS) || suffices(role, METHODS[method as Method].may)),
+    [mayAny, role],
+  );
 }

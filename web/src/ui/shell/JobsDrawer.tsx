@@ -9,7 +9,7 @@ import {
 import { useState } from "react";
 import { Link } from "react-router";
 import type { Task } from "../api/contract";
-import { useAnswer, useMay } from "../api/queries";
+import { useAnswer, useMayCancel } from "../api/queries";
 import { usePace } from "../events/feed";
 import { words } from "../messages";
 import { CancelJob } from "../parts/jobs/CancelJob";
@@ -53,7 +53,7 @@ export function JobsDrawer({ close }: { close: () => void }): React.ReactNode {
 }
 
 function Jobs({ jobs, cancel }: { jobs: readonly Sides[]; cancel?: (job: Task) => void }): React.ReactNode {
-  const mayCancel = useMay("taskservices.cancel_task");
+  const mayCancel = useMayCancel();
   return (
     <ul>
       {jobs.map(({ job, there }) => (
@@ -70,7 +70,7 @@ function Jobs({ jobs, cancel }: { jobs: readonly Sides[]; cancel?: (job: Task) =
           {there && <Side there={there} />}
           <JobProgress job={job} />
           {job.error !== null && <div className="oms-break">{job.error.message}</div>}
-          {cancel && mayCancel && (
+          {cancel && mayCancel(job) && (
             <Button variant="link" isInline size="sm" onClick={() => cancel(job)}>
               {said.cancel.action}
             </Button>

@@ -3,7 +3,7 @@ import { EmptyState, EmptyStateBody, PageSection } from "@patternfly/react-core"
 import { useCallback, useMemo, useState } from "react";
 import { useNavigate } from "react-router";
 import type { Methods, Task } from "../../api/contract";
-import { useAnswer, useMay } from "../../api/queries";
+import { useAnswer, useMayCancel } from "../../api/queries";
 import { usePace } from "../../events/feed";
 import { words } from "../../messages";
 import { Failure } from "../../parts/Failure";
@@ -92,11 +92,11 @@ function useFilters(): readonly Filter<FilterName>[] {
 
 function useActions(cancel: (job: Task) => void): (sides: Sides) => Offered {
   const go = useNavigate();
-  const mayCancel = useMay("taskservices.cancel_task");
+  const mayCancel = useMayCancel();
   return useCallback(
     ({ job }) => [
       { title: said.details, onClick: () => void go(`/jobs/${job.id}`) },
-      mayCancel && isOpen(job) && { title: said.cancel.action, isDanger: true, onClick: () => cancel(job) },
+      mayCancel(job) && isOpen(job) && { title: said.cancel.action, isDanger: true, onClick: () => cancel(job) },
     ],
     [go, mayCancel, cancel],
   );

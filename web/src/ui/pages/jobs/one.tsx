@@ -18,7 +18,7 @@ import { useState } from "react";
 import { Link, useParams } from "react-router";
 import type { Task } from "../../api/contract";
 import { OmsError } from "../../api/errors";
-import { useAnswer, useMay } from "../../api/queries";
+import { useAnswer, useMayCancel } from "../../api/queries";
 import { usePace } from "../../events/feed";
 import { words } from "../../messages";
 import { Failure } from "../../parts/Failure";
@@ -39,7 +39,7 @@ export function Component(): React.ReactNode {
     error,
     refetch,
   } = useAnswer("taskservices.get_task", { task_id: id }, { every: usePace(2000) });
-  const mayCancel = useMay("taskservices.cancel_task");
+  const mayCancel = useMayCancel();
   const [cancels, setCancels] = useState(false);
   useCrumb(job === undefined ? "" : jobInWords(job));
   if (job === undefined) {
@@ -66,7 +66,7 @@ export function Component(): React.ReactNode {
         within={said.title}
         status={<JobState job={job} />}
         actions={
-          mayCancel &&
+          mayCancel(job) &&
           isOpen(job) && (
             <Button variant="danger" onClick={() => setCancels(true)}>
               {said.cancel.action}

@@ -1,5 +1,6 @@
 """Deleting real machines: what goes, what stays, and that a crash at any point changes neither."""
 
+import asyncio
 from pathlib import Path
 
 import libvirt
@@ -8,6 +9,7 @@ import pytest
 from oms.agent.guests.libvirt import LibvirtMachines
 from oms.agent.host import files
 from oms.agent.host.process import run
+from oms.agent.images.handlers import lease
 from oms.agent.kvm.handlers import delete_vm
 from oms.contract import kvm
 from oms.contract.errors import FuncManError, NoSuchMachine
@@ -61,6 +63,25 @@ async def test_a_running_machine_goes_with_its_own_disks_and_no_others(
         f"disk {link}": "kept, because it is no regular file",
     }
     assert here.job.percents == sorted(here.job.percents)
+
+
+async def test_a_disk_that_is_just_being_given_to_another_machine_stays(
+    virt: libvirt.virConnect, machines: LibvirtMachines, images: Path
+) -> None:
+    own = image(images / "own.img")
+    virt.defineXML(small_xml("m", devices=disk_xml(own)))
+    here, giving = host(machines, images), RehearsedJob()
+    giving.id = "f" * 32
+    assert isinstance(here.job, RehearsedJob)
+    async with here.leases.hold(giving, alone=(lease("own.img"),)):
+        deleting = asyncio.ensure_future(delete_vm(DELETE, here))
+        while not deleting.done() and "waited for image/own.img" not in here.job.notes:  # noqa: ASYNC110 - a note
+            await asyncio.sleep(0.01)
+        virt.defineXML(small_xml("other", devices=disk_xml(own)))
+    assert await deleting == 0
+    assert names(virt) == {"other"}
+    assert left_in(images) == {"own.img"}
+    assert here.job.notes[f"disk {own}"] == "kept, because machine 'other' needs it"
 
 
 async def test_all_that_is_kept_for_a_machine_goes(

@@ -5,6 +5,7 @@ its steps is either harmless to repeat or written down before it is taken.
 """
 
 import asyncio
+from pathlib import Path
 
 import msgspec
 
@@ -12,6 +13,7 @@ from oms.agent.context import Host
 from oms.agent.given import KB_PER_MB
 from oms.agent.guests import Machine, Machines, MachineState
 from oms.agent.host import files
+from oms.agent.images.handlers import lease
 from oms.agent.kvm import limits, removal, settings, stats
 from oms.agent.kvm.conditions import condition, machines_of
 from oms.contract import kvm
@@ -146,7 +148,9 @@ async def delete_vm(op: kvm.DeleteVm, host: Host) -> int:
     await end_and_forget(machines, plan.uuid)
     job.progress(60)
     if plan.disks:
-        await delete_disks(plan, host, machines)
+        # Somebody may be giving one of them to another machine right now, and has looked who needs it before.
+        async with host.leases.hold(job, alone={lease(Path(disk.path).name) for disk in plan.disks}):
+            await delete_disks(plan, host, machines)
     return 0
 
 

@@ -1,7 +1,9 @@
 """`oms up` from its first start to its end: the whole process tree, for real, but for the hypervisor."""
 
 import os
+import re
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -153,6 +155,17 @@ def test_ctrl_c_ends_all_of_it_and_the_next_start_knows_its_users(place: Path) -
         assert shown not in second.text()
         second.log_in(shown)
         assert second.end(signal.SIGTERM) == 0
+
+
+def test_a_first_start_that_fails_does_not_keep_the_first_password_to_itself(place: Path) -> None:
+    first = Up(place / "failed")
+    taken = socket.create_server(("127.0.0.1", first.pages_port))
+    with taken, pytest.raises(AssertionError, match="cannot be listened on"), first:
+        pass
+    shown = re.search(r"admin / (\S+)", first.text())
+    assert shown is not None, first.text()
+    with Up(place / "failed", again=first) as second:
+        second.log_in(shown[1])
 
 
 # --- a password of one's own

@@ -182,6 +182,8 @@ class Machine:
         self._settings = settings
         self._signer = SignerClient(settings.signer, patience=PATIENCE_SECONDS)
         self._tasks: list[asyncio.Task[None]] = []
+        self._untold = ""
+        """The first login, as long as nobody was shown it."""
         same = {
             "OMS_DATA": str(settings.data),
             "OMS_LISTEN": settings.listen,
@@ -210,6 +212,8 @@ class Machine:
         finally:
             starting.cancel()
             await self._stop()
+            if self._untold:
+                print(f"The first login, for the next start: {self._untold}", flush=True)
 
     async def _stop(self) -> None:
         for task in reversed(self._tasks):
@@ -219,7 +223,7 @@ class Machine:
 
     async def _start(self) -> None:
         await self._address_free()
-        password = await asyncio.to_thread(self._prepare)
+        await asyncio.to_thread(self._prepare)
         signer = self._spawn("signer", self._signer_arguments())
         server = self._spawn("server", ["server", *self._file])
         trust = await _ready(signer, self._signer.ca())
@@ -227,7 +231,7 @@ class Machine:
         self._ssh_server()
         agent = self._spawn("agent", self._agent_arguments(fingerprint))
         await _ready(server, self._answering())
-        self._say(password, fingerprint, await self._own_host(agent))
+        self._say(fingerprint, await self._own_host(agent))
 
     def _ssh_server(self) -> None:
         """Consoles come by SSH: where this machine serves none, one of ours does, on loopback."""
@@ -256,14 +260,15 @@ class Machine:
             else:
                 return
 
-    def _prepare(self) -> str | None:
+    def _prepare(self) -> None:
         with said():
             for directory in (self._settings.home, self._settings.data / "signer"):
                 directory.mkdir(mode=0o700, exist_ok=True)
             store = Store(self._settings.database_url)
             try:
                 store.migrate()
-                return admin.first_user(store, os.environ.get("OMS_ADMIN_PASSWORD"))
+                if password := admin.first_user(store, os.environ.get("OMS_ADMIN_PASSWORD")):
+                    self._untold = f"{admin.FIRST} / {password}   (shown this once; to be changed first)"
             finally:
                 store.close()
 
@@ -337,17 +342,13 @@ class Machine:
             await Signer(store, self._signer, self._settings.certificate_days).sign(request, "(oms up)")
         return host if host and host.last_seen >= began else None
 
-    def _say(self, password: str | None, fingerprint: str, host: hosts.Host | None) -> None:
+    def _say(self, fingerprint: str, host: hosts.Host | None) -> None:
         name, port = address(self._settings.listen)
         if name in EVERYWHERE:
             name = socket.gethostname().lower()
         url = f"https://{joined(name, port)}"
-        login = (
-            f"{admin.FIRST} / {password}   (shown this once; to be changed first)"
-            if password
-            else "as you set it up"
-        )
-        if os.environ.get("OMS_ADMIN_PASSWORD") and not password:
+        login = self._untold or "as you set it up"
+        if os.environ.get("OMS_ADMIN_PASSWORD"):
             login = f"{admin.FIRST}, with the password of OMS_ADMIN_PASSWORD if this was the first start"
         others = f"oms agent --server {url} --ca-sha256 {fingerprint}   (then sign it here)"
         if name in ("localhost", "::1") or name.startswith("127."):
@@ -368,3 +369,4 @@ Ctrl-C ends it.
 """,
             flush=True,
         )
+        self._untold = ""

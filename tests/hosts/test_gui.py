@@ -8,7 +8,7 @@ from pathlib import Path
 
 import libvirt
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
 from oms.agent.guests.containers import ContainerSettings
 from tests.agent.templates.packages import small_template
@@ -21,10 +21,11 @@ from tests.hosts.kvm_machines import emptied
 from tests.hosts.libvirtd import PrivateLibvirtd
 from tests.hosts.lxc_path import lxc_path
 from tests.hosts.sshd import PrivateSshd
-from tests.hosts.stack import NAME, PASSWORD, Stack
+from tests.hosts.stack import NAME, PASSWORD, Caller, Stack
 from tests.waiting import until
 
 CTID = "201"
+MIB = 1024 * 1024
 pytestmark = pytest.mark.hosts
 
 
@@ -112,7 +113,7 @@ def test_a_machine_is_found_started_changed_and_deleted(gui: Gui, machine: libvi
     expect(page.get_by_role("link", name="web-1")).to_have_count(0, timeout=60_000)
 
 
-def test_a_container_shows_what_it_is_and_its_console_opens_in_a_tab(gui: Gui) -> None:
+def test_a_container_shows_what_it_is_and_its_console_opens_in_a_tab(gui: Gui, caller: Caller) -> None:
     page = gui.page
     gui.log_in(f"/guests/{NAME}/openvz/{CTID}", password=PASSWORD)
     page.get_by_role("button", name="Start").click()
@@ -128,8 +129,12 @@ def test_a_container_shows_what_it_is_and_its_console_opens_in_a_tab(gui: Gui) -
     tab.close()
     page.get_by_role("tab", name="Settings").click()
     page.get_by_label("Memory (MB)").fill("77")
+    page.get_by_label("Start with its host").check()
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_text("The settings are saved")).to_be_visible(timeout=60_000)
+    expect(page.get_by_label("Start with its host")).to_be_checked()
+    now = caller.call("ovzservices", "parse_vm_settings", caller.sessid, 0, NAME, CTID)
+    assert (now["memory"], now["onboot"]) == ("77", "yes")
     look(page, "container-settings")
     assert gui.barriers() == []
 
@@ -199,6 +204,57 @@ def test_a_host_shows_how_it_is_and_was_and_takes_an_image(gui: Gui, oms: Stack,
     expect(row).to_have_count(0, timeout=60_000)
     page.get_by_role("tab", name="Volumes").click()
     expect(page.get_by_text("Logical volumes")).to_be_visible()
+
+
+def test_an_upload_goes_on_after_its_hosts_agent_was_killed(
+    slow_upload: Gui, oms: Stack, caller: Caller, tmp_path: Path
+) -> None:
+    page, content = slow_upload.page, os.urandom(30 * MIB)
+    begin_upload(slow_upload, tmp_path, "long.iso", content)
+    until(lambda: percent(page) > 0)
+    oms.kill("agent")
+    oms.start("agent")
+    expect(page.get_by_text("long.iso is there")).to_be_visible(timeout=120_000)
+    assert (oms.iso / "long.iso").read_bytes() == content
+    oms.wait_for_host(caller)
+
+
+def test_an_upload_that_is_broken_off_leaves_its_name_to_another(
+    slow_upload: Gui, oms: Stack, caller: Caller, tmp_path: Path
+) -> None:
+    page = slow_upload.page
+    begin_upload(slow_upload, tmp_path, "same.iso", os.urandom(20 * MIB))
+    until(lambda: percent(page) > 0)
+    page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
+    until(lambda: caller.task("list_tasks", "unfinished", NAME) == [])
+    other = os.urandom(20 * MIB)
+    begin_upload(slow_upload, tmp_path, "same.iso", other)
+    expect(page.get_by_text("same.iso is there")).to_be_visible(timeout=120_000)
+    assert (oms.iso / "same.iso").read_bytes() == other
+
+
+@pytest.fixture
+def slow_upload(gui: Gui) -> Gui:
+    """The tab of a host's images, in a browser whose line takes seconds for some MiB."""
+    gui.log_in(f"/hosts/{NAME}", password=PASSWORD)
+    gui.page.get_by_role("tab", name="Images").click()
+    line = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": 5 * MIB}
+    gui.page.context.new_cdp_session(gui.page).send("Network.emulateNetworkConditions", line)
+    return gui
+
+
+def begin_upload(gui: Gui, directory: Path, name: str, content: bytes) -> None:
+    (directory / name).write_bytes(content)
+    gui.page.get_by_role("button", name="Upload").first.click()
+    dialog = gui.page.get_by_role("dialog")
+    dialog.locator("input[type=file]").set_input_files(directory / name)
+    dialog.get_by_role("button", name="Upload").click()
+
+
+def percent(page: Page) -> int:
+    """How far the upload is that is shown."""
+    shown = page.get_by_role("progressbar", name="Uploading").get_attribute("aria-valuenow")
+    return int(shown or 0)
 
 
 def test_what_is_not_there_is_said(gui: Gui) -> None:

@@ -80,7 +80,7 @@ export function FromIso({ host, iso, name, onMade }: Props): React.ReactNode {
       />
       {!isPlaced && <Failure of={make.error} title={words.toasts.notDone} />}
       <ActionGroup>
-        <Button type="submit" isLoading={make.isPending} isDisabled={make.isPending}>
+        <Button type="submit" isLoading={make.isPending} isDisabled={make.isPending || name.trim() === ""}>
           {said.submit}
         </Button>
       </ActionGroup>

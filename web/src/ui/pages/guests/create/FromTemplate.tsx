@@ -143,7 +143,7 @@ function TemplateForm({
       </ExpandableSection>
       <Failure of={make.error} title={words.toasts.notDone} />
       <ActionGroup>
-        <Button type="submit" isLoading={make.isPending} isDisabled={make.isPending}>
+        <Button type="submit" isLoading={make.isPending} isDisabled={make.isPending || name.trim() === ""}>
           {said.submit}
         </Button>
       </ActionGroup>

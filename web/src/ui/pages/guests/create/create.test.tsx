@@ -36,3 +36,24 @@ it("keeps what was typed for a host whose connection breaks for a moment", async
   await waitFor(() => expect(screen.queryByText(/not connected now/)).toBeNull());
   expect(screen.getByLabelText(/^Memory/)).toHaveValue("2048");
 });
+
+it("keeps what was typed while the name is typed anew", async () => {
+  oms({
+    "taskservices.list_tasks": [],
+    "fleetservices.list_hosts": { hosts: [HOST], total: 1 },
+    "isoservices.list_images": ["debian.iso"],
+    "kvmservices.parse_system_min_max": { min_memory: "64", max_memory: "8192", min_vcpu: "1", max_vcpu: "8" },
+  });
+  loggedIn();
+  const { user } = at("/guests/create?what=iso&host=node1&source=debian.iso");
+  const name = await screen.findByLabelText(/^Name/);
+  await user.type(name, "web1");
+  const memory = screen.getByLabelText(/^Memory/);
+  await user.clear(memory);
+  await user.type(memory, "2048");
+  await user.clear(name);
+  expect(screen.getByRole("button", { name: "Create" })).toBeDisabled();
+  await user.type(name, "web2");
+  expect(screen.getByLabelText(/^Memory/)).toHaveValue("2048");
+  expect(screen.getByRole("button", { name: "Create" })).toBeEnabled();
+});

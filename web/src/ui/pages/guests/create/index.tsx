@@ -27,7 +27,7 @@ export function Component(): React.ReactNode {
   const [name, setName] = useState("");
   const [at, setAt] = useState<FleetHost>();
   const kind = what === "container" ? "openvz" : "kvm";
-  const isReady = at !== undefined && source !== "" && name !== "";
+  const isReady = at !== undefined && source !== "";
   const made = (): void => void go(`/guests?host=${host}`);
 
   return (
@@ -64,7 +64,7 @@ export function Component(): React.ReactNode {
               {at && (
                 <Source key={`${what} ${host}`} what={what} host={host} value={source} onChange={setSource} />
               )}
-              {at && source !== "" && (
+              {isReady && (
                 <TextField
                   id="name"
                   label={said.name}

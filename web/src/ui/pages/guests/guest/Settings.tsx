@@ -119,8 +119,8 @@ function SettingsForm({ guest, now }: { guest: FleetGuest; now: Values }): React
               <Checkbox
                 id={ONBOOT}
                 label={said.autostart}
-                isChecked={isOn(value(ONBOOT))}
-                onChange={(_, isChecked) => set(ONBOOT, isChecked ? "1" : "0")}
+                isChecked={value(ONBOOT) === "yes"}
+                onChange={(_, isChecked) => set(ONBOOT, isChecked ? "yes" : "no")}
               />
               <PasswordField
                 id={PASSWORD}
@@ -154,10 +154,6 @@ function SettingsForm({ guest, now }: { guest: FleetGuest; now: Values }): React
       </CardBody>
     </Card>
   );
-}
-
-function isOn(text: string): boolean {
-  return text === "1" || text.toLowerCase() === "true" || text.toLowerCase() === "yes";
 }
 
 /** The limits of a setting, as the host has them now. */

@@ -12,10 +12,11 @@ import {
 import { useQueryClient } from "@tanstack/react-query";
 import { useEffect, useRef, useState } from "react";
 import { call } from "../../../api/client";
-import type { Upload } from "../../../api/contract";
+import type { Task, Upload } from "../../../api/contract";
 import { words } from "../../../messages";
 import { Failure } from "../../../parts/Failure";
 import { TextField } from "../../../parts/form/TextField";
+import { isOpen } from "../../../parts/jobs/JobState";
 import { say } from "../../../parts/toasts";
 import { bring } from "../../../parts/upload";
 
@@ -38,11 +39,10 @@ export function UploadDialog({ begin, onClose }: { begin: Begin; onClose: () => 
     setPercent(0);
     try {
       const upload = await begin(name.trim(), chosen.size);
-      await bring(chosen, upload.address, setPercent, stop.current.signal);
-      const job = await call("taskservices.wait_task", { task_id: upload.job, seconds: 60 });
-      if (job.error) throw new Error(job.error.message);
+      await brought(chosen, upload, setPercent, stop.current.signal);
+      await ended(upload.job);
       say("success", said.uploaded(name));
-      onClose();
+      if (!stop.current.signal.aborted) onClose();
     } catch (why) {
       if (!stop.current.signal.aborted) setFailure(why instanceof Error ? why : new Error(String(why)));
       setPercent(undefined);
@@ -98,6 +98,29 @@ export function UploadDialog({ begin, onClose }: { begin: Begin; onClose: () => 
       </ModalFooter>
     </Modal>
   );
+}
+
+/** Bring the bytes; what cannot be brought is given up at once, or the host would wait for them, and keep their name. */
+async function brought(
+  file: File,
+  { job, address }: Upload,
+  told: (percent: number) => void,
+  stopped: AbortSignal,
+): Promise<void> {
+  try {
+    await bring(file, address, told, stopped);
+  } catch (why) {
+    const left = await call("taskservices.cancel_task", { task_id: job }).catch(() => undefined);
+    if (left?.state !== "done") throw why; // all had come, and the answer was lost
+  }
+}
+
+/** Wait for the end of a job. Throws its error. */
+async function ended(task_id: string): Promise<void> {
+  let job: Task;
+  do job = await call("taskservices.wait_task", { task_id, seconds: 60 });
+  while (isOpen(job));
+  if (job.error) throw new Error(job.error.message);
 }
 
 /** The file's own name, as far as it is a legal one. */

@@ -20,7 +20,8 @@ from oms.server.sessions import MUST_CHANGE, NOT_VALID, digest
 from oms.server.store import tables
 from oms.server.store import users as users_of
 from tests.server import clock as clocks
-from tests.server.rig import PASSWORD, CallError, Oms, Person, eventually
+from tests.server.rig import PASSWORD, CallError, Oms, Person
+from tests.waiting import eventually
 
 NEW = "seven purple whales at noon"
 NEXT = "another eight green herons"

@@ -76,6 +76,9 @@ function Page({ host }: { host: FleetHost }): React.ReactNode {
   const { tab } = useParams();
   const go = useNavigate();
   const isHere = host.state === "connected";
+  // A host whose connection breaks for a moment takes no dialog away from somebody, and no upload.
+  const [wasHere, setWasHere] = useState(isHere);
+  if (isHere && !wasHere) setWasHere(true);
   const shown = TABS.find(({ key }) => key === tab)?.key ?? "overview";
   return (
     <>
@@ -108,7 +111,7 @@ function Page({ host }: { host: FleetHost }): React.ReactNode {
                     }
                   />
                 ))}
-                {(isHere || key === "overview") && <Body host={host} />}
+                {(wasHere || key === "overview") && <Body host={host} />}
               </div>
             </Tab>
           ))}

@@ -17,7 +17,11 @@ export function Details({ title, lines }: { title: string; lines: readonly Detai
     <Card isCompact>
       <CardTitle component="h2">{title}</CardTitle>
       <CardBody>
-        <DescriptionList isHorizontal isCompact columnModifier={{ default: "1Col", lg: "2Col" }}>
+        <DescriptionList
+          orientation={{ sm: "horizontal" }}
+          isCompact
+          columnModifier={{ default: "1Col", lg: "2Col" }}
+        >
           {lines.map(([term, value]) => (
             <DescriptionListGroup key={term}>
               <DescriptionListTerm>{term}</DescriptionListTerm>

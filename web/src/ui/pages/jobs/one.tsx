@@ -78,7 +78,7 @@ export function Component(): React.ReactNode {
         <Card>
           <CardBody>
             <JobProgress job={job} />
-            <DescriptionList isHorizontal isCompact>
+            <DescriptionList orientation={{ sm: "horizontal" }} isCompact>
               {rows(job).map(([term, value]) => (
                 <DescriptionListGroup key={term}>
                   <DescriptionListTerm>{term}</DescriptionListTerm>

@@ -21,6 +21,7 @@ from oms.contract.kvm import ListVms, UpdateVmSettings
 from oms.contract.task import WaitTask
 from tests.cli.command import Ran, environment, oms
 from tests.cli.served import Up
+from tests.cli.terminal import Terminal
 from tests.waiting import until
 
 PASSWORD = "a first password"
@@ -122,6 +123,18 @@ def test_what_is_not_given_is_asked_for_and_what_was_said_before_is_proposed(adm
         assert asked in ran.out
 
 
+def test_a_question_that_nobody_answers_is_told_and_one_that_is_broken_off_is_not(person: Person) -> None:
+    for given in (["login"], ["login", person.up.shown("Address")], ["users", "change-password"]):
+        ran = person.oms(*given)
+        assert ran.code == 2
+        assert "the standard input has ended" in ran.last
+    with Terminal("login", more={"XDG_CONFIG_HOME": str(person.home)}) as terminal:
+        terminal.until(b"Address")
+        terminal.press(b"\x03")
+        assert terminal.ended() == 130
+    assert b"Aborted" not in terminal.shown
+
+
 def test_a_login_that_fails_leaves_the_session_before(admin: Person) -> None:
     before = admin.kept()
     ran = admin.log_in("not the password")
@@ -131,6 +144,7 @@ def test_a_login_that_fails_leaves_the_session_before(admin: Person) -> None:
     assert ran.code == 4
     assert "is not the OMS that was meant" in ran.last
     assert admin.oms("login", "http://oms", "--user=a", "--ca-sha256=ab").code == 2
+    assert "legal is 64 hexadecimal digits" in " ".join(admin.log_in(**{"ca-sha256": "ab"}).err.split())
     assert admin.kept() == before
 
 
@@ -188,7 +202,9 @@ def test_a_server_that_is_away_is_told(admin: Person) -> None:
     sessid = admin.kept()
     ran = admin.oms("call", "funcservices.list_signed")
     assert ran.code == 3
-    assert ran.last.startswith("oms call: https://127.0.0.1:1 cannot be reached")
+    assert ran.last == (
+        "oms call: https://127.0.0.1:1 cannot be reached: nothing listens there; see that OMS is running."
+    )
     assert admin.oms("logout").code == 3
     assert sessid not in admin.secrets.read_text()  # forgotten all the same
 
@@ -339,6 +355,22 @@ def test_what_tells_less_is_left_out_where_a_terminal_is_narrow(
     assert capsys.readouterr() == ("", "There is none.\n")
     output.show({"failed_removals": []})
     assert capsys.readouterr() == ("", "")
+
+
+def test_what_tells_less_is_left_out_of_a_pipe_too_where_each_thing_keeps_its_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = [{"id": "a" * 32, "notes": "n" * 90, "state": "done"}, {"id": "b" * 32, "state": "failed"}]
+    for columns, heads in (("", ["id", "state"]), ("40", ["id", "state"]), ("20", ["id", "state"])):
+        monkeypatch.setenv("COLUMNS", columns)
+        output.show(answer)
+        lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+        assert lines == [heads, ["a" * 32, "done"], ["b" * 32, "failed"]]
+    monkeypatch.setenv("COLUMNS", "200")
+    output.show(answer)
+    assert capsys.readouterr().out.split()[:3] == ["id", "notes", "state"]
+    output.show(answer, "csv")
+    assert capsys.readouterr().out.startswith("id,notes,state\n")
 
 
 def test_nothing_that_a_host_says_reaches_the_terminal_as_a_command(capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,6 +18,7 @@ from oms.contract.kvm import ListVms, UpdateVmSettings
 from oms.contract.operation import CACHE_TIMEOUT, HostOperation, Operation
 from oms.contract.registry import OPERATIONS
 from oms.contract.tag import ChangeHostType, HostType
+from oms.contract.task import ListTasks
 from oms.contract.types import encode_secret
 from tests import golden_file
 
@@ -131,7 +132,17 @@ def test_lists_are_as_many_words_as_they_have_parts(meant: list[Decoded]) -> Non
         ("kvm start-vm node1", "Missing argument 'VM'"),
         ("kvm start-vn node1 a", "Did you mean 'start-vm'"),
         ("ovs start-vm node1 a", "Did you mean 'ovz'"),
-        ("kvm start-vm Node_1 a", "legal is a host's name"),
+        ("tasks list", "Did you mean 'list-tasks'?"),
+        ("kvm images", "Did you mean 'list-file-based-images', "),
+        ("list-vms node1", "Did you mean 'kvm list-vms', 'guests list-vms', 'ovz list-vms'?"),
+        ("task list-tasks", "Did you mean 'tasks'?"),
+        ("kvm start-vm Node_1 a", 'Invalid value for HOST: got "Node_1"; legal is a host\'s name'),
+        ("tasks list-tasks --host Node_1", "Invalid value for --host: got"),
+        ("tasks list-tasks --state weird", '--state: got "weird"; legal are queued, sent, running, done,'),
+        ("users add-user anna --role king", '--role: got "king"; legal are viewer, operator, admin.'),
+        ("call kvmservices.list_vm node1", 'has no method "list_vm". Did you mean kvmservices.list_vms?'),
+        ("call kvmservces.list_vms node1", "There is no service kvmservces. Did you mean kvmservices.list_vms?"),
+        ("call list_vms node1", "legal is SERVICE.METHOD, as in kvmservices.list_vms"),
         ("kvm list-vms node1 weather", "legal is a statistic"),
         ("kvm list-vms node1 --output xml", "legal are table, json, yaml, csv, plain"),
         ("kvm update-vm-settings node1 a", "nothing is to be changed: give --set NAME=VALUE"),
@@ -145,6 +156,12 @@ def test_what_cannot_be_meant_is_told_with_what_is_legal(given: str, said: str, 
     assert done.exit_code == 2
     assert said in " ".join(done.output.split())
     assert meant == []
+
+
+def test_a_host_is_an_option_of_the_name_that_people_try(meant: list[Decoded]) -> None:
+    for option in ("--host", "--server-hostname"):
+        assert ran("tasks", "list-tasks", option, "node1").exit_code == 0
+    assert [asked.op for asked in meant] == [ListTasks(server_hostname="node1")] * 2
 
 
 def test_a_password_is_never_a_word_of_a_command(meant: list[Decoded], monkeypatch: pytest.MonkeyPatch) -> None:

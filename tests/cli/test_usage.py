@@ -85,6 +85,13 @@ def test_without_a_command_the_help_is_shown(used: Used) -> None:
     assert used("--version").code == 0
 
 
+def test_help_and_version_are_found_where_people_look_for_them(used: Used) -> None:
+    whole = used("kvm", "start-vm", "--help").out
+    assert used("kvm", "start-vm", "-h").out == used("help", "kvm", "start-vm").out == whole
+    assert used("help").out == used("-h").out == used("--help").out
+    assert used("version").out == used("--version").out
+
+
 # --- settings
 
 

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 import typer
 
 from oms.cli import logs
+from oms.cli.groups import room
 from oms.contract.decode import legal
 from oms.contract.errors import OmsError
 from oms.contract.operation import Permission
@@ -22,9 +23,8 @@ from oms.server.enrol import Signer
 from oms.server.store import Store, hosts, move, users
 from oms.settings import load
 
-app = typer.Typer(
-    help="Users and first steps, at the server's own machine.", no_args_is_help=True, rich_markup_mode=None
-)
+app = room("Users and first steps, at the server's own machine.")
+Name = Annotated[str, typer.Argument(metavar="USER", help="The user's name.")]
 Data = Annotated[
     Path | None, typer.Option(help="The server's data directory.", readable=False, show_default=False)
 ]
@@ -43,8 +43,8 @@ class Refused(Exception):
 
 @app.command("add-user")
 def add_user(
-    name: Annotated[str, typer.Argument(help="The user's name.")],
-    role: Annotated[str, typer.Option(help="viewer, operator or admin.")] = "viewer",
+    name: Name,
+    role: Annotated[str, typer.Option(metavar="ROLE", help="viewer, operator or admin.")] = "viewer",
     password: Password = False,
     data: Data = None,
     config: Config = None,
@@ -73,8 +73,8 @@ def list_users(data: Data = None, config: Config = None) -> None:
 
 @app.command("set-role")
 def set_role(
-    name: Annotated[str, typer.Argument(help="The user's name.")],
-    role: Annotated[str, typer.Argument(help="viewer, operator or admin.")],
+    name: Name,
+    role: Annotated[str, typer.Argument(metavar="ROLE", help="viewer, operator or admin.")],
     data: Data = None,
     config: Config = None,
 ) -> None:
@@ -85,9 +85,7 @@ def set_role(
 
 
 @app.command("delete-user")
-def delete_user(
-    name: Annotated[str, typer.Argument(help="The user's name.")], data: Data = None, config: Config = None
-) -> None:
+def delete_user(name: Name, data: Data = None, config: Config = None) -> None:
     """Remove a user with his sessions and tokens."""
     _do(lambda store: admin.delete_user(store, name), _settings(config, data))
     print(f"{name} is removed.")
@@ -95,7 +93,7 @@ def delete_user(
 
 @app.command("reset-password")
 def reset_password(
-    name: Annotated[str, typer.Argument(help="The user's name.")],
+    name: Name,
     password: Password = False,
     data: Data = None,
     config: Config = None,
@@ -126,8 +124,10 @@ def metrics_token(
 
 @app.command("sign")
 def sign(
-    host: Annotated[str, typer.Argument(help="The host's name.")],
-    key_sha256: Annotated[str, typer.Option(help="The fingerprint of its key, as its agent prints it.")],
+    host: Annotated[str, typer.Argument(metavar="HOST", help="The host's name.")],
+    key_sha256: Annotated[
+        str, typer.Option(metavar="HEX", help="The fingerprint of its key, as its agent prints it.")
+    ],
     data: Data = None,
     config: Config = None,
 ) -> None:
@@ -187,7 +187,9 @@ def _there(url: str) -> Store:
 
 @app.command("bus-node")
 def bus_node(
-    name: Annotated[list[str], typer.Argument(help="Its host name; further names and addresses after it.")],
+    name: Annotated[
+        list[str], typer.Argument(metavar="NAME...", help="Its host name; further names and addresses after it.")
+    ],
     to: Annotated[Path, typer.Option(help="The directory to make here, for you to carry there.")],
     route: Annotated[list[str], typer.Option(metavar="HOST:PORT", help="A node of the cluster; one for each.")],
     listen: Annotated[str, typer.Option(metavar="ADDR:PORT", help="For servers and hosts.")] = "0.0.0.0:4222",

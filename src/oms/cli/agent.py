@@ -11,14 +11,17 @@ import uvloop
 from oms.agent import main as agent
 from oms.agent.config import AgentConfig, checked
 from oms.cli import logs
+from oms.cli.groups import room
 from oms.settings import load
 
-app = typer.Typer(help="Run this host's agent.", invoke_without_command=True, rich_markup_mode=None)
+app = room("Run this host's agent.", invoke_without_command=True)
 
 Server = Annotated[str | None, typer.Option(metavar="URL", help="OMS's address, as in https://oms:8000.")]
 CaSha256 = Annotated[str | None, typer.Option(metavar="HEX", help="The fingerprint that OMS printed.")]
 CaFile = Annotated[Path | None, typer.Option(help="OMS's CA itself (PEM), instead of its fingerprint.")]
-Name = Annotated[str | None, typer.Option(help="The name to ask under; this machine's own by default.")]
+Name = Annotated[
+    str | None, typer.Option(metavar="NAME", help="The name to ask under; this machine's own by default.")
+]
 Data = Annotated[Path | None, typer.Option(help="Where everything that lasts lives.", readable=False)]
 Config = Annotated[
     Path | None, typer.Option("--config", help="A TOML file with settings.", exists=True, dir_okay=False)

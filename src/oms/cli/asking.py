@@ -51,11 +51,30 @@ def run(kind: type[Operation[Any]], path: str, given: Mapping[str, Any]) -> None
     )
     with said(path):
         values = _values(kind, given)
-    try:
-        asked = words.by_name(kind, values, given.get("cache", 0))
-    except CallError as wrong:
-        raise typer.BadParameter(wrong.message) from None
+        secret = {param.name for param in commands.secrets(kind)}
+        _meant(kind, {**values, **dict.fromkeys(secret, "")}, given)  # before somebody types a password in vain
+        asked = _meant(kind, {**values, **_secrets(kind)}, given)
     make(asked, path, how)
+
+
+def _meant(kind: type[Operation[Any]], values: Mapping[str, Any], given: Mapping[str, Any]) -> Decoded:
+    """Raises BadParameter."""
+    try:
+        return words.by_name(kind, values, given.get("cache", 0))
+    except CallError as wrong:
+        raise _wrong(kind, wrong) from None
+
+
+def _wrong(kind: type[Operation[Any]], wrong: CallError) -> typer.BadParameter:
+    """What is wrong with a word, by the name that it has in the command's help."""
+    name = str(wrong.data.get("parameter", ""))
+    before, _, why = wrong.message.partition(" is not legal: ")
+    if before != f"Parameter {name} of {kind.facts.wire}":
+        return typer.BadParameter(wrong.message)
+    param = next(param for param in kind.facts.params if param.name == name)
+    if found := list(filter(None, words.choices(param.type))):
+        why = f"{why.partition('; ')[0]}; legal are {', '.join(found)}."
+    return typer.BadParameter(why, param_hint=commands.shown(kind, name))
 
 
 def form(said: str | None) -> Form:
@@ -153,18 +172,24 @@ async def _cancelled(profile: Profile, job: str) -> Task:
 
 
 def _values(kind: type[Operation[Any]], given: Mapping[str, Any]) -> dict[str, Any]:
-    """The operation's parameters: what was given, passwords, and what is known of a file."""
+    """The operation's parameters: what was given, and what is known of a file."""
     values = {name: value for name, value in given.items() if value is not None}
     for param in commands.own(kind):
         if words.is_settings(param.type):
             values[param.name] = settings(given[f"set_{param.name}"] or [], given[f"json_{param.name}"])
             if not values[param.name] and kind.facts.name.startswith("update"):
                 raise typer.BadParameter("nothing is to be changed: give --set NAME=VALUE, or --json FILE.")
+    if commands.brings(kind):
+        values["size_bytes"], values["sha256"] = measured(given["file"])
+    return values
+
+
+def _secrets(kind: type[Operation[Any]]) -> dict[str, str]:
+    """Passwords, which are asked for."""
+    values = {}
     for param in commands.secrets(kind):
         asked = param.name.replace("_", " ").capitalize()
         values[param.name] = password(asked, twice=param.name.startswith("new"))
-    if commands.brings(kind):
-        values["size_bytes"], values["sha256"] = measured(given["file"])
     return values
 
 

@@ -9,13 +9,14 @@ from typing import Annotated, NoReturn
 import typer
 
 from oms.cli import logs
+from oms.cli.groups import room
 from oms.contract.errors import OmsError
 from oms.server.config import ServerConfig
 from oms.server.rules.chain import Mark, Verdict
 from oms.server.store import Store, audit
 from oms.settings import load
 
-app = typer.Typer(help="The audit log, at the server's own machine.", no_args_is_help=True, rich_markup_mode=None)
+app = room("The audit log, at the server's own machine.")
 
 
 @app.callback()

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand, TyperGroup
 
 from oms.cli import words
 from oms.cli.completing import guests, hosts, profiles
+from oms.cli.groups import Command, Group
 from oms.contract.decode import is_secret
 from oms.contract.incoming import Upload
 from oms.contract.openrpc import default
@@ -76,7 +76,7 @@ def command_name(name: str) -> str:
     return name.replace("_", "-")
 
 
-class OfService(TyperGroup):
+class OfService(Group):
     """The commands of one service."""
 
     def __init__(self, service: Service) -> None:
@@ -97,14 +97,6 @@ class OfService(TyperGroup):
             return typer.main.get_command(app).commands[cmd_name]  # type: ignore[attr-defined]
         kind = self._methods.get(cmd_name) or self._methods.get(command_name(cmd_name))
         return command(kind) if kind else None
-
-
-class Command(TyperCommand):
-    """A command whose usage has its words as they are named, without braces."""
-
-    def collect_usage_pieces(self, ctx: Any) -> list[str]:
-        """They are in capitals already."""
-        return [word.strip("{}") for word in super().collect_usage_pieces(ctx)]
 
 
 @functools.cache
@@ -144,11 +136,6 @@ def _help(kind: type[Operation[Any]]) -> str:
     if facts.changes and issubclass(kind, HostOperation):
         end += " The file is brought by this command." if brings(kind) else " It is a job, which is waited for."
     return f"{_said(facts.document)}\n\n{end} In the API: {facts.wire}."
-
-
-def sentence(text: str) -> str:
-    """The first one."""
-    return " ".join(text.replace("`", "").split()).partition(". ")[0].rstrip(".") + "."
 
 
 def _said(text: str) -> str:
@@ -219,6 +206,14 @@ def _argument(kind: type[Operation[Any]], param: Param) -> Any:
     )
 
 
+def shown(kind: type[Operation[Any]], name: str) -> str:
+    """What somebody typed for a parameter: `HOST`, `--state`."""
+    param = next((param for param in own(kind) if param.name == name), None)
+    if param is None or param.required or param.varargs or words.item(param.type):
+        return metavar(kind, name)
+    return "--host" if metavar(kind, name) == "HOST" else f"--{command_name(name)}"
+
+
 def _choices(kind: Any) -> str:
     """The legal texts where nothing else says them."""
     found = words.choices(kind)
@@ -231,8 +226,11 @@ def _option(kind: type[Operation[Any]], param: Param) -> inspect.Parameter:
     if words.plain(param.type) is bool:
         return _parameter(param.name, bool, typer.Option(help=help_text), value)
     found = list(filter(None, words.choices(param.type)))
+    names = [f"--{command_name(param.name)}"]
+    if metavar(kind, param.name) == "HOST":
+        names = list(dict.fromkeys(["--host", *names]))
     info = typer.Option(
-        f"--{command_name(param.name)}",
+        *names,
         metavar="|".join(found) if found else metavar(kind, param.name),
         help=help_text + (f" [default: {value}]" if value not in ("", None) else ""),
         show_default=False,

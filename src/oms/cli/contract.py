@@ -7,10 +7,11 @@ from typing import Annotated
 
 import typer
 
+from oms.cli.groups import room
 from oms.contract import openrpc, pages, typescript
 from oms.contract.registry import SERVICES
 
-app = typer.Typer(help="Write the API as a document.", no_args_is_help=True, rich_markup_mode=None)
+app = room("Write the API as a document.")
 
 Target = Annotated[
     Path | None, typer.Option("--write", metavar="FILE", help="The file to write; without it, the screen.")
@@ -31,7 +32,10 @@ def write_openrpc(write: Target = None) -> None:
 @app.command("reference")
 def write_reference(
     examples: Annotated[
-        Path, typer.Argument(help="Calls and their answers, as in docs/reference/examples.json.", exists=True)
+        Path,
+        typer.Argument(
+            metavar="EXAMPLES", help="Calls and their answers, as in docs/reference/examples.json.", exists=True
+        ),
     ],
     write: Target = None,
 ) -> None:

@@ -31,6 +31,12 @@ class Code(enum.IntEnum):
     INTERRUPTED = 130
 
 
+UNANSWERED = (
+    "It asks for something, and the standard input has ended: give that as an option, a password as a line."
+)
+"""Of a question on a terminal that is none."""
+
+
 class NotLoggedIn(ClientError):
     """There is no session to go on with."""
 
@@ -47,6 +53,11 @@ def said(command: str) -> Iterator[None]:
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             _say_no_more()
         end(command, sentence(error), code(error))
+    except typer.Abort as nobody:  # whoever was asked something
+        print(file=sys.stderr)
+        if isinstance(nobody.__context__, KeyboardInterrupt):
+            raise typer.Exit(Code.INTERRUPTED) from None
+        end(command, f"{UNANSWERED} `oms {command} --help` lists the options.", Code.USAGE)
     except KeyboardInterrupt:
         raise typer.Exit(Code.INTERRUPTED) from None
 

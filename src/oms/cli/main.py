@@ -6,18 +6,19 @@ those of another command.
 
 import importlib
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 from oms import __version__
 from oms.cli import commands
+from oms.cli.groups import Group, Room, sentence
 from oms.settings import SettingsError
 
 
-class Elsewhere(TyperGroup):
+class Elsewhere(Group):
     """A group of commands in a module of its own, which is loaded when one of them is wanted."""
 
     def __init__(self, name: str, module: str, package: str, summary: str) -> None:
@@ -56,7 +57,7 @@ SERVES = {"up", "server", "signer", *GROUPS}
 CALLING, SERVING, SERVICES = "Commands", "On a server or host itself", "What OMS does, a group of commands each"
 
 
-class Rooms(TyperGroup):
+class Rooms(Group):
     """The commands here, the groups in modules of their own, and a group for each service of the API."""
 
     def list_commands(self, ctx: Any) -> list[str]:
@@ -71,7 +72,7 @@ class Rooms(TyperGroup):
         for name in self.list_commands(ctx):
             service = name in commands.by_group()
             title = SERVICES if service else SERVING if name in SERVES else CALLING
-            parts[title].append((name, commands.sentence(self.get_command(ctx, name).help)))
+            parts[title].append((name, sentence(self.get_command(ctx, name).help)))
         for title, rows in parts.items():
             with formatter.section(title):
                 formatter.write_dl(rows)
@@ -85,6 +86,15 @@ class Rooms(TyperGroup):
         service = commands.by_group().get(cmd_name)
         return commands.OfService(service) if service else None
 
+    def near(self, word: str, known: Iterable[str]) -> list[str]:
+        """Those that have the word, or else where it is a command of a group."""
+        there = (
+            f"{group} {word}"
+            for group, service in commands.by_group().items()
+            if commands.OfService(service).get_command(None, word)
+        )
+        return super().near(word, known) or list(there)
+
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """As ever, and what is near to a word that is no command is looked for among all."""
         for name in (*GROUPS, *commands.by_group()):
@@ -92,13 +102,14 @@ class Rooms(TyperGroup):
         return super().resolve_command(ctx, args)
 
 
-app = typer.Typer(
+app = Room(
     name="oms",
     cls=Rooms,
     help="OpenNode Management Server: one address for a fleet of virtualization hosts.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    context_settings={"help_option_names": ["--help", "-h"]},
 )
 
 Data = Annotated[
@@ -234,13 +245,14 @@ ProfileName = Annotated[
 @app.command()
 def login(
     url: Annotated[
-        list[str] | None, typer.Argument(help="OMS's address, as in https://oms:8000; or several of one OMS.")
+        list[str] | None,
+        typer.Argument(metavar="URL...", help="OMS's address, as in https://oms:8000; or several of one OMS."),
     ] = None,
     ca_sha256: Annotated[str | None, typer.Option(metavar="HEX", help="The fingerprint that OMS printed.")] = None,
     ca_file: Annotated[
         Path | None, typer.Option(help="OMS's CA itself (PEM), instead of its fingerprint.", exists=True)
     ] = None,
-    user: Annotated[str | None, typer.Option(help="The user's name.")] = None,
+    user: Annotated[str | None, typer.Option(metavar="NAME", help="The user's name.")] = None,
     token: Annotated[bool, typer.Option("--token", help="Keep a program's token instead of a session.")] = False,
     profile: ProfileName = None,
 ) -> None:
@@ -296,11 +308,18 @@ def vnc(
 @app.command()
 def call(
     method: Annotated[
-        str, typer.Argument(help="As in kvmservices.list_vms.", autocompletion=_methods, show_default=False)
+        str,
+        typer.Argument(
+            metavar="METHOD", help="As in kvmservices.list_vms.", autocompletion=_methods, show_default=False
+        ),
     ],
     words: Annotated[
         list[str] | None,
-        typer.Argument(help="The host, where one answers, and the parameters in their order.", show_default=False),
+        typer.Argument(
+            metavar="WORDS...",
+            help="The host, where one answers, and the parameters in their order.",
+            show_default=False,
+        ),
     ] = None,
     cache: Annotated[
         int, typer.Option(metavar="SECONDS", min=0, help="How old a recorded answer may be; 0 asks the host.")
@@ -325,7 +344,7 @@ def call(
 
 @app.command()
 def recording(
-    recording: Annotated[str, typer.Argument(help="Its id: consoleservices.list_recordings lists them.")],
+    recording: Annotated[str, typer.Argument(metavar="ID", help="`oms consoles list-recordings` lists them.")],
 ) -> None:
     """Write the recording of a console out: `oms recording ID > shell.cast`, then `asciinema play shell.cast`."""
     from oms.cli.recording import run
@@ -333,10 +352,17 @@ def recording(
     run(recording)
 
 
+def _typed(words: list[str]) -> list[str]:
+    """What others' commands have as words, and this one as options: `oms help kvm`, `oms version`."""
+    if words[:1] == ["help"]:
+        return [*words[1:], "--help"]
+    return ["--version"] if words == ["version"] else words
+
+
 def main() -> None:
     """The command."""
     try:
-        app(prog_name="oms")
+        app(_typed(sys.argv[1:]), prog_name="oms")
     except SettingsError as wrong:
         print(f"oms: {wrong}", file=sys.stderr)
         sys.exit(2)

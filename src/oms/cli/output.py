@@ -7,8 +7,9 @@ stands by its path (`stats.cpu.percentage`), and what a terminal would act on is
 import csv
 import json
 import re
+import shutil
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any, Literal, NamedTuple, get_args
 
 import msgspec
@@ -19,6 +20,18 @@ Form = Literal["table", "json", "yaml", "csv", "plain"]
 FORMS: tuple[Form, ...] = get_args(Form)
 NOTHING = "There is none."
 """Of an empty list, where somebody looks at it."""
+COLUMNS = 120
+"""How wide a table is where no terminal is, unless the variable of that name says otherwise."""
+BETWEEN = 2
+"""Blanks between two columns."""
+LESS_TOLD = (
+    *("deadline", "eta", "started", "notes", "result", "error.message", "finished", "uuid", "created"),
+    *("certificate_not_after", "agent_version", "architecture", "distribution", "kernel", "hypervisors", "load"),
+    *("disk", "memory_used", "uptime", "unfinished_jobs", "type", "must_change", "last_", "attention", "tags"),
+    *("owner", "progress", "error.name", "host"),
+)
+"""Beginnings of columns that are left out, one after the other, where there is no room for all. Other forms of
+output have everything. What has a name can do without an id at last."""
 _UUID = re.compile(r"\A[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
 _TIME = re.compile(r"\A(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.\d+)?Z\Z")
 
@@ -81,10 +94,26 @@ def _table(found: Rows) -> None:
         if not found.rows:
             print(NOTHING, file=sys.stderr)
         return
+    if found.of_things:
+        found, _ = fitted(found, shutil.get_terminal_size((COLUMNS, 0)).columns)
     lines = [found.columns, *found.rows] if found.of_things else found.rows
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
         print("  ".join(word.ljust(width) for word, width in zip(line, widths, strict=True)).rstrip())
+
+
+def fitted(found: Rows, room: int, wide: Callable[[str], int] = len) -> tuple[Rows, bool]:
+    """These without the columns that tell less, as few of them as give the rest room; and whether that has room.
+    `wide`: how many columns a text takes."""
+    heads = found.columns
+    widths = {head: max(map(wide, (head, *cells))) for head, *cells in zip(heads, *found.rows, strict=True)}
+    fits = False
+    for left_out in (None, *LESS_TOLD, *(("id",) if "name" in heads else ())):
+        heads = [name for name in heads if left_out is None or not name.startswith(left_out)]
+        if fits := sum(widths[name] + BETWEEN for name in heads) - BETWEEN <= room:
+            break
+    places = [found.columns.index(name) for name in heads]
+    return found._replace(columns=heads, rows=[[row[place] for place in places] for row in found.rows]), fits
 
 
 def rows(plain: Any, *, brief: bool = False) -> Rows:

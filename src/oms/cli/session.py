@@ -1,12 +1,14 @@
 """`oms login`, `oms logout`: a session, or a program's token, that is kept between commands."""
 
 import asyncio
+import re
 import sys
 from pathlib import Path
 
 import msgspec
 import typer
 
+from oms.bus import pinning
 from oms.cli import profiles
 from oms.cli.failures import said
 from oms.cli.profiles import Profile
@@ -14,6 +16,8 @@ from oms.client import Client
 from oms.client.ways import check_address
 from oms.contract.types import Secret
 from oms.contract.user import ChangePassword, Whoami
+
+FINGERPRINT = re.compile("[0-9a-f]{64}")
 
 
 def login(
@@ -28,7 +32,8 @@ def login(
     """Ask for what was not given; begin a session, and keep it."""
     with said("login"):
         before = profiles.chosen(profile, environment=False)
-    urls = urls or typer.prompt("Address", default=" ".join(before.urls) or None).split()
+    with said("login"):
+        urls = urls or typer.prompt("Address", default=" ".join(before.urls) or None).split()
     try:
         for url in urls:
             check_address(url)
@@ -37,9 +42,13 @@ def login(
     if ca_file is None and ca_sha256 is None:
         known = before.ca_sha256 if before.urls == tuple(urls) else ""
         asked = "CA fingerprint (none: the CAs of this machine)"
-        ca_sha256 = typer.prompt(asked, default=known, show_default=bool(known))
+        with said("login"):
+            ca_sha256 = typer.prompt(asked, default=known, show_default=bool(known))
+    if ca_sha256 and not FINGERPRINT.fullmatch(pinning.plain(ca_sha256)):
+        raise typer.BadParameter(f"{ca_sha256!r} is no fingerprint: legal is 64 hexadecimal digits.")
     if not token:
-        user = user or typer.prompt("User", default=before.user or None)
+        with said("login"):
+            user = user or typer.prompt("User", default=before.user or None)
     file = str(ca_file.absolute()) if ca_file else ""
     made = Profile(before.name, tuple(url.rstrip("/") for url in urls), user or "", ca_sha256 or "", file)
     with said("login"):
@@ -53,7 +62,9 @@ def password(asked: str, *, twice: bool = False) -> str:
     if sys.stdin.isatty():
         typed: str = typer.prompt(asked, hide_input=True, confirmation_prompt=twice)
         return typed
-    return sys.stdin.readline().rstrip("\n")
+    if not (line := sys.stdin.readline()):
+        raise typer.Abort
+    return line.rstrip("\n")
 
 
 async def _begun(client: Client, made: Profile, secret: str, *, token: bool) -> Profile:

@@ -18,13 +18,12 @@ from oms.agent.simulation.fleet import Fleet, pinned
 from oms.agent.simulation.plan import Wanted
 from oms.cli import logs, profiles
 from oms.cli.failures import said
+from oms.cli.groups import room
 from oms.client import Client
 from oms.contract.func import ListRequests, SignRequests
 from oms.settings import SettingsError
 
-app = typer.Typer(
-    help="Simulate a fleet of hosts with guests.", invoke_without_command=True, rich_markup_mode=None
-)
+app = room("Simulate a fleet of hosts with guests.", invoke_without_command=True)
 LOOK_SECONDS = 1.0
 SIGNED_AT_ONCE = 32
 ASKING_AT_ONCE = 24

@@ -5,18 +5,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from oms.cli.output import Rows
+from oms.cli.output import Rows, fitted
 
-BETWEEN = 2
-"""Blanks between two columns."""
-LESS_TOLD = (
-    *("deadline", "eta", "started", "notes", "result", "error.message", "finished", "uuid", "created"),
-    *("certificate_not_after", "agent_version", "architecture", "distribution", "kernel", "hypervisors", "load"),
-    *("disk", "memory_used", "uptime", "unfinished_jobs", "type", "must_change", "last_", "attention", "tags"),
-    *("owner", "progress", "error.name", "host"),
-)
-"""Beginnings of columns that are left out, one after the other, where a terminal is too narrow for all. Other
-forms of output have everything. What has a name can do without an id at last."""
 COLOURS = {
     **dict.fromkeys(("running", "done"), "green"),
     **dict.fromkeys(("failed", "crashed"), "red"),
@@ -38,15 +28,10 @@ def parts(found: Rows, console: Console) -> list[Table]:
         return []
     if not found.of_things:
         return [_table([], found.rows)]
-    heads, rows = found.columns, found.rows
-    columns = zip(heads, *rows, strict=True)
-    widths = {head: max(map(cell_len, (head, *cells))) for head, *cells in columns}
-    for left_out in (None, *LESS_TOLD, *(("id",) if "name" in heads else ())):
-        heads = [name for name in heads if left_out is None or not name.startswith(left_out)]
-        if sum(widths[name] + BETWEEN for name in heads) - BETWEEN <= console.width:
-            places = [found.columns.index(name) for name in heads]
-            return [_table(heads, [[row[place] for place in places] for row in rows])]
-    return [_below(found.columns, row) for row in rows]
+    narrow, fits = fitted(found, console.width, cell_len)
+    if fits:
+        return [_table(narrow.columns, narrow.rows)]
+    return [_below(found.columns, row) for row in found.rows]
 
 
 def _below(heads: list[str], row: list[str]) -> Table:

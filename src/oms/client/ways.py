@@ -5,6 +5,8 @@ does no harm.
 """
 
 import asyncio
+import os
+import socket
 import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
@@ -156,6 +158,21 @@ def _pool(trusted: ssl.SSLContext) -> httpcore.AsyncConnectionPool:
     return httpcore.AsyncConnectionPool(ssl_context=trusted, max_connections=64, keepalive_expiry=5)
 
 
+def _of_system(failure: BaseException) -> str:
+    """The words of this machine on a connection that it could not make, below those of libraries; nothing where it
+    has none."""
+    waiting: list[BaseException | None] = [failure]
+    while waiting:
+        one = waiting.pop(0)
+        if isinstance(one, ConnectionRefusedError):
+            return "nothing listens there; see that OMS is running"
+        if isinstance(one, OSError) and one.errno and not isinstance(one, ssl.SSLError):
+            return str(one.strerror) if isinstance(one, socket.gaierror) else os.strerror(one.errno)
+        if one is not None:
+            waiting += [*getattr(one, "exceptions", ()), one.__cause__ or one.__context__]
+    return ""
+
+
 def _told(failure: BaseException, url: str, *, changes: bool) -> Exception:
     cause: BaseException | None = failure
     while cause is not None:
@@ -164,5 +181,5 @@ def _told(failure: BaseException, url: str, *, changes: bool) -> Exception:
         cause = cause.__cause__ or cause.__context__
     why = str(failure) or type(failure).__name__
     if isinstance(failure, (httpcore.ConnectError, httpcore.ConnectTimeout)):
-        return OutOfReach(f"{url} cannot be reached: {why}.")
+        return OutOfReach(f"{url} cannot be reached: {_of_system(failure) or why}.")
     return OutOfReach(f"{url} did not answer: {why}.{UNKNOWN if changes else ''}")

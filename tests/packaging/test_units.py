@@ -17,11 +17,14 @@ from pathlib import Path
 import pytest
 
 from tests.cli.served import alive
+from tests.docs import blocks
 from tests.free_port import free_port
 from tests.hosts.stack import Caller
 from tests.packaging.installation import SYSTEMD, UNITS, Installation, service, why_not
 from tests.waiting import until
 
+OPERATING = blocks.ROOT / "docs" / "operating.md"
+OWN = "seven purple whales at noon"
 each = pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
 EXPOSED_AT_MOST = {"oms-bus": 15, "oms-server": 15, "oms-signer": 10, "oms-agent": 85}
 """Of 100, as `systemd-analyze security` reckons. The agent is root and does to its host what OMS is for."""
@@ -131,8 +134,7 @@ def admin(installation: Installation, port: int) -> Iterator[Caller]:
     with contextlib.closing(Caller(port)) as caller:
         shown = said.rpartition(" ")[2]
         caller.log_in("admin", shown)
-        own = "seven purple whales at noon"
-        assert caller.call("userservices", "change_password", caller.sessid, 0, shown, own) == 0
+        assert caller.call("userservices", "change_password", caller.sessid, 0, shown, OWN) == 0
         yield caller
 
 
@@ -205,3 +207,27 @@ def test_a_restarted_server_takes_over_the_bus_that_its_unit_spares(
     with installation.served("server"):
         until(lambda: answers(port))
         assert bus(installation) == before
+
+
+def test_a_backup_brings_all_of_it_back_as_the_page_says(
+    installation: Installation, admin: Caller, port: int
+) -> None:
+    """The commands of docs/operating.md as they stand there, but for those of systemd."""
+    backup, restore = (block.text for block in blocks.of(OPERATING) if "oms-signer.tar" in block.text)
+    assert restore.splitlines()[0] == "systemctl stop oms-server oms-signer"
+    assert restore.splitlines()[-1] == "systemctl start oms-signer oms-server"
+    by_hand = "\n".join(line for line in restore.splitlines() if not line.startswith("systemctl "))
+    with installation.served("server"):
+        until(lambda: answers(port))
+        known = admin.func("ca_sha256"), admin.func("list_signed")
+        installation.run("sh", "-ec", backup.replace("/root/", "/run/"))
+    signer = installation.processes["signer"]
+    signer.send_signal(signal.SIGTERM)
+    assert signer.wait(60) == 0
+    installation.run("sh", "-ec", "rm -r /var/lib/oms-signer/* /var/lib/oms/server/oms.db*")
+    installation.run("sh", "-ec", by_hand.replace("/root/", "/run/"))
+    with installation.served("signer"), installation.served("server"):
+        until(lambda: answers(port), lambda: installation.log("server"))
+        with contextlib.closing(Caller(port)) as caller:
+            caller.log_in("admin", OWN)
+            assert (caller.func("ca_sha256"), caller.func("list_signed")) == known

@@ -53,7 +53,8 @@ GROUPS = {
 }
 
 
-SERVES = {"up", "server", "signer", *GROUPS}
+OF_SERVER = {"up", "server", "signer"}
+SERVES = {*OF_SERVER, *GROUPS}
 CALLING, SERVING, SERVICES = "Commands", "On a server or host itself", "What OMS does, a group of commands each"
 
 
@@ -62,7 +63,9 @@ class Rooms(Group):
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Names in the order of the help; what this machine has no packages for is left out."""
-        here = (name for name in self.commands if super(Rooms, self).get_command(ctx, name))
+        here = [name for name in self.commands if super(Rooms, self).get_command(ctx, name)]
+        if not commands.installed(GROUPS["admin"].package):
+            here = [name for name in here if name not in OF_SERVER]
         groups = (name for name, group in GROUPS.items() if commands.installed(group.package))
         return [*here, *groups, *commands.by_group()]
 

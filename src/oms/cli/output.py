@@ -25,10 +25,24 @@ COLUMNS = 120
 BETWEEN = 2
 """Blanks between two columns."""
 LESS_TOLD = (
-    *("deadline", "eta", "started", "notes", "result", "error.message", "finished", "uuid", "created"),
+    *(
+        "params.",
+        "sha256",
+        "mac",
+        "mtu",
+        "deadline",
+        "eta",
+        "started",
+        "notes",
+        "result",
+        "error.message",
+        "finished",
+        "uuid",
+        "created",
+    ),
     *("certificate_not_after", "agent_version", "architecture", "distribution", "kernel", "hypervisors", "load"),
     *("disk", "memory_used", "uptime", "unfinished_jobs", "type", "must_change", "last_", "attention", "tags"),
-    *("owner", "progress", "error.name", "host"),
+    *("owner", "progress", "error.name", "reason", "job", "session", "address", "host"),
 )
 """Beginnings of columns that are left out, one after the other, where there is no room for all. Other forms of
 output have everything. What has a name can do without an id at last."""
@@ -190,6 +204,8 @@ def cell(value: Any, *, brief: bool = False) -> str:
             return printable(value)
         case bool():
             return "yes" if value else "no"
+        case float() if brief:
+            return f"{value:.2f}".rstrip("0").rstrip(".")
         case list() if all(isinstance(word, str | int | float | None) for word in value):
             return " ".join("-" if word is None else printable(str(word)) for word in value)
         case [dict(), *_] if all(isinstance(thing, dict) for thing in value):

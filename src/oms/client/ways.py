@@ -24,6 +24,7 @@ PAUSES_SECONDS = (0.0, 0.5, 2.0)
 FAULT = 500
 """From this status on, no call was answered: another try may help."""
 UNKNOWN = " Whether it was done is not known: taskservices.list_tasks says it."
+UNGIVEN = "this machine's own CAs, and the fingerprint of OMS's (ca_sha256) was not given"
 FAILURES = (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError, ssl.SSLError)
 
 
@@ -93,7 +94,7 @@ class Ways:
                 try:
                     response = await self.request("POST", f"{url}{path}", body, headers, seconds)
                 except FAILURES as failure:
-                    failed = _told(failure, url, changes=changes)
+                    failed = self._told(failure, url, changes=changes)
                     sent = not isinstance(failure, (httpcore.ConnectError, httpcore.ConnectTimeout))
                     if isinstance(failed, NotOurs) or (sent and not again):
                         raise failed from failure
@@ -125,6 +126,19 @@ class Ways:
         if self.urls[0] != url:
             self.urls.sort(key=lambda other: other != url)
 
+    def _told(self, failure: BaseException, url: str, *, changes: bool) -> Exception:
+        """What a failure says to whoever called."""
+        cause: BaseException | None = failure
+        while cause is not None:
+            if isinstance(cause, ssl.SSLCertVerificationError):
+                by = "the CA that was given" if self._ca_file or self._ca_sha256 else UNGIVEN
+                return NotOurs(f"{url} is not verified by {by}: {cause.verify_message.rstrip('.')}.")
+            cause = cause.__cause__ or cause.__context__
+        why = str(failure) or type(failure).__name__
+        if isinstance(failure, (httpcore.ConnectError, httpcore.ConnectTimeout)):
+            return OutOfReach(f"{url} cannot be reached: {_of_system(failure) or why}.")
+        return OutOfReach(f"{url} did not answer: {why}.{UNKNOWN if changes else ''}")
+
     async def _known(self) -> ssl.SSLContext:
         if self._ca_file is not None:
             pem, where = self._ca_file.read_text(), str(self._ca_file)
@@ -144,7 +158,7 @@ class Ways:
                 try:
                     answer = await anybody.request("GET", f"{url}/ca.pem", extensions={"timeout": limits})
                 except FAILURES as failure:
-                    failed = _told(failure, url, changes=False)
+                    failed = self._told(failure, url, changes=False)
                 else:
                     if answer.status == 200:
                         return answer.content.decode("utf-8", "replace"), url
@@ -171,15 +185,3 @@ def _of_system(failure: BaseException) -> str:
         if one is not None:
             waiting += [*getattr(one, "exceptions", ()), one.__cause__ or one.__context__]
     return ""
-
-
-def _told(failure: BaseException, url: str, *, changes: bool) -> Exception:
-    cause: BaseException | None = failure
-    while cause is not None:
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return NotOurs(f"{url} is not verified by the CA that was given: {cause.verify_message.rstrip('.')}.")
-        cause = cause.__cause__ or cause.__context__
-    why = str(failure) or type(failure).__name__
-    if isinstance(failure, (httpcore.ConnectError, httpcore.ConnectTimeout)):
-        return OutOfReach(f"{url} cannot be reached: {_of_system(failure) or why}.")
-    return OutOfReach(f"{url} did not answer: {why}.{UNKNOWN if changes else ''}")

@@ -102,7 +102,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             from oms.client import ClientError, NotOurs
             from oms.client.sync import Client
             from oms.contract import fleet
-            from oms.contract.errors import OmsError
+            from oms.contract.errors import AuthError, OmsError
         except ImportError as missing:
             raise AnsibleParserError(f"Ansible's Python needs opennode-oms[client]: {missing}") from missing
         # What Ansible read from a file is a text of its own kind, which knows where it stood.
@@ -119,6 +119,9 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
                     page := oms.call(fleet.ListGuests(tag=tag, offset=len(found["guests"]), most=MOST)).guests
                 ):
                     found["guests"] += page
+        except AuthError as refused:
+            why = "the token is not valid any more; `oms users create-token ansible viewer` makes another"
+            raise AnsibleError(f"OMS does not tell of its hosts: {why}") from refused
         except (ClientError, NotOurs, OmsError, OSError, ValueError) as failure:
             raise AnsibleError(f"OMS does not tell of its hosts: {failure}") from failure
         plain: dict[str, list[dict[str, Any]]] = msgspec.to_builtins(found)

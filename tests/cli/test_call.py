@@ -304,6 +304,8 @@ def test_programs_have_the_answer_itself_or_its_cells(capsys: pytest.CaptureFixt
             "df.used     9\ndf.details  mount / free 1\ndf.details  mount /a\ndf.none     {}\npast        1 -\n",
         ),
         ({"hosts": [{"name": "a", "n": 1}], "total": 7}, "name  n\na     1\n"),
+        ({"guests": [{"name": "a", "load": 17.763671875, "tags": []}], "total": 1}, "name  load\na     17.76\n"),
+        ({"guests": [], "total": 0}, ""),
         (["one", "two"], "one\ntwo\n"),
         ([["VG", "Name"], ["a b"]], "VG Name\na b\n"),
         (0, "0\n"),
@@ -352,8 +354,12 @@ def test_what_tells_less_is_left_out_where_a_terminal_is_narrow(
         ["b", "129", "node1"],
         ["c", "node1"],
     ]
-    output.show([])
-    assert capsys.readouterr() == ("", "There is none.\n")
+    empty: tuple[Any, ...] = ([], {"guests": [], "total": 0})
+    for nothing in empty:
+        output.show(nothing)
+        assert capsys.readouterr() == ("", "There is none.\n")
+    output.show({"guests": [{"name": "a"}], "total": 3})
+    assert capsys.readouterr().err == "1 of 3: --offset and --most show others.\n"
     output.show({"failed_removals": []})
     assert capsys.readouterr() == ("", "")
 

@@ -70,6 +70,7 @@ def show(answer: Any, form: Form = "table") -> None:
     elif form == "table":
         if not _says_nothing(plain):
             _table(for_people(plain))
+        _count(plain)
     elif form == "csv":
         found = rows(plain)
         csv.writer(sys.stdout, lineterminator="\n").writerows([found.columns, *found.rows])
@@ -81,7 +82,18 @@ def show(answer: Any, form: Form = "table") -> None:
 
 def _says_nothing(plain: Any) -> bool:
     """Whether an answer has members, and all are empty: of what was to be told, nothing has happened."""
-    return isinstance(plain, dict) and bool(plain) and not any(row[-1] for row in rows(plain).rows)
+    if not isinstance(plain, dict) or not plain or _page(plain) is not None:
+        return False
+    found = rows(plain)
+    return not found.of_things and not any(row[-1] for row in found.rows)
+
+
+def _count(plain: Any) -> None:
+    """Tell whoever reads a page that there is more."""
+    listed = _page(plain) if isinstance(plain, dict) else None
+    total = plain.get("total", 0) if listed is not None else 0
+    if listed and total > len(listed):
+        print(f"{len(listed)} of {total}: --offset and --most show others.", file=sys.stderr)
 
 
 def for_people(plain: Any) -> Rows:
@@ -163,7 +175,9 @@ def _page(plain: dict[str, Any]) -> list[Any] | None:
     """What is listed, where the rest only counts it."""
     lists = [value for value in plain.values() if isinstance(value, list)]
     counts = [value for value in plain.values() if isinstance(value, int)]
-    return lists[0] if len(lists) == 1 and len(lists) + len(counts) == len(plain) > 1 and lists[0] else None
+    if len(lists) != 1 or not counts or len(lists) + len(counts) != len(plain):
+        return None
+    return lists[0] if lists[0] or plain.get("total") == 0 else None
 
 
 def _flat(thing: dict[str, Any], within: str = "") -> Iterator[tuple[str, Any]]:

@@ -431,6 +431,14 @@ def test_variables_and_files_that_are_wrong_are_told(person: Person) -> None:
         assert (ran.code, f"{person.profiles} has no profiles: " in ran.last) == (1, True), ran.err
 
 
+def test_a_console_wants_somebody_who_types(person: Person) -> None:
+    ran = person.shell(f"{sys.executable} -m oms console node1 </dev/null")
+    assert (ran.returncode, ran.stderr) == (
+        1,
+        "oms console: A console takes a terminal, or a pipe, as its standard input.\n",
+    )
+
+
 def test_an_ended_session_and_a_full_disk_are_told_and_a_closed_pipe_is_not(person: Person) -> None:
     person.log_in()
     kept = person.secrets.read_text()

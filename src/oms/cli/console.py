@@ -7,6 +7,7 @@ one WebSocket in, once.
 import asyncio
 import contextlib
 import os
+import select
 import shutil
 import signal
 import sys
@@ -43,7 +44,17 @@ class Ticket(msgspec.Struct):
 def run(host: str, guest: str, profile: str | None) -> None:
     """Be at the console until the key that leaves, or its end."""
     with said("console"):
+        _typed_at(sys.stdin.fileno())
         asyncio.run(_be_there(host, guest, profile))
+
+
+def _typed_at(place: int) -> None:
+    """Raises ClientError where nothing can be waited for, as at a file."""
+    try:
+        with select.epoll() as waiting:
+            waiting.register(place)
+    except PermissionError:
+        raise ClientError("A console takes a terminal, or a pipe, as its standard input.") from None
 
 
 def address(host: str, guest: str, profile: str | None) -> str:

@@ -12,7 +12,7 @@ from oms.cli import asking, commands, words
 from oms.cli.main import app
 from oms.contract import pages
 from oms.contract.decode import Decoded, decode, is_secret
-from oms.contract.func import SignRequests
+from oms.contract.func import ListSigned, SignRequests
 from oms.contract.incoming import Upload
 from oms.contract.kvm import ListVms, UpdateVmSettings
 from oms.contract.operation import CACHE_TIMEOUT, HostOperation, Operation
@@ -161,7 +161,8 @@ def test_what_cannot_be_meant_is_told_with_what_is_legal(given: str, said: str, 
 def test_a_host_is_an_option_of_the_name_that_people_try(meant: list[Decoded]) -> None:
     for option in ("--host", "--server-hostname"):
         assert ran("tasks", "list-tasks", option, "node1").exit_code == 0
-    assert [asked.op for asked in meant] == [ListTasks(server_hostname="node1")] * 2
+    assert ran("hosts", "list-signed", "--tag", "web").exit_code == 0
+    assert [asked.op for asked in meant] == [*[ListTasks(server_hostname="node1")] * 2, ListSigned("web")]
 
 
 def test_a_password_is_never_a_word_of_a_command(meant: list[Decoded], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ import typer
 
 from oms.cli import words
 from oms.cli.completing import guests, hosts, profiles
-from oms.cli.groups import Command, Group
+from oms.cli.groups import HELP, Command, Group
 from oms.contract.decode import is_secret
 from oms.contract.incoming import Upload
 from oms.contract.openrpc import default
@@ -36,6 +36,15 @@ NAMES = {
 }
 """Where the service's own name without `services` says too little."""
 METAVARS = {"kvm_vm_name": "VM", "kvm_name": "VM", "container_id": "CTID", "ct_id": "CTID", "size_mb": "MB"}
+OPTIONS = {
+    "server_hostname": "host",
+    "optional_tag_name": "tag",
+    "user_name": "user",
+    "vm_name": "guest",
+    "vm_type": "kind",
+    "diskimage_format": "format",
+}
+"""Names of options that people try first; the API's own are understood too."""
 FRONT = ("SESSID", "cache_timeout")
 OF_FILES = ("size_bytes", "sha256")
 """What is known from the file itself, where one is brought."""
@@ -121,7 +130,7 @@ def command(kind: type[Operation[Any]]) -> Any:
 def usage(kind: type[Operation[Any]]) -> list[str]:
     """The words that must be given behind the command's own, as its help names them."""
     made = command(kind)
-    words = made.collect_usage_pieces(typer.Context(made))
+    words = made.collect_usage_pieces(typer.Context(made, **HELP))
     return [word for word in words if word != "[OPTIONS]"]
 
 
@@ -211,7 +220,7 @@ def shown(kind: type[Operation[Any]], name: str) -> str:
     param = next((param for param in own(kind) if param.name == name), None)
     if param is None or param.required or param.varargs or words.item(param.type):
         return metavar(kind, name)
-    return "--host" if metavar(kind, name) == "HOST" else f"--{command_name(name)}"
+    return f"--{command_name(OPTIONS.get(name, name))}"
 
 
 def _choices(kind: Any) -> str:
@@ -226,11 +235,8 @@ def _option(kind: type[Operation[Any]], param: Param) -> inspect.Parameter:
     if words.plain(param.type) is bool:
         return _parameter(param.name, bool, typer.Option(help=help_text), value)
     found = list(filter(None, words.choices(param.type)))
-    names = [f"--{command_name(param.name)}"]
-    if metavar(kind, param.name) == "HOST":
-        names = list(dict.fromkeys(["--host", *names]))
     info = typer.Option(
-        *names,
+        *dict.fromkeys((shown(kind, param.name), f"--{command_name(param.name)}")),
         metavar="|".join(found) if found else metavar(kind, param.name),
         help=help_text + (f" [default: {value}]" if value not in ("", None) else ""),
         show_default=False,

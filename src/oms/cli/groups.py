@@ -7,6 +7,8 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 F = TypeVar("F", bound=Callable[..., Any])
+HELP: dict[str, Any] = {"help_option_names": ["--help", "-h"]}
+"""Of a context; a command keeps what the first one says."""
 SHOWN = 9
 """Commands that are offered for a word that is none."""
 

@@ -14,7 +14,7 @@ import typer
 
 from oms import __version__
 from oms.cli import commands
-from oms.cli.groups import Group, Room, sentence
+from oms.cli.groups import HELP, Group, Room, sentence
 from oms.settings import SettingsError
 
 
@@ -112,7 +112,7 @@ app = Room(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    context_settings={"help_option_names": ["--help", "-h"]},
+    context_settings=HELP,
 )
 
 Data = Annotated[

@@ -16,7 +16,7 @@ SizeMb = Annotated[
     Meta(
         ge=1,
         le=16 * 1024**2,
-        description="the size in MB (1024 KB each), a JSON number from 1 to 16777216",
+        description='the size in MB (1024 KB each), a whole number from 1 to 16777216; the text "10" is none',
         examples=[10],
     ),
 ]

@@ -169,6 +169,14 @@ def test_an_address_in_use_is_told(taken: str, tmp_path: Path) -> None:
         assert (ran.code, ran.last) == (1, f"{said} End what listens there, or give another --listen.")
 
 
+def test_a_port_that_takes_a_privilege_is_told(tmp_path: Path) -> None:
+    bare = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
+    command = [*bare, *OMS, "server", "--listen", "127.0.0.1:443", "--data", str(tmp_path)]
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert "127.0.0.1:443 cannot be listened on: Permission denied. Ports below 1024 need" in done.stderr
+
+
 def test_a_bus_address_in_use_is_told_once(taken: str, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         free = f"127.0.0.1:{probe.getsockname()[1]}"

@@ -147,8 +147,11 @@ def bind(listen: str) -> socket.socket:
     try:
         return listener.bound(*address(listen))
     except OSError as error:
+        do = "End what listens there"
+        if isinstance(error, PermissionError):
+            do = "Ports below 1024 need CAP_NET_BIND_SERVICE, which the unit can give (docs/operating.md)"
         raise CannotServe(
-            f"{listen} cannot be listened on: {error.strerror}. End what listens there, or give another --listen."
+            f"{listen} cannot be listened on: {error.strerror}. {do}, or give another --listen."
         ) from error
 
 

@@ -137,18 +137,20 @@ async def test_another_configuration_replaces_it(make: Make) -> None:
     assert not alive(pid)
 
 
-async def test_another_program_replaces_it(make: Make, tmp_path: Path) -> None:
+@pytest.mark.parametrize("more", [b"", b"another"])
+async def test_another_program_replaces_it_and_the_same_from_an_upgrade_does_not(
+    make: Make, tmp_path: Path, more: bytes
+) -> None:
     first = make()
     await first.start()
     pid = first.pid
     await first.stop(keep=True)
     upgraded = tmp_path / "nats-server"
-    upgraded.write_bytes(find_binary(None).read_bytes())
+    upgraded.write_bytes(find_binary(None).read_bytes() + more)
     upgraded.chmod(0o755)
     second = make(binary=upgraded)
     await second.start()
-    assert not second.adopted
-    assert not alive(pid)
+    assert second.adopted is alive(pid) is (not more)
 
 
 async def test_a_hung_one_is_ended_by_replace(make: Make) -> None:

@@ -59,6 +59,7 @@ class Anywhere(Caller):
 class Several(Stack):
     """`with several(directory, libvirt_uri) as oms:` has servers s1 to s3, nats-servers b1 to b3, and node1."""
 
+    first_server = SERVERS[0]
     last = (*NODES, "signer")
 
     def __init__(self, directory: Path, libvirt_uri: str, database: str) -> None:
@@ -75,7 +76,7 @@ class Several(Stack):
                 "OMS_LISTEN": f"127.0.0.1:{port}",
                 "OMS_CONSOLES_LISTEN": f"127.0.0.1:{free_port()}",
             }
-        self.port = self.ports["s1"]
+        self.port = self.ports[self.first_server]
 
     @property
     def database(self) -> str:

@@ -112,6 +112,8 @@ class Stack:
 
     server_program: tuple[str, ...] = ("-m", "oms")
     server_settings: ClassVar[Mapping[str, str]] = {}
+    first_server = "server"
+    """The one that is asked where none is named."""
     last: tuple[str, ...] = ("server", "signer")
     """Those on which the others stand, in the order in which they end."""
 
@@ -279,8 +281,9 @@ class Stack:
         assert f"{name} may log in as {role}" in done.stdout
         assert "password" not in done.stdout
 
-    def wait_for_server(self, name: str = "server") -> None:
+    def wait_for_server(self, name: str | None = None) -> None:
         """Until it takes calls."""
+        name = name or self.first_server
 
         def answers() -> bool:
             with contextlib.suppress(*NO_ANSWER), contextlib.closing(Caller(self.port_of(name), 5)) as probe:
@@ -317,7 +320,7 @@ class Stack:
     def _until(self, true: "Any", otherwise: str, seconds: float = START_S) -> None:
         def why() -> str:
             ended = {name: code for name, it in self.processes.items() if (code := it.poll()) is not None}
-            return f"{otherwise} (ended: {ended}): {self.log('agent')} {self.log('server')}"
+            return f"{otherwise} (ended: {ended}): {self.log('agent')} {self.log(self.first_server)}"
 
         until(true, why, seconds)
 

@@ -47,6 +47,9 @@ class Line(LocalAgentWire):
     def renew(self) -> None:
         """It needs no certificate."""
 
+    def use(self, servers: tuple[str, ...]) -> None:
+        """It is where it is."""
+
 
 @dataclass
 class Works:
@@ -199,6 +202,26 @@ async def test_a_host_follows_its_oms_to_another_bus(door: Door, works: Works, t
         assert now is not None
         assert now.host_id == before.host_id
         assert await door.listed("list_signed") == ["h1"]
+
+
+async def test_a_host_is_told_of_further_nodes_of_its_bus_and_keeps_them(
+    door: Door, works: Works, tmp_path: Path
+) -> None:
+    """A fleet whose bus has become a cluster: its node may be the first that is lost."""
+    nodes = ("127.0.0.1:4222", "bus2.example.org:4222", "bus3.example.org:4222")
+    identity = Identity(settings(door, tmp_path).home)
+    async with running(settings(door, tmp_path)):
+        await door.sign()
+        await connected(door)
+        before, key = identity.place(), identity.signed_key.read_bytes()
+        assert before is not None
+        assert before.buses == nodes[:1]
+        door.oms.config = msgspec.structs.replace(door.oms.config, nats=tuple(f"tls://{node}" for node in nodes))
+        await door.oms.restart()
+        await eventually(lambda: (now := identity.place()) is not None and now.buses == nodes)
+        await connected(door)
+    assert identity.place() == msgspec.structs.replace(before, more_buses=nodes[1:])
+    assert identity.signed_key.read_bytes() == key
 
 
 # --- why it cannot run

@@ -29,14 +29,20 @@ def get(port: int, path: str, **headers: str) -> tuple[int, dict[str, str], byte
 
 
 def ask_ticket(
-    pages: int, sessid: str, wanted: int | dict[str, str], *, path: str = "/ticket", origin: str = ""
+    pages: int,
+    sessid: str,
+    wanted: int | dict[str, str],
+    *,
+    path: str = "/ticket",
+    origin: str = "",
+    address: str = "127.0.0.1",
 ) -> tuple[int, Any]:
     """Status, and the ticket's JSON or the words of a refusal. `wanted`: the port of a console, or a `console` or
     `share`."""
     request = urllib.request.Request(
-        f"https://127.0.0.1:{pages}{path}",
+        f"https://{address}:{pages}{path}",
         json.dumps({"port": wanted} if isinstance(wanted, int) else wanted).encode(),
-        {"Authorization": f"Bearer {sessid}", "Origin": origin or f"https://127.0.0.1:{pages}"},
+        {"Authorization": f"Bearer {sessid}", "Origin": origin or f"https://{address}:{pages}"},
     )
     status, _, body = _asked(request)
     return status, json.loads(body) if status == 200 else body.decode()
@@ -51,13 +57,19 @@ def ticket(pages: int, sessid: str, port: int, *, path: str = "/ticket") -> str:
 
 
 def open_socket(
-    port: int, ticket: str, *, pages: int, path: str = "/", origin: str | None = None
+    port: int,
+    ticket: str,
+    *,
+    pages: int,
+    path: str = "/",
+    origin: str | None = None,
+    address: str = "127.0.0.1",
 ) -> ClientConnection:
     """The WebSocket of a page that came from `pages`. Raises websockets' InvalidStatus where it is refused."""
     return connect(
-        f"wss://127.0.0.1:{port}{path}?ticket={ticket}",
+        f"wss://{address}:{port}{path}?ticket={ticket}",
         ssl=ONE_THREAD,
-        origin=Origin(origin or f"https://127.0.0.1:{pages}"),
+        origin=Origin(origin or f"https://{address}:{pages}"),
         compression=None,
         max_size=None,
         open_timeout=20,
@@ -87,9 +99,14 @@ def closed(socket: ClientConnection, seconds: float = 30) -> int | None:
     return socket.close_code
 
 
-def not_let_in(port: int, paper: str, *, pages: int, path: str = "/", origin: str = "") -> int:
+def not_let_in(
+    port: int, paper: str, *, pages: int, path: str = "/", origin: str = "", address: str = "127.0.0.1"
+) -> int:
     """The status by which a WebSocket is refused."""
-    with pytest.raises(InvalidStatus) as refusal, open_socket(port, paper, pages=pages, path=path, origin=origin):
+    with (
+        pytest.raises(InvalidStatus) as refusal,
+        open_socket(port, paper, pages=pages, path=path, origin=origin, address=address),
+    ):
         pass
     return refusal.value.response.status_code
 

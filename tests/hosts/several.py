@@ -7,9 +7,9 @@ import json
 import os
 import ssl
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from oms.bus.nats.supervisor import find_binary
 from oms.server import busnode
@@ -60,13 +60,18 @@ class Several(Stack):
     """`with several(directory, libvirt_uri) as oms:` has servers s1 to s3, nats-servers b1 to b3, and node1."""
 
     first_server = SERVERS[0]
+    servers: ClassVar[tuple[str, ...]] = SERVERS
+    nodes: ClassVar[tuple[str, ...]] = NODES
     last = (*NODES, "signer")
 
-    def __init__(self, directory: Path, libvirt_uri: str, database: str) -> None:
-        super().__init__(directory, libvirt_uri)
+    def __init__(self, directory: Path, libvirt_uri: str, database: str, **agent_settings: str) -> None:
+        super().__init__(directory, libvirt_uri, **agent_settings)
         self._database = database
-        self.ports = {name: free_port() for name in SERVERS}
-        self._buses = {name: (free_port(), free_port()) for name in NODES}
+        self.kill_database: Callable[[], None] = lambda: None
+        """It is started again at once."""
+        self.addresses = dict.fromkeys(self.servers, "127.0.0.1")
+        self.ports = {name: free_port() for name in self.servers}
+        self._buses = {name: (free_port(), free_port()) for name in self.nodes}
         nats = ",".join(f"tls://127.0.0.1:{port}" for port, _ in self._buses.values())
         run = directory / "run" / "signer.sock"
         self._environment |= {"OMS_DATABASE": database, "OMS_NATS": nats, "OMS_SIGNER_SOCKET": str(run)}
@@ -84,7 +89,7 @@ class Several(Stack):
 
     @property
     def homes(self) -> list[Path]:
-        return [self.directory / name / "server" for name in SERVERS]
+        return [self.directory / name / "server" for name in self.servers]
 
     def __enter__(self) -> "Several":
         for part in ("run", "logs", "network"):
@@ -92,11 +97,9 @@ class Several(Stack):
         try:
             self.start("signer")
             self._make_nodes()
-            for name in NODES:
+            for name in (*self.nodes, *self.servers):
                 self.start(name)
-            for name in SERVERS:
-                self.start(name)
-            for name in SERVERS:
+            for name in self.servers:
                 self.wait_for_server(name)
             self.start("agent")
             self.sign_in()
@@ -117,7 +120,7 @@ class Several(Stack):
         store.close()
 
     def start(self, name: str) -> "subprocess.Popen[bytes]":
-        if name not in NODES:
+        if name not in self.nodes:
             return super().start(name)
         with (self._logs / f"{name}.log").open("ab") as log:
             command = [str(find_binary(None)), "-c", str(self.directory / name / "nats.conf")]
@@ -125,17 +128,17 @@ class Several(Stack):
         return self.processes[name]
 
     def _program(self, name: str) -> tuple[str, ...]:
-        return self.server_program if name in SERVERS else ("-m", "oms")
+        return self.server_program if name in self.servers else ("-m", "oms")
 
     def _arguments(self, name: str) -> list[str]:
-        return ["server"] if name in SERVERS else super()._arguments(name)
+        return ["server"] if name in self.servers else super()._arguments(name)
 
     def caller(self, timeout: float = 90, user: str = "admin") -> Anywhere:
         return Anywhere(list(self.ports.values()), timeout).log_in(user)  # type: ignore[return-value]
 
     def at(self, name: str, user: str = "admin") -> Caller:
         """A client of one server."""
-        return Caller(self.ports[name]).log_in(user)
+        return Caller(self.ports[name], address=self.addresses[name]).log_in(user)
 
     def _until(self, true: Any, otherwise: str, seconds: float = PATIENCE_S) -> None:
         """So many processes are started at once that each takes its time."""
@@ -144,12 +147,15 @@ class Several(Stack):
     def port_of(self, server: str) -> int:
         return self.ports[server]
 
+    def address_of(self, server: str) -> str:
+        return self.addresses[server]
+
     def again(self, name: str, number: int) -> None:
         """End a process by a signal, and start it anew."""
         os.kill(self.pid(name), number)
         self.processes[name].wait(60)
         self.start(name)
-        if name in SERVERS:
+        if name in self.servers:
             self.wait_for_server(name)
 
 
@@ -157,6 +163,7 @@ class Several(Stack):
 def several(root: Path, libvirt_uri: str) -> Iterator[Several]:
     """All of it."""
     with postgresql.running("fsync=on") as cluster, Several(root, libvirt_uri, cluster.made()) as oms:
+        oms.kill_database = cluster.killed
         yield oms
 
 

@@ -38,8 +38,9 @@ class CallFailed(Exception):
 class Caller:
     """A client that speaks the 2011 API by POST over one kept connection; one for each thread."""
 
-    def __init__(self, port: int, timeout: float = 90) -> None:
+    def __init__(self, port: int, timeout: float = 90, *, address: str = "127.0.0.1") -> None:
         self._context, self._port, self._timeout = pinning.unverified(), port, timeout
+        self._address = address
         self._connection: http.client.HTTPSConnection | None = None
         self.sessid = ""
 
@@ -50,7 +51,7 @@ class Caller:
             self.close()
         if self._connection is None:
             self._connection = http.client.HTTPSConnection(
-                "127.0.0.1", self._port, timeout=self._timeout, context=self._context
+                self._address, self._port, timeout=self._timeout, context=self._context
             )
         try:
             self._connection.request("POST", "/", body, {"Content-Type": "application/json"})
@@ -286,7 +287,7 @@ class Stack:
         name = name or self.first_server
 
         def answers() -> bool:
-            with contextlib.suppress(*NO_ANSWER), contextlib.closing(Caller(self.port_of(name), 5)) as probe:
+            with contextlib.suppress(*NO_ANSWER), self.probe(name) as probe:
                 probe.raw("authservices", "checksessid", "")
                 return True
             assert self.processes[name].poll() is None, self.log(name)
@@ -294,9 +295,17 @@ class Stack:
 
         self._until(answers, f"{name} does not answer")
 
+    def probe(self, server: str) -> "contextlib.closing[Caller]":
+        """A client of one server that is not patient, nor logged in."""
+        return contextlib.closing(Caller(self.port_of(server), 5, address=self.address_of(server)))
+
     def port_of(self, server: str) -> int:
         """Where a server takes calls."""
         return self.port
+
+    def address_of(self, server: str) -> str:
+        """Where that port is."""
+        return "127.0.0.1"
 
     def sign_in(self, name: str = NAME) -> None:
         """Sign the agent's request, and wait until it is connected and can be asked."""

@@ -8,7 +8,8 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import sqlalchemy as sa
 BOTH = ("sqlite", "postgresql")
 PROGRAMS = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
 ACCOUNT = "postgres"
+START_SECONDS = 60.0
 QUICK = ("fsync=off", "full_page_writes=off", "max_connections=60", "listen_addresses=")
 """What is written by a test need not outlive the machine."""
 
@@ -24,8 +26,10 @@ QUICK = ("fsync=off", "full_page_writes=off", "max_connections=60", "listen_addr
 class Cluster:
     """Its databases, by URLs for OMS's setting."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, start: Callable[[], "subprocess.Popen[bytes]"]) -> None:
+        """`start` starts its server."""
         self._directory, self._numbers = directory, itertools.count(1)
+        self._start, self._server = start, start()
 
     def url(self, name: str) -> str:
         """Of the database of that name."""
@@ -40,6 +44,28 @@ class Cluster:
     def dropped(self, url: str) -> None:
         """There is no such database any more, whoever is connected to it."""
         self._do(f"DROP DATABASE {name_of(url)} WITH (FORCE)")
+
+    def killed(self) -> None:
+        """Its server is killed, and started again at once."""
+        self._server.kill()
+        self._server.wait()
+        self._server = self._start()
+        self.wait()
+
+    def wait(self) -> None:
+        """Until it answers. One that is started too soon after another's end says so, and ends."""
+        waiting = [str(PROGRAMS[-1] / "pg_isready"), "-q", "-h", str(self._directory), "-t", "1"]
+        end = time.monotonic() + START_SECONDS
+        while subprocess.run(waiting, check=False).returncode:
+            assert time.monotonic() < end, (self._directory / "log").read_text()
+            if self._server.poll() is not None:
+                time.sleep(0.05)
+                self._server = self._start()
+
+    def ended(self) -> None:
+        """At once, without waiting for those who are connected."""
+        self._server.send_signal(signal.SIGQUIT)
+        self._server.wait()
 
     def _do(self, statement: str) -> None:
         url = sa.make_url(self.url("postgres")).set(drivername="postgresql+psycopg")
@@ -66,13 +92,12 @@ def running(*settings: str) -> Iterator[Cluster]:
         subprocess.run([programs / "initdb", "-D", data, *how], check=True, capture_output=True, **who)
         options = [word for setting in (*QUICK, *settings) for word in ("-c", setting)]
         command = [str(programs / "postgres"), "-D", str(data), "-k", str(directory), *options]
-        with (directory / "log").open("wb") as log, subprocess.Popen(command, stderr=log, **who) as server:
+        with (directory / "log").open("ab") as log:
+            cluster = Cluster(directory, lambda: subprocess.Popen(command, stderr=log, **who))
             try:
-                waiting = [str(programs / "pg_isready"), "-q", "-h", str(directory), "-t", "30"]
-                while subprocess.run(waiting, check=False).returncode:
-                    assert server.poll() is None, (directory / "log").read_text()
-                yield Cluster(directory)
+                cluster.wait()
+                yield cluster
             finally:
-                server.send_signal(signal.SIGQUIT)  # at once, without waiting for those who are connected
+                cluster.ended()
     finally:
         shutil.rmtree(directory)

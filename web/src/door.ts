@@ -6,6 +6,9 @@ export interface Ticket {
   kind: "vnc" | "text" | "ssh";
   title: string;
   view_only: boolean;
+  host: string;
+  guest: string;
+  guest_kind: "kvm" | "openvz";
 }
 
 /** Who asks, and for which console: the one at a port, or of an id, or that a link leads to. */
@@ -19,6 +22,9 @@ export class Refused extends Error {}
 
 /** Nobody is logged in any more. */
 export class LoggedOut extends Refused {}
+
+/** No server has that console (any more). */
+export class NotThere extends Refused {}
 
 /** What closes a WebSocket until somebody asks for it: removed, taken over, not reached. The server's own numbers. */
 export const GONE = 4001;
@@ -64,10 +70,49 @@ export async function ticket(to: Asked): Promise<Ticket> {
   if (answer.status === 401) {
     throw new LoggedOut("Your session has ended. Log in, and open the console anew.");
   }
+  if (answer.status === 404) {
+    throw new NotThere(await answer.text());
+  }
+  if (answer.status >= 500) {
+    throw new Error(await answer.text()); // perhaps not so in a moment
+  }
   if (!answer.ok) {
     throw new Refused(await answer.text());
   }
   return (await answer.json()) as Ticket;
+}
+
+/** Whether a console that was here can be opened anew from this page: not one that somebody else let us look at, nor
+ * one with a port of its own, which is gone with it. */
+export function canBeAnew(to: Asked): boolean {
+  return BELOW !== "" && "console" in to.wanted;
+}
+
+/** The console of the same thing, opened anew. The address and this tab know that one from now on. */
+export async function anew(to: Asked, was: Ticket): Promise<Asked> {
+  const params = [to.sessid, 0, was.host, was.kind, was.guest, was.guest_kind];
+  const answer = await fetch("/", {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify({ service: "consoleservices", method: "open_console", id: 1, params }),
+  });
+  if (answer.status >= 500) {
+    throw new Error(await answer.text());
+  }
+  const { error, result } = (await answer.json()) as {
+    error: { message: string } | null;
+    result: { result: { id: string } };
+  };
+  if (error) {
+    throw new Refused(error.message);
+  }
+  const id = result.result.id;
+  sessionStorage.setItem(`console ${id}`, to.sessid);
+  sessionStorage.setItem(`console ${id} by`, "session");
+  const words = new URLSearchParams(location.search);
+  words.set("console", id);
+  history.replaceState(null, "", `${location.pathname}?${words}`);
+  return { sessid: to.sessid, wanted: { console: id } };
 }
 
 /** The WebSocket that a ticket lets in: at the port of the console, or through the main address. */

@@ -1,7 +1,22 @@
 // Keeps a console connected: opens it, says how it stands, and opens it again when the connection broke: less and
 // less often, and after some minutes only when somebody asks for it.
 
-import { asked, type Asked, BELOW, GONE, LoggedOut, NOT_REACHED, opened, Refused, TAKEN_OVER, ticket, type Ticket } from "./door";
+import {
+  anew,
+  asked,
+  type Asked,
+  BELOW,
+  canBeAnew,
+  GONE,
+  LoggedOut,
+  NOT_REACHED,
+  NotThere,
+  opened,
+  Refused,
+  TAKEN_OVER,
+  ticket,
+  type Ticket,
+} from "./door";
 import { hush, say } from "./notice";
 
 /** Between one try and the next; two minutes and a half in all. */
@@ -24,7 +39,8 @@ export function keepOpen(show: Show): void {
   }
 }
 
-async function open(to: Asked, show: Show, tried: number): Promise<void> {
+/** `was`: what was shown here before the connection broke. */
+async function open(to: Asked, show: Show, tried: number, was?: Ticket): Promise<void> {
   stands("connecting");
   say("Connecting …");
   let given: Ticket;
@@ -32,11 +48,13 @@ async function open(to: Asked, show: Show, tried: number): Promise<void> {
     given = await ticket(to);
   } catch (why) {
     stands("closed");
-    if (why instanceof Refused) {
+    if (why instanceof NotThere && was && canBeAnew(to)) {
+      lost(to, show, tried, was);
+    } else if (why instanceof Refused) {
       const logIn = { label: "Log in", run: () => location.assign("/ui/") };
       say(why.message, why instanceof LoggedOut && BELOW ? logIn : undefined); // at other ports there is no GUI
     } else {
-      again(to, show, tried);
+      again(to, show, tried, was);
     }
     return;
   }
@@ -50,12 +68,37 @@ async function open(to: Asked, show: Show, tried: number): Promise<void> {
   });
   socket.addEventListener("close", (end) => {
     stands("closed");
-    closed(end, to, show, performance.now() - since > STEADY_MS ? 0 : tried);
+    closed(end, to, show, performance.now() - since > STEADY_MS ? 0 : tried, given);
   });
   show(socket, given);
 }
 
-function closed(end: CloseEvent, to: Asked, show: Show, tried: number): void {
+/** The server that had it has ended, or nobody looked at it for too long. */
+function lost(to: Asked, show: Show, tried: number, was: Ticket): void {
+  if (was.kind === "vnc") {
+    void openAnew(to, show, tried, was);
+    return;
+  }
+  say("This terminal is over: the way to it was lost.", {
+    label: "Open it again",
+    run: () => void openAnew(to, show, 0, was),
+  });
+}
+
+async function openAnew(to: Asked, show: Show, tried: number, was: Ticket): Promise<void> {
+  say("Opening it again …");
+  try {
+    void open(await anew(to, was), show, tried, was);
+  } catch (why) {
+    if (why instanceof Refused) {
+      say(why.message, { label: "Try again", run: () => void openAnew(to, show, 0, was) });
+    } else {
+      again(to, show, tried, was);
+    }
+  }
+}
+
+function closed(end: CloseEvent, to: Asked, show: Show, tried: number, was: Ticket): void {
   const reopen = { label: "Open it again", run: () => void open(to, show, 0) };
   switch (end.code) {
     case GONE:
@@ -67,16 +110,16 @@ function closed(end: CloseEvent, to: Asked, show: Show, tried: number): void {
       say(end.reason || "The console was closed.", reopen);
       break;
     default:
-      again(to, show, tried);
+      again(to, show, tried, was);
   }
 }
 
-function again(to: Asked, show: Show, tried: number): void {
+function again(to: Asked, show: Show, tried: number, was?: Ticket): void {
   const wait = WAITS_MS[tried];
   if (wait === undefined) {
     say("The connection was lost, and OMS cannot be reached.", {
       label: "Try again",
-      run: () => void open(to, show, 0),
+      run: () => void open(to, show, 0, was),
     });
     return;
   }
@@ -87,7 +130,7 @@ function again(to: Asked, show: Show, tried: number): void {
     clearTimeout(waiting);
     clearInterval(telling);
     removeEventListener("online", now);
-    void open(to, show, tried + 1);
+    void open(to, show, tried + 1, was);
   };
   const tell = (): void => {
     const seconds = Math.max(1, Math.ceil((due - performance.now()) / 1000));

@@ -145,6 +145,15 @@ class Identity:
         self._tidy(aside.name)
         return place
 
+    def found_at(self, buses: tuple[str, ...]) -> Place | None:
+        """Keep that the bus has these nodes now; the place as it is then. Raises OSError."""
+        if (place := self.place()) is None:
+            return None
+        bus, *more = buses
+        now = msgspec.structs.replace(place, bus=bus, more_buses=tuple(more))
+        durable.write_whole(self.home / "current" / "place.json", msgspec.json.encode(now))
+        return now
+
     def leave(self) -> None:
         """Forget the place and keep the key: another OMS is asked with it."""
         for file in (self.home / "current", self.next_key):

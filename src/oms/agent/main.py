@@ -116,6 +116,8 @@ class Agent:
         self._events = Events()
         self._reach = Reach()
         self._jobs: Jobs | None = None
+        self._bus: NatsAgentWire | None = None
+        self._place: Place | None = None
         self._keys = asyncio.Lock()
         self._beside = Background()
         self._broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -252,10 +254,11 @@ class Agent:
 
     async def _member(self, enrolment: Enrolment, serve: RequestHandler) -> bool:
         """Get in, and serve until thrown out (True), or until OMS has its bus elsewhere."""
-        place = await enrolment.enter()
+        place = self._place = await enrolment.enter()
         systemd.ready(f"looks for OMS at {self._config.server}")
         over, refused = asyncio.Event(), asyncio.Event()
         wire = self._wire(place, lambda _refusal: refused.set())
+        self._bus = wire
         wire.serve(serve)
         wire.on_state(lambda connected: None if connected else self._clocks.disconnected())
         wire.on_state(self._reach.state)
@@ -270,11 +273,11 @@ class Agent:
             self._while_in(
                 parts,
                 enrolment.renew_in_time(wire.renew, over.set),
-                self._look_into(place, refused, over, enrolment, wire),
+                self._look_into(refused, over, enrolment, wire),
             )
             await over.wait()
         now = self._identity.place()
-        if now is not None and now != place:
+        if now is not None and now != self._place:
             log.info("OMS has its bus elsewhere now", bus=now.bus)
             return False
         log.warning("this host is no longer signed at OMS", asks_again_in_seconds=self._config.rejoin_after)
@@ -282,14 +285,14 @@ class Agent:
         return True
 
     async def _look_into(
-        self, place: Place, refused: asyncio.Event, over: asyncio.Event, enrolment: Enrolment, wire: NatsAgentWire
+        self, refused: asyncio.Event, over: asyncio.Event, enrolment: Enrolment, wire: NatsAgentWire
     ) -> None:
         """The bus says no to a host that was removed, and to any while OMS is away; it may also be elsewhere now:
         ask OMS which it is."""
         at_first = wait = min(REFUSED_AGAIN_SECONDS, self._config.reconnect_delay)
         while True:
             await self._in_doubt(refused, wire)
-            if await enrolment.thrown_out() or self._identity.place() != place:
+            if await enrolment.thrown_out() or self._identity.place() != self._place:
                 over.set()
                 return
             await asyncio.sleep(wait * random.uniform(0.5, 1))  # noqa: S311 - jitter
@@ -314,7 +317,7 @@ class Agent:
         delay = self._config.reconnect_delay
         return NatsAgentWire(
             place.host_id,
-            tuple(random.sample(place.buses, len(place.buses))),  # hosts spread over all of them
+            _spread(place.buses),
             Credentials(
                 ca_file=self._identity.server_ca,
                 cert_file=self._identity.certificate,
@@ -333,6 +336,18 @@ class Agent:
         self._reach.greeted()
         if hello.authorized_key and self._config.authorized_keys:
             self._beside.begin(self._install(hello.authorized_key))
+        if hello.buses and self._place is not None and set(hello.buses) != set(self._place.buses):
+            self._find_at(hello.buses)
+
+    def _find_at(self, buses: tuple[str, ...]) -> None:
+        """Know all nodes of the bus, so that any may go: also those that came since this host was let in."""
+        log.info("the bus has other nodes now", buses=buses)
+        try:
+            self._place = self._identity.found_at(buses)
+        except OSError as failure:
+            log.warning("the nodes of the bus were not written down", why=failure.strerror)
+        if self._bus is not None:
+            self._bus.use(_spread(buses))
 
     async def _install(self, key: str) -> None:
         file = Path(self._config.authorized_keys)
@@ -354,3 +369,8 @@ class Agent:
                 authorized_keys.remove(Path(self._config.authorized_keys), place.host_id)
             except OSError as failure:
                 log.warning("OMS's SSH key was not removed", why=str(failure))
+
+
+def _spread(buses: tuple[str, ...]) -> tuple[str, ...]:
+    """In an order of this host's own, so that hosts are at all of them."""
+    return tuple(random.sample(buses, len(buses)))

@@ -105,12 +105,16 @@ class Welcome(msgspec.Struct, frozen=True):
 
 @operation(SERVICE, Permission.ADMIN, timeout=5)
 class Hello(HostOperation[Welcome], frozen=True):
-    """First word on each connection: sets the agent's clock for deadlines, tells it the epoch of this server."""
+    """First word on each connection: sets the agent's clock for deadlines, tells it the epoch of this server.
+
+    `buses`: host:port of all nodes of the bus, where that is a cluster.
+    """
 
     time: float
     server: str
     epoch: int
     authorized_key: str = ""
+    buses: tuple[str, ...] = ()
 
 
 GuestState = Literal["running", "paused", "shutdown", "crashed"]

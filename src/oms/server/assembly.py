@@ -26,6 +26,7 @@ from oms.server.edge.assets import Assets
 from oms.server.edge.consoles import PATH as CONSOLES
 from oms.server.edge.consoles import ConsoleDoor
 from oms.server.edge.detour import Detours
+from oms.server.edge.elsewhere import Elsewhere
 from oms.server.edge.events import PATH as EVENTS
 from oms.server.edge.events import EventDoor
 from oms.server.edge.gui import PATH as GUI
@@ -89,8 +90,8 @@ async def assembled(
     inventory = Inventory(store, caller)
     news.follow(inventory, figures)
     await inventory.begin()
-    fleet = Fleet(store, caller, reads, work, inventory)
-    consoles = _consoles(config, store, caller, fleet, ports=ports, news=news)
+    fleet = Fleet(store, caller, reads, work, inventory, buses=config.buses)
+    consoles = _consoles(config, store, caller, fleet, ports=ports, news=news, server=server)
     house = House(
         store=store,
         sessions=Sessions(store, config.lifetime),
@@ -140,7 +141,7 @@ def _pages(config: ServerConfig, house: House, own: Own, trust: Trust, pem: str)
 def _edge(
     config: ServerConfig, house: House, pipeline: Pipeline, audit: Audit, *, addresses: dict[str, Page], pem: str
 ) -> Edge:
-    door = _console_door(config, house, audit)
+    door = _console_door(config, house, audit, pem)
     streams = _streams(config, house, audit, door, pem)
     names = frozenset(whereabouts.names(config, whereabouts.last(config)))
     ending, leave = house.events.log.close, house.jobs.leave
@@ -172,7 +173,7 @@ def _streams(config: ServerConfig, house: House, audit: Audit, door: ConsoleDoor
 
 
 def _consoles(
-    config: ServerConfig, store: Store, caller: Caller, fleet: Fleet, *, ports: Ports, news: News
+    config: ServerConfig, store: Store, caller: Caller, fleet: Fleet, *, ports: Ports, news: News, server: str
 ) -> Consoles:
     return Consoles(
         store,
@@ -183,13 +184,15 @@ def _consoles(
         pools=config.console_ports,
         shelf=config.shelf,
         record=config.record_consoles,
+        server=server,
         tell=news.console,
     )
 
 
-def _console_door(config: ServerConfig, house: House, audit: Audit) -> ConsoleDoor:
+def _console_door(config: ServerConfig, house: House, audit: Audit, ca: str) -> ConsoleDoor:
     main, pages_port = address(config.listen)[1], config.consoles[1]
-    return ConsoleDoor(house.consoles, house.sessions, audit, Assets(assets.CONSOLES), main=main, pages=pages_port)
+    elsewhere, built = Elsewhere(house.store, house.caller.server, ca), Assets(assets.CONSOLES)
+    return ConsoleDoor(house.consoles, house.sessions, audit, built, elsewhere, main=main, pages=pages_port)
 
 
 def _enrolment(config: ServerConfig, store: Store, signer: SignerClient, trust: Trust) -> Enrolment:

@@ -35,9 +35,19 @@ _states = msgspec.json.Decoder(JobState)
 class Fleet:
     """Who is connected, and greeted."""
 
-    def __init__(self, store: Store, caller: Caller, reads: Reads, jobs: Jobs, inventory: Inventory) -> None:
+    def __init__(
+        self,
+        store: Store,
+        caller: Caller,
+        reads: Reads,
+        jobs: Jobs,
+        inventory: Inventory,
+        *,
+        buses: tuple[str, ...] = (),
+    ) -> None:
+        """`buses`: host:port of the nodes of the bus, which hosts are told of."""
         self._store, self._caller, self._reads, self._jobs = store, caller, reads, jobs
-        self._inventory = inventory
+        self._inventory, self._buses = inventory, buses
         self._greeted: set[str] = set()
         self._greetings: dict[str, asyncio.Task[None]] = {}
         self._coming: dict[str, asyncio.Future[None]] = {}
@@ -148,7 +158,7 @@ class Fleet:
     async def _said(self, host_id: str) -> Welcome | None:
         key = await self._store.read(lambda tx: hosts.ssh_public_key(tx, host_id))
         began = time.monotonic()
-        hello = Hello(self._caller.now(), self._caller.server, self._caller.epoch, key)
+        hello = Hello(self._caller.now(), self._caller.server, self._caller.epoch, key, self._buses)
         welcome = await self._caller.ask(host_id, hello)
         return welcome if time.monotonic() - began <= GREET_SECONDS else None
 

@@ -99,7 +99,7 @@ async def named(config: ServerConfig, store: Store) -> tuple[str, int]:
 
     def begin(tx: Connection) -> tuple[str, int]:
         events.tell(tx, ServerStarted, ServerStart(__version__))
-        return servers.begin(tx, known, name)
+        return servers.begin(tx, known, name, config.here)
 
     server, epoch = await store.write(begin)
     if server != known:

@@ -89,6 +89,10 @@ class NatsAgentWire(AgentWire):
         """Connect anew and at once: there is a new certificate in the files, or OMS has signed the host."""
         self._link.renew()
 
+    def use(self, servers: tuple[str, ...]) -> None:
+        """The bus is at these (host:port) from the next connection on."""
+        self._link.use(servers)
+
     @property
     def connected(self) -> bool:
         """Whether there is a connection now."""

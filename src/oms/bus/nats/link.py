@@ -72,7 +72,7 @@ class Link:
             raise ValueError("no address of a nats-server was given: one host:port at least is needed")
         self.client: BusClient | None = None
         self.connected = asyncio.Event()
-        self._servers = itertools.cycle(servers)
+        self._servers, self._server = itertools.cycle(servers), ""
         self._credentials = credentials
         self._name = name
         self._timing = timing
@@ -93,6 +93,10 @@ class Link:
         if self.client is not None:
             self.client.lost.set()
 
+    def use(self, servers: tuple[str, ...]) -> None:
+        """The bus is at these from the next connection on; the present one is tried last."""
+        self._servers = itertools.cycle(sorted(servers, key=lambda server: server == self._server))
+
     async def close(self) -> None:
         """Leave for good."""
         if self._task is not None:
@@ -106,7 +110,8 @@ class Link:
             self._hurry.clear()
             lasted = 0.0
             try:
-                lasted, reason = await self._hold(next(self._servers))
+                self._server = next(self._servers)
+                lasted, reason = await self._hold(self._server)
             except (LinkFailed, Refused) as error:
                 reason = str(error)
                 self._on_failure(error)

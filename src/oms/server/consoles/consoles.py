@@ -80,18 +80,20 @@ class Consoles:
         pools: dict[Kind, Spots],
         shelf: Shelf,
         record: bool,
+        server: str,
         tell: Callable[[Console, str, Change], None] = lambda _console, _user, _change: None,
     ) -> None:
-        """`record`: whether what text consoles say is kept on the shelf. `tell` hears of each console that is
-        opened or closed, and for which user."""
+        """`record`: whether what text consoles say is kept on the shelf. `server`: this one's id, with which the
+        ids of its consoles begin. `tell` hears of each console that is opened or closed, and for which user."""
         self._tell_of = tell
         self._store, self._fleet, self._far_ends, self._lifetime = store, fleet, far_ends, lifetime
         self._ports, self._pools, self._record = ports, pools, record
         self._all: dict[str, Console] = {}
         self._closers: dict[str, Callable[[], None]] = {}
         self.shelf = shelf
-        self.tickets = Tickets()
-        self.shares = Shares()
+        self._server = server
+        self.tickets = Tickets(server)
+        self.shares = Shares(server)
 
     # --- opening
 
@@ -112,7 +114,9 @@ class Consoles:
         """
         await self._tidy()
         host = await self._fleet.host(host_name)
-        console = Console(secrets.token_hex(16), kind, session, host, guest, guest_kind)
+        console = Console(
+            self._server + secrets.token_hex(16 - len(self._server) // 2), kind, session, host, guest, guest_kind
+        )
         await self._far_ends.identify(console)
         self._check_free(console)
         await self._far_ends.try_out(console)

@@ -1,5 +1,8 @@
 """Tickets: each lets one browser into one console, once, within seconds. So what a page shows in an address, or a
-proxy writes into its log, is worth nothing afterwards."""
+proxy writes into its log, is worth nothing afterwards.
+
+Each begins with the id of its server, so that any other knows where it is good.
+"""
 
 import secrets
 import time
@@ -31,14 +34,14 @@ class Share(msgspec.Struct, frozen=True):
 class Shares:
     """The links that hold."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
+    def __init__(self, server: str = "", clock: Callable[[], float] = time.monotonic) -> None:
+        self._server, self._clock = server, clock
         self._given: dict[str, Share] = {}
 
     def give(self, console: str, seconds: float) -> str:
-        """A new one: 192 random bits as text."""
+        """A new one: the server's id and 192 random bits as text."""
         self._given = {text: share for text, share in self._given.items() if self._clock() <= share.until}
-        text = secrets.token_urlsafe(24)
+        text = self._server + secrets.token_urlsafe(24)
         self._given[text] = Share(console, self._clock() + seconds)
         return text
 
@@ -55,15 +58,15 @@ class Shares:
 class Tickets:
     """Those that nobody has used yet."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
+    def __init__(self, server: str = "", clock: Callable[[], float] = time.monotonic) -> None:
+        self._server, self._clock = server, clock
         self._given: dict[str, Ticket] = {}
 
     def give(self, console: str, session: str, *, view_only: bool = False) -> str:
-        """A new one: 192 random bits as text."""
+        """A new one: the server's id and 192 random bits as text."""
         while len(self._given) >= MOST:
             del self._given[next(iter(self._given))]
-        text = secrets.token_urlsafe(24)
+        text = self._server + secrets.token_urlsafe(24)
         self._given[text] = Ticket(console, session, view_only, self._clock() + VALID_SECONDS)
         return text
 

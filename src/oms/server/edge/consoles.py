@@ -4,6 +4,8 @@ Three kinds of places, as the API's document has them: the page server's port wi
 screen, which takes WebSockets; a port for each terminal, which has the page at `/` and takes WebSockets. All of it
 is at the main address too, below `/console/`.
 
+What another server holds goes on to it (`elsewhere`).
+
 A page trades the SESSID for a ticket, which lets one WebSocket in. A WebSocket is opened only for a page of ours:
 a browser says of which page it is, and whoever says nothing is no browser.
 """
@@ -22,6 +24,8 @@ from oms.server.consoles.consoles import Consoles
 from oms.server.consoles.relay import Socket
 from oms.server.consoles.tickets import Ticket
 from oms.server.edge.assets import FOR_GOOD, Assets
+from oms.server.edge.detour import ONCE_REMOVED
+from oms.server.edge.elsewhere import Elsewhere, passed_on
 from oms.server.edge.http import ALWAYS, Answered, Headers, Receive, Scope, Send, bearer, body
 from oms.server.sessions import Sessions
 from oms.server.store.moments import moment, now
@@ -54,22 +58,34 @@ class Wanted(msgspec.Struct, frozen=True):
 
 
 class Given(msgspec.Struct, frozen=True):
-    """The ticket. `view_only`: whoever comes with it may only look."""
+    """The ticket. `view_only`: whoever comes with it may only look. By the last three it can be opened anew."""
 
     ticket: str
     kind: str
     title: str
     view_only: bool
+    host: str
+    guest: str
+    guest_kind: str
 
 
 class ConsoleDoor:
     """The pages, the tickets, and the WebSockets."""
 
     def __init__(
-        self, consoles: Consoles, sessions: Sessions, log: Audit, assets: Assets, *, main: int, pages: int
+        self,
+        consoles: Consoles,
+        sessions: Sessions,
+        log: Audit,
+        assets: Assets,
+        elsewhere: Elsewhere,
+        *,
+        main: int,
+        pages: int,
     ) -> None:
         """`main` and `pages` are the ports of the main address and of the page server."""
         self._consoles, self._sessions, self._log, self._assets = consoles, sessions, log, assets
+        self._elsewhere = elsewhere
         self._main, self._pages = main, pages
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send, *, foreign: bool) -> Answered:  # noqa: ARG002
@@ -115,10 +131,14 @@ class ConsoleDoor:
     async def _ticket(self, scope: Scope, receive: Receive, *, foreign: bool) -> Answered:
         if foreign:
             return REFUSED
+        said = await body(receive)
         try:
-            wanted = msgspec.json.decode(await body(receive), type=Wanted)
+            wanted = msgspec.json.decode(said, type=Wanted)
         except (msgspec.MsgspecError, UnicodeError):
             return 400, _TEXT, b'Send {"port": PORT} or {"console": ID}.'
+        sessid = bearer(_headers(scope).get("authorization", ""))
+        if at := await self._held_at(scope, wanted.share or wanted.console):
+            return await self._elsewhere.ticket(at, "" if wanted.share else sessid, said)
         if wanted.share:
             console = self._consoles.find(self._consoles.shares.find(wanted.share) or "")
             if console is None:
@@ -129,15 +149,29 @@ class ConsoleDoor:
                 )
         else:
             try:
-                session = await self._sessions.check(bearer(_headers(scope).get("authorization", "")))
+                session = await self._sessions.check(sessid)
             except AuthError as failure:
                 return 401, _TEXT, failure.message.encode()
             console = self._wanted(wanted)
             if console is None or console.session.digest != session.digest:
                 return 404, _TEXT, b"This session has no such console: it was closed, or never opened."
-        only_looks = bool(wanted.share)
-        ticket = self._consoles.tickets.give(console.id, console.session.digest, view_only=only_looks)
-        return 200, _JSON, msgspec.json.encode(Given(ticket, console.kind, console.title, only_looks))
+        return 200, _JSON, msgspec.json.encode(self._given(console, only_looks=bool(wanted.share)))
+
+    def _given(self, console: Console, *, only_looks: bool) -> Given:
+        return Given(
+            self._consoles.tickets.give(console.id, console.session.digest, view_only=only_looks),
+            console.kind,
+            console.title,
+            only_looks,
+            console.host.name,
+            console.uuid if console.kind == "vnc" else console.guest,  # a name may be another machine's by then
+            console.guest_kind,
+        )
+
+    async def _held_at(self, scope: Scope, name: str) -> str:
+        """Where the server of that console, ticket or link is; empty where it is to be found here or nowhere."""
+        once_removed = any(header == ONCE_REMOVED.encode() for header, _ in scope["headers"])
+        return "" if once_removed or not name else await self._elsewhere.at(name)
 
     def _wanted(self, wanted: Wanted) -> Console | None:
         return self._consoles.find(wanted.console) if wanted.console else self._consoles.at_port(wanted.port)
@@ -146,30 +180,38 @@ class ConsoleDoor:
 
     async def socket(self, scope: Scope, receive: Receive, send: Send, ours: Callable[[str], bool]) -> None:
         """One WebSocket, from its handshake to its end. `ours` knows the names that this server answers to."""
-        let_in = self._let_in(scope, ours)
         await receive()  # the handshake itself
-        if let_in is None:
-            await send({"type": "websocket.close"})  # answered 403
+        paper = self._let_in(scope, ours)
+        if paper and scope["server"][1] == self._main and (at := await self._held_at(scope, paper)):
+            there = await self._elsewhere.reached(at, paper)
+            await (_refuse(send) if there is None else passed_on(await _accepted(scope, receive, send), there))
             return
-        console, ticket = let_in
-        wanted = scope.get("subprotocols") or []
-        await send({"type": "websocket.accept", "subprotocol": "binary" if "binary" in wanted else None})
-        socket = Socket(receive, send)
+        taken = self._taken(paper, scope["server"][1])
+        if taken is None:
+            await _refuse(send)
+            return
+        console, ticket = taken
+        socket = await _accepted(scope, receive, send)
         self._write(console, scope, "console opened", {})
         try:
             await self._consoles.show(console, socket, ticket)
         finally:
             self._write(console, scope, "console left", {"from_browser": socket.came, "to_browser": socket.went})
 
-    def _let_in(self, scope: Scope, ours: Callable[[str], bool]) -> tuple[Console, Ticket] | None:
+    def _let_in(self, scope: Scope, ours: Callable[[str], bool]) -> str:
+        """The ticket of a page of ours; empty for any other."""
         headers, port = _headers(scope), scope["server"][1]
         host = headers.get("host", "")
         if not ours(host) or not self._is_a_page_of_ours(headers.get("origin", ""), host, port):
-            return None
+            return ""
         if port == self._main and scope["path"] != PATH + SOCKET:
-            return None
-        asked = parse_qs(scope["query_string"].decode("latin-1")).get("ticket", [""])[0]
-        ticket = self._consoles.tickets.take(asked)
+            return ""
+        paper: str = parse_qs(scope["query_string"].decode("latin-1")).get("ticket", [""])[0]
+        return paper
+
+    def _taken(self, paper: str, port: int) -> tuple[Console, Ticket] | None:
+        """The console that a ticket lets in to at that port."""
+        ticket = self._consoles.tickets.take(paper)
         console = self._consoles.find(ticket.console) if ticket else None
         if ticket is None or console is None or port not in (self._main, console.port):
             return None
@@ -201,6 +243,16 @@ class ConsoleDoor:
 
 
 _OWN = (b"cache-control", b"content-security-policy")
+
+
+async def _refuse(send: Send) -> None:
+    await send({"type": "websocket.close"})  # answered 403
+
+
+async def _accepted(scope: Scope, receive: Receive, send: Send) -> Socket:
+    wanted = scope.get("subprotocols") or []
+    await send({"type": "websocket.accept", "subprotocol": "binary" if "binary" in wanted else None})
+    return Socket(receive, send)
 
 
 def _port(scope: Scope) -> int:

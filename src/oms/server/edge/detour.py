@@ -42,7 +42,7 @@ class Detours:
     def __init__(self, wire: ServerWire, meetings: Meetings, here: str, ca: str) -> None:
         """`here`: host:port at which other servers reach this one; `ca`: the PEM by which all are known."""
         self._wire, self._meetings, self._here = wire, meetings, here
-        self._trusted = ssl.create_default_context(cadata=ca)
+        self._trusted = trusting(ca)
         wire.on_told(self._told)
 
     def call(self, job: str) -> None:
@@ -58,31 +58,49 @@ class Detours:
     async def passed_on(self, at: str, target: str, claim: str, send: Send) -> Answered | None:
         """What the other server gives for a host's request; what is to be answered where it gives nothing."""
         try:
-            async with contextlib.aclosing(self._fetched(at, target, claim)) as events:
+            headers = [(transfer.HOST_HEADER, claim)]
+            async with contextlib.aclosing(asked(at, self._trusted, "GET", target, headers=headers)) as events:
                 return await _passed_on(events, send)
         except (OSError, TimeoutError, h11.RemoteProtocolError):
             return NONE_YET  # the host asks again
 
-    async def _fetched(self, at: str, target: str, claim: str) -> AsyncGenerator[h11.Event, None]:
-        host, port = address(at)
-        async with asyncio.timeout(CONNECT_SECONDS):
-            reader, writer = await asyncio.open_connection(host, port, ssl=self._trusted, limit=BITE)
-        try:
-            line = h11.Connection(h11.CLIENT)
-            headers = [("host", at), (transfer.HOST_HEADER, claim), (ONCE_REMOVED, "1"), ("connection", "close")]
-            writer.write(line.send(h11.Request(method="GET", target=target, headers=headers)) or b"")
-            writer.write(line.send(h11.EndOfMessage()) or b"")
-            while True:
-                event = line.next_event()
-                if event is h11.NEED_DATA:
-                    line.receive_data(await reader.read(BITE))
-                    continue
-                assert isinstance(event, h11.Event)
-                yield event
-                if isinstance(event, h11.EndOfMessage):
-                    return
-        finally:
-            writer.close()
+
+def trusting(ca: str) -> ssl.SSLContext:
+    """How one server knows another. `ca`: PEM."""
+    return ssl.create_default_context(cadata=ca)
+
+
+async def asked(
+    at: str,
+    trusted: ssl.SSLContext,
+    method: str,
+    target: str,
+    *,
+    headers: list[tuple[str, str]],
+    body: bytes = b"",
+) -> AsyncGenerator[h11.Event, None]:
+    """The answer of the server at `at`, as it comes. Raises OSError, TimeoutError, h11.RemoteProtocolError."""
+    host, port = address(at)
+    async with asyncio.timeout(CONNECT_SECONDS):
+        reader, writer = await asyncio.open_connection(host, port, ssl=trusted, limit=BITE)
+    try:
+        line = h11.Connection(h11.CLIENT)
+        length = [("content-length", str(len(body)))] if body else []
+        every = [("host", at), *headers, (ONCE_REMOVED, "1"), *length, ("connection", "close")]
+        writer.write(line.send(h11.Request(method=method, target=target, headers=every)) or b"")
+        writer.write((line.send(h11.Data(body)) or b"") if body else b"")
+        writer.write(line.send(h11.EndOfMessage()) or b"")
+        while True:
+            event = line.next_event()
+            if event is h11.NEED_DATA:
+                line.receive_data(await reader.read(BITE))
+                continue
+            assert isinstance(event, h11.Event)
+            yield event
+            if isinstance(event, h11.EndOfMessage):
+                return
+    finally:
+        writer.close()
 
 
 async def _passed_on(events: AsyncIterator[h11.Event], send: Send) -> Answered | None:

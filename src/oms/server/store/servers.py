@@ -11,6 +11,7 @@ from oms.server.store.jobs import UNFINISHED, Job, unfinished
 from oms.server.store.tables import jobs, servers
 
 LEASE_SECONDS = 6.0
+ID_DIGITS = 16
 LEFT = 1.0
 """In the place of when it was heard of last: it has ended, and what it left is to be taken up."""
 EMPTY = 0.0
@@ -18,26 +19,28 @@ EMPTY = 0.0
 
 
 class Server(msgspec.Struct, frozen=True):
-    """A server. `name`: host and address; `epoch`: the number of its start; `seen`: seconds since 1970 by the
-    database's clock, or LEFT, or EMPTY."""
+    """A server. `name`: host and address; `address`: host:port at which others reach it, empty where it is older
+    than this; `epoch`: the number of its start; `seen`: seconds since 1970 by the database's clock, or LEFT, or
+    EMPTY."""
 
     id: str
     name: str
+    address: str
     epoch: int
     started: float
     seen: float
 
 
-def begin(tx: Connection, known: str, name: str) -> tuple[str, int]:
+def begin(tx: Connection, known: str, name: str, address: str = "") -> tuple[str, int]:
     """A server starts: its id, `known` if it has one, and the number of this start."""
     rows = {server.id: server for server in every(tx)}
     before = meta.get(tx, "server") or ""  # of the times when a database had one server
-    server = known or (before if before not in rows else "") or secrets.token_hex(8)
+    server = known or (before if before not in rows else "") or secrets.token_hex(ID_DIGITS // 2)
     epoch = 1 + (rows[server].epoch if server in rows else 0)
     if server == before:
         epoch = max(epoch, int(meta.get(tx, "epoch") or "0") + 1)
     moment = clock(tx)
-    values = {"name": name, "epoch": epoch, "started": moment, "seen": moment}
+    values = {"name": name, "address": address, "epoch": epoch, "started": moment, "seen": moment}
     if server in rows:
         tx.execute(update(servers).where(servers.c.id == server).values(**values))
     else:
@@ -68,6 +71,11 @@ def alive(tx: Connection) -> list[Server]:
     """Those that were heard of within their lease."""
     moment = clock(tx)
     return [server for server in every(tx) if moment - server.seen <= LEASE_SECONDS]
+
+
+def address_of(tx: Connection, server: str) -> str:
+    """Where other servers reach that one; empty where there is none such, or none that is alive."""
+    return next((one.address for one in alive(tx) if one.id == server), "")
 
 
 def gone(tx: Connection) -> list[str]:

@@ -95,6 +95,7 @@ servers = Table(
     metadata,
     Column("id", String(16), primary_key=True),
     Column("name", String(300), nullable=False),  # host and address, for people
+    Column("address", String(300), nullable=False, server_default=""),  # host:port, for other servers
     Column("epoch", Integer, nullable=False),  # the number of its start
     Column("started", Double, nullable=False),
     Column("seen", Double, nullable=False),  # by the database's own clock; see store/servers.py

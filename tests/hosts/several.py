@@ -62,7 +62,7 @@ class Several(Stack):
     first_server = SERVERS[0]
     servers: ClassVar[tuple[str, ...]] = SERVERS
     nodes: ClassVar[tuple[str, ...]] = NODES
-    last = (*NODES, "signer")
+    last: tuple[str, ...] = (*NODES, "signer")
 
     def __init__(self, directory: Path, libvirt_uri: str, database: str, **agent_settings: str) -> None:
         super().__init__(directory, libvirt_uri, **agent_settings)
@@ -143,6 +143,11 @@ class Several(Stack):
     def _until(self, true: Any, otherwise: str, seconds: float = PATIENCE_S) -> None:
         """So many processes are started at once that each takes its time."""
         super()._until(true, otherwise, max(seconds, PATIENCE_S))
+
+    def wait_for_server(self, name: str = "server") -> None:
+        """That one, or all of them."""
+        for server in self.servers if name == "server" else (name,):
+            super().wait_for_server(server)
 
     def port_of(self, server: str) -> int:
         return self.ports[server]

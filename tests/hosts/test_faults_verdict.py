@@ -75,6 +75,24 @@ def test_what_nobody_watched_may_have_been_anything() -> None:
     assert findings(evidence) == []
 
 
+def nameless(evidence: Evidence, number: int) -> None:
+    """The database was away, so nobody knew whose session it was, and nothing was done."""
+    evidence.calls[number].told, evidence.calls[number].result = "error", None
+    evidence.calls[number].error = {"name": "DatabaseConnectionError", "message": "no", "data": {}}
+    evidence.audit[number] |= {"user": "", "outcome": "DatabaseConnectionError"}
+    del evidence.audit[number]["job"], evidence.rows[number], evidence.entries[number]
+
+
+def test_a_call_whose_session_nobody_could_look_up_has_a_line_without_a_name() -> None:
+    evidence = honest()
+    nameless(evidence, 4)
+    evidence.effects["d"], evidence.machines["d"] = "S", (True, 40 * 1024)
+    evidence.listed["d"], evidence.processes["d"], evidence.files = {"state": "running"}, 1, {"d.img"}
+    assert findings(evidence) == []
+    evidence.calls.append(evidence.calls[4])  # a line is of one call alone
+    assert [finding for finding in findings(evidence) if finding.startswith("answers: 0 lines")]
+
+
 def lie_result(evidence: Evidence) -> None:
     evidence.calls[1].result = {"memory": "no"}
 

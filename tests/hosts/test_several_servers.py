@@ -5,7 +5,6 @@ import hashlib
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -121,11 +120,15 @@ def test_a_listener_whose_server_dies_reads_on_at_another_and_misses_nothing(ord
     oms.wait_for_server("s1")
 
 
-def test_nothing_is_lost_or_done_twice_when_each_server_is_killed_in_turn(ordeal: Ordeal) -> None:
+def test_nothing_is_lost_or_done_twice_when_each_part_is_killed_in_turn(ordeal: Ordeal) -> None:
+    """Servers, nodes of the bus, and the database after each of the servers."""
+    oms = oms_of(ordeal)
+
     def trouble() -> None:
-        for name in SERVERS:
-            oms_of(ordeal).again(name, signal.SIGKILL)
-            time.sleep(0.5)
+        for server, node in zip(SERVERS, NODES, strict=True):
+            for killed in (server, node, "the database"):
+                oms.kill_database() if killed == "the database" else oms.again(killed, signal.SIGKILL)
+                ordeal.works(jobs=2)
 
     evidence = ordeal.during(trouble)
     evidence.killed["server"] = len(SERVERS)

@@ -10,6 +10,7 @@ from typing import Any
 
 from tests.hosts.history import CHANGES, GAP, Call, Evidence
 
+AWAY = "DatabaseConnectionError"
 SLACK_SECONDS = 0.002  # the audit log cuts its times to milliseconds
 Row = dict[str, Any]
 
@@ -23,7 +24,8 @@ def findings(evidence: Evidence) -> list[str]:
 def answers(evidence: Evidence) -> Iterator[str]:
     """Each call is answered; to a change with what its job came to, and no older than the question."""
     rows = {row["id"]: row for row in evidence.rows}
-    for call in evidence.calls:
+    nameless = [line for line in evidence.audit if line.get("outcome") == AWAY and not line.get("user")]
+    for call in sorted(evidence.calls, key=lambda call: call.ended):
         data = call.error.get("data", {})
         if "reference" in data:
             yield f"a defect was answered to {call}"
@@ -31,7 +33,7 @@ def answers(evidence: Evidence) -> Iterator[str]:
             if not evidence.killed.get("server"):
                 yield f"nothing was answered to {call}"
             continue
-        lines = list(_lines_of(call, evidence))
+        lines = list(_lines_of(call, evidence.audit, call.user)) or _nameless_line(call, nameless)
         # The file is written first: what the database could not take stands in it all the same.
         written = data.get("cause") != "audit" or "database" in call.error.get("message", "")
         if len(lines) != written:
@@ -158,12 +160,21 @@ def files(evidence: Evidence) -> Iterator[str]:
         yield f"{path} is gone and its machine is not"
 
 
-def _lines_of(call: Call, evidence: Evidence) -> Iterator[Row]:
-    for line in evidence.audit:
+def _nameless_line(call: Call, nameless: list[Row]) -> list[Row]:
+    """The line of a call of which nobody could know whose it was, as its session stands in the database; each is
+    one call's."""
+    found = [] if call.error.get("name") != AWAY else list(_lines_of(call, nameless, ""))[:1]
+    for line in found:
+        nameless.remove(line)
+    return found
+
+
+def _lines_of(call: Call, audit: list[Row], user: str) -> Iterator[Row]:
+    for line in audit:
         if line.get("method") != f"kvmservices.{call.method}":  # its login may have been a moment before
             continue
         at = datetime.fromisoformat(line["time"]).timestamp()
-        if line.get("user") == call.user and call.began - SLACK_SECONDS <= at <= call.ended + SLACK_SECONDS:
+        if line.get("user", "") == user and call.began - SLACK_SECONDS <= at <= call.ended + SLACK_SECONDS:
             yield line
 
 

@@ -18,7 +18,7 @@ from oms.bus.nats.supervisor import Supervisor
 from oms.bus.wire import HostAway
 from tests.bus.nats.pki import Identity
 from tests.bus.nats.raw import Raw
-from tests.bus.nats.rig import H1, H2, Rig, echo
+from tests.bus.nats.rig import AGENT_SLOW, H1, H2, Rig, echo
 from tests.free_port import free_port
 from tests.waiting import eventually
 
@@ -152,6 +152,28 @@ async def test_a_node_that_lets_its_clients_go_has_them_back_elsewhere_at_once(p
     os.kill(pid, signal.SIGUSR2)
     await eventually(lambda: [here for _, here, _ in pair.presence] == [True, False, True])
     assert await oms.request(H1, "go", b"", 60) == b"go "
+
+
+async def test_a_host_that_was_not_let_go_yet_is_there_whoever_asks_who_is(pair: Pair) -> None:
+    """A node that ends answers OMS nothing any more, and its hosts are let go one after the other."""
+    pair.port = pair.ports[0]
+    near = await pair.oms_of_both()
+    pair.port = pair.ports[1]
+    far = await pair.oms()  # its own connection is one of those that are let go
+    hosts = [f"{number:032x}" for number in range(8)]
+    agents = {host: await pair.agent(host, timing=AGENT_SLOW) for host in hosts}
+    await eventually(lambda: near.connected_hosts() == far.connected_hosts() == agents.keys())
+    pair.presence.clear()
+    pid = pair.second.pid
+    assert pid is not None
+    os.kill(pid, signal.SIGUSR2)
+    await eventually(lambda: not all(agent.connected for agent in agents.values()))
+    near._resync.set()
+    while any(agent.connected for agent in agents.values()):
+        held = {host for host, agent in agents.items() if agent.connected}
+        gone = {host for host, here, _ in pair.presence if not here}
+        assert not gone & {host for host in held if agents[host].connected}
+        await asyncio.sleep(0.05)
 
 
 async def test_a_host_cannot_join_the_cluster(pair: Pair) -> None:

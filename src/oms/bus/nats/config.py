@@ -13,6 +13,8 @@ from oms.bus.wire import MAX_PAYLOAD_BYTES
 
 SYS_ACCOUNT = "SYS"
 BUS_ACCOUNT = "BUS"
+LAME_DUCK_S = 30
+"""In so many seconds a node that ends lets its clients go."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,7 +99,7 @@ max_connections: {config.max_connections}
 max_control_line: 1024      # no subject of ours comes near
 ping_interval: "{config.ping_interval_s}s"
 ping_max: 2
-lame_duck_duration: "30s"
+lame_duck_duration: "{LAME_DUCK_S}s"
 lame_duck_grace_period: "2s"
 """
 

@@ -12,12 +12,14 @@ Each connection is checked against the database once more after it came about. T
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 
 import structlog
 
 from oms.background import Background
 from oms.bus.nats.client import BUS_ERRORS
+from oms.bus.nats.config import LAME_DUCK_S
 from oms.bus.nats.sysapi import Connection, Key, SysApi
 from oms.bus.wire import is_host_id
 
@@ -27,6 +29,7 @@ IsSigned = Callable[[str], Awaitable[bool]]
 """host id -> whether the database says that it is signed now."""
 
 _CHECKS_AT_ONCE = 64
+_ENDS_IN_S = LAME_DUCK_S + 5.0
 _CUT_OFF_PAUSES_S = (0.0, 0.01, 0.05, 0.2, 0.5, 1.0)
 
 
@@ -44,6 +47,8 @@ class Control:
         self._is_signed, self._on_connected, self._on_gone = is_signed, on_connected, on_gone
         self.seen_servers: set[str] = set()
         """For each new SysApi: the nats-servers that were there."""
+        self._ending: dict[str, float] = {}
+        """The nats-servers that have begun to end, and when."""
         self._checking: set[Key] = set()
         self._gate = asyncio.Semaphore(_CHECKS_AT_ONCE)
         self._tasks = Background()
@@ -54,6 +59,7 @@ class Control:
             lambda user, connection: self._see(api, user, connection),
             lambda user, key, reason: self._gone(user, key, reason or "disconnect"),
             self._server_gone,
+            self._server_ends,
         )
 
     async def resync(self, api: SysApi, *, anew: bool) -> None:
@@ -71,7 +77,7 @@ class Control:
             await asyncio.gather(*(self._kick(api, one.key) for listing in listings for one in listing.undecided))
         for host, known in before.items():
             certain = complete or known.server_id in servers
-            if certain and (host, known.key) not in live:
+            if certain and not self._is_ending(known.server_id) and (host, known.key) not in live:
                 self._gone(host, known.key, "no longer connected")
         for host, seen in listed:
             self._see(api, host, seen, again=anew)
@@ -164,7 +170,15 @@ class Control:
         if known is not None:
             self._gone(host, known.key, "cut off")
 
+    def _server_ends(self, server_id: str) -> None:
+        self._ending[server_id] = time.monotonic()
+
+    def _is_ending(self, server_id: str) -> bool:
+        """Whether it lets its clients go one after the other: those that are left can be asked, but not listed."""
+        return time.monotonic() < self._ending.get(server_id, -_ENDS_IN_S) + _ENDS_IN_S
+
     def _server_gone(self, server_id: str) -> None:
+        self._ending.pop(server_id, None)
         for host, known in list(self.hosts.items()):
             if known.server_id == server_id:
                 self._gone(host, known.key, "nats-server shut down")

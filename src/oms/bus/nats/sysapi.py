@@ -19,6 +19,7 @@ from oms.bus.wire import is_host_id
 _CONNECT = f"$SYS.ACCOUNT.{BUS_ACCOUNT}.CONNECT"
 _DISCONNECT = f"$SYS.ACCOUNT.{BUS_ACCOUNT}.DISCONNECT"
 _SHUTDOWN = "$SYS.SERVER.*.SHUTDOWN"
+_ENDING = "$SYS.SERVER.*.LAMEDUCK"
 _ROLL_CALL = "$SYS.REQ.SERVER.PING"
 _ROLL_CALL_S = 0.5
 _ASK_S = 10.0  # 10,000 connections are listed in a quarter of a second
@@ -142,8 +143,10 @@ class SysApi:
         on_connect: Callable[[str, Connection], None],
         on_disconnect: Callable[[str, Key, str], None],
         on_shutdown: Callable[[str], None],
+        on_ending: Callable[[str], None],
     ) -> None:
-        """Call `on_connect(user, connection)`, `on_disconnect(user, key, reason)`, `on_shutdown(server_id)`."""
+        """Call `on_connect(user, connection)`, `on_disconnect(user, key, reason)`, `on_shutdown(server_id)`, and
+        `on_ending(server_id)` for one that begins to let its clients go, and answers nothing from then on."""
 
         def connect(_subject: str, _reply: str, _headers: bytes, payload: bytes) -> None:
             event = _event.decode(payload)
@@ -157,9 +160,13 @@ class SysApi:
         def shutdown(subject: str, _reply: str, _headers: bytes, _payload: bytes) -> None:
             on_shutdown(subject.split(".")[2])
 
+        def ending(subject: str, _reply: str, _headers: bytes, _payload: bytes) -> None:
+            on_ending(subject.split(".")[2])
+
         await self._client.listen(_CONNECT, connect)
         await self._client.listen(_DISCONNECT, disconnect)
         await self._client.listen(_SHUTDOWN, shutdown)
+        await self._client.listen(_ENDING, ending)
         await self._client.listen(self._inbox, self._count)
 
     def _count(self, _subject: str, _reply: str, _headers: bytes, payload: bytes) -> None:

@@ -86,6 +86,32 @@ async def test_a_host_that_does_not_answer_its_greeting_is_not_asked(
     assert host.asked[ASK] == 0
 
 
+async def test_a_call_waits_for_a_host_whose_turn_to_be_greeted_has_not_come(
+    oms: Oms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that has just started greets all its hosts, and is asked already."""
+    await oms.sign_in_double("h1", DOES)
+    viewer = await oms.as_viewer()
+    await viewer.ask(ASK, 0, "h1")
+    monkeypatch.setattr("oms.server.fleet.GREET_SECONDS", 0.1)
+    held = asyncio.Event()
+
+    class Waiting:
+        async def __aenter__(self) -> None:
+            await held.wait()
+
+        async def __aexit__(self, *_: object) -> None:
+            """Its turn is over."""
+
+    monkeypatch.setattr("oms.server.fleet.Turns", lambda *_: Waiting())
+    await oms.restart()
+    asked = asyncio.create_task(viewer.ask(ASK, 0, "h1"))
+    await asyncio.sleep(0.5)
+    assert not asked.done()
+    held.set()
+    assert await asked == {"client": "h1", "result": {}}
+
+
 async def test_a_greeting_that_took_long_is_made_again_for_it_sets_the_hosts_clock(
     oms: Oms, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -50,6 +50,8 @@ class Fleet:
         self._inventory, self._buses = inventory, buses
         self._greeted: set[str] = set()
         self._greetings: dict[str, asyncio.Task[None]] = {}
+        self._asked: dict[str, float] = {}
+        """By host, when it was first greeted on its present connection."""
         self._coming: dict[str, asyncio.Future[None]] = {}
         """Hosts that somebody waits for, as they are only changing nodes of the bus."""
         self._names: dict[str, Host] = {}
@@ -104,7 +106,7 @@ class Fleet:
         greeting = self._greetings.get(host_id)
         if greeting is not None and not greeting.done():
             done, _ = await asyncio.wait((greeting,), timeout=GREET_SECONDS)
-            return bool(done)
+            return bool(done) or self._has_time(host_id)
         patience = self._caller.wire.awaited(host_id)
         if greeting is not None or not patience:
             return False
@@ -113,11 +115,17 @@ class Fleet:
             await asyncio.wait_for(asyncio.shield(coming), patience)
         return coming.done()
 
+    def _has_time(self, host_id: str) -> bool:
+        """Whether its greeting waits for its turn, as after a start of this server, or was made only just now."""
+        asked = self._asked.get(host_id)
+        return asked is None or time.monotonic() < asked + GREET_SECONDS
+
     def _presence(self, host_id: str, connected: bool, reason: str) -> None:
         if self._closed:
             return
         log.info("host", id=host_id, connected=connected, reason=reason)
         self._greeted.discard(host_id)
+        self._asked.pop(host_id, None)
         self._reads.changed(host_id)
         if task := self._greetings.pop(host_id, None):
             task.cancel()
@@ -153,6 +161,7 @@ class Fleet:
 
     async def _hello(self, host_id: str) -> Welcome | None:
         async with self._turns:
+            self._asked.setdefault(host_id, time.monotonic())
             return await self._said(host_id)
 
     async def _said(self, host_id: str) -> Welcome | None:

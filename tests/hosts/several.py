@@ -144,11 +144,6 @@ class Several(Stack):
         """So many processes are started at once that each takes its time."""
         super()._until(true, otherwise, max(seconds, PATIENCE_S))
 
-    def wait_for_server(self, name: str = "server") -> None:
-        """That one, or all of them."""
-        for server in self.servers if name == "server" else (name,):
-            super().wait_for_server(server)
-
     def port_of(self, server: str) -> int:
         return self.ports[server]
 

@@ -16,5 +16,12 @@ it("makes old what an event is about, and nothing else", () => {
   expect(touches(event("server.started", ""), "auditservices.describe_head", {})).toBe(true);
   expect(touches(event("host.measured"), "fleetservices.list_hosts", {})).toBe(true);
   expect(touches(event("host.measured"), "fleetservices.list_guests", {})).toBe(false);
+  expect(touches(event("host.connected"), "netinterfaceservices.list_bridges", { server_name: "node1" })).toBe(
+    true,
+  );
+  expect(touches(event("host.connected"), "netinterfaceservices.list_bridges", { server_name: "node2" })).toBe(
+    false,
+  );
+  expect(touches(event("host.connected"), "lvmservices.list_vg", { server_hostname: "node1" })).toBe(true);
   expect(touches(event("something.new"), "userservices.whoami", {})).toBe(false);
 });

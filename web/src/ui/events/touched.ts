@@ -10,10 +10,16 @@ interface Rule {
 }
 
 const GUESTS = ["kvmservices.", "ovzservices.", "kvmplusovzservices.", "fleetservices."];
+const OF_A_HOST = ["isoservices.", "lvmservices.", "netinterfaceservices."];
 const RULES: Readonly<Record<string, Rule>> = {
   server: { methods: [""] },
   job: { methods: ["taskservices.", "fleetservices.summarize"] },
   host: { methods: ["funcservices.", "fleetservices.", "statsservices.get_stats"], ofHost: true },
+  // What could not be asked meanwhile can be now.
+  "host.connected": {
+    methods: ["funcservices.", "statsservices.get_stats", ...GUESTS, ...OF_A_HOST],
+    ofHost: true,
+  },
   "host.measured": {
     methods: ["fleetservices.list_hosts", "fleetservices.summarize", "statsservices.get_stats"],
     ofHost: true,
@@ -37,6 +43,6 @@ export function touches(event: Event, method: Method, params: Readonly<Record<st
   const rule = RULES[event.kind] ?? RULES[event.kind.split(".")[0] ?? ""];
   if (rule === undefined) return false;
   if (!rule.methods.some((beginning) => method.startsWith(beginning))) return false;
-  const asked = params.server_hostname;
+  const asked = params.server_hostname ?? params.server_name;
   return !rule.ofHost || typeof asked !== "string" || asked === "" || asked === event.host;
 }

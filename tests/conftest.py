@@ -1,8 +1,8 @@
 """What holds for every test."""
 
 import os
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,7 @@ from tests.surroundings import plain
 
 settings.register_profile("oms", deadline=None)  # how long an example takes says nothing of what it shows
 settings.load_profile("oms")
+PAGE = "the page at"
 LONG = ("tests/hosts/", "tests/security/", "tests/cli/", "tests/bus/nats/", "tests/gui/")
 """Where files take long, with real machines, containers, browsers. They begin first, so that the short ones
 fill what is left."""
@@ -37,6 +38,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item.add_marker(pytest.mark.flaky(reruns=1, reruns_delay=5))
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """What a browser showed when a test of the GUI failed."""
+    report = yield
+    gui = getattr(item, "funcargs", {}).get("gui")
+    if gui is not None and report.when == "call" and report.failed:
+        with suppress(Exception):  # it may be the browser that failed
+            report.sections.append((f"{PAGE} {gui.page.url}", gui.page.inner_text("body", timeout=2000)))
+    return report
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Why something had to be tried again: it may be a race of what is tested."""
     again = terminalreporter.getreports("rerun")
@@ -44,6 +56,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section("failed at first")
     for report in again:
         terminalreporter.line(f"{report.nodeid}\n    {str(report.longreprtext).strip()[-1500:]}")
+        for title, text in report.sections:
+            if title.startswith(PAGE):
+                terminalreporter.line(f"{title}\n{text}")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -97,13 +97,20 @@ def test_bridges_and_routes_come_and_go_and_each_is_confirmed(gui: Gui, oms: Iso
     until(lambda: place.state() == before)
 
 
-def test_a_change_that_cuts_the_host_off_runs_down_and_is_told_to_be_taken_back(
-    gui: Gui, oms: Isolated, caller: Caller
-) -> None:
-    place, page = oms.place, gui.page
+@pytest.fixture
+def bridged(oms: Isolated, caller: Caller) -> Iterator[None]:
+    """The host's way to OMS goes through a bridge, and it waits but shortly for it."""
     caller.net("add_bridge", "vmbr0", NONE, NONE, NONE)
     caller.net("add_bridge_member", "vmbr0", "eth0")
     oms.restart_agent(caller, network_confirm=str(CONFIRM_SECONDS))
+    yield
+    oms.restart_agent(caller)
+    caller.net("delete_bridge", "vmbr0")
+
+
+@pytest.mark.usefixtures("bridged")
+def test_a_change_that_cuts_the_host_off_runs_down_and_is_told_to_be_taken_back(gui: Gui, oms: Isolated) -> None:
+    place, page = oms.place, gui.page
     before = place.state()
     gui.log_in(f"/hosts/{NAME}/network", password=PASSWORD)
     page.get_by_role("button", name="Take eth0 off").click()
@@ -121,8 +128,6 @@ def test_a_change_that_cuts_the_host_off_runs_down_and_is_told_to_be_taken_back(
     look(page, "network-taken-back")
     assert gui.barriers() == []
     assert place.state() == before
-    oms.restart_agent(caller)
-    caller.net("delete_bridge", "vmbr0")
 
 
 def test_a_volume_is_made(gui: Gui, oms: Isolated, group: VolumeGroup) -> None:

@@ -1,5 +1,6 @@
 """What the documentation shows can be typed as it stands: commands exist, bodies decode, settings are known."""
 
+import configparser
 import contextlib
 import json
 import re
@@ -25,7 +26,7 @@ from oms.settings import SettingsError, load
 from tests.docs import blocks
 from tests.docs.blocks import ALL, OMS, PAGES, ROOT, SHELL, Block
 
-KINDS = {"sh", "console", "text", "json", "toml", "yaml", "sql", "python", "{toctree}", "{include}"}
+KINDS = {"sh", "console", "text", "json", "toml", "yaml", "ini", "sql", "python", "{toctree}", "{include}"}
 SETTINGS: dict[str, Any] = {"server": ServerConfig, "agent": AgentConfig}
 ENVIRONMENT = {
     "OMS_PROFILE",
@@ -44,6 +45,13 @@ def test_each_block_says_what_it_is() -> None:
     assert [f"{block} {block.info!r}" for block in ALL if block.kind not in KINDS] == []
     typed = re.compile(r"^(\$ )?(\.venv/bin/|runuser -u oms -- )?(oms|curl) ", re.MULTILINE)
     assert [str(block) for block in ALL if block.kind == "text" and typed.search(block.text)] == []
+
+
+@pytest.mark.parametrize("block", [block for block in ALL if block.kind == "ini"], ids=str)
+def test_each_part_of_a_unit_can_be_read(block: Block) -> None:
+    unit = configparser.ConfigParser(interpolation=None)
+    unit.read_string(block.text)
+    assert set(unit.sections()) <= {"Unit", "Service", "Install"}
 
 
 # --- commands

@@ -38,14 +38,15 @@ def peers(on: Setting) -> None:
             print(f"{peer} is left out: {HOW}")
 
 
-def _ganeti(_on: Setting, empty: Question, listed: Question) -> None:
+def _ganeti(on: Setting, empty: Question, listed: Question) -> None:
     version = Question(ADDRESS, GANETI, "/version", b"2")
     bulk = Question(ADDRESS, GANETI, "/2/instances?bulk=1", b'"ADMIN_down"')
     _beside("emptiest call / Ganeti's RAPI", empty, version, Goal("<=", 0.02), Goal(">=", 60))
+    _beside("a bare server / Ganeti's RAPI", _bare(on), version, None, None)
     _beside("list / Ganeti's RAPI", listed, bulk, Goal("<=", 0.04), Goal(">=", 30))
 
 
-def _incus(_on: Setting, empty: Question, listed: Question) -> None:
+def _incus(on: Setting, empty: Question, listed: Question) -> None:
     """The goal is for half as many guests as OMS lists; then the same for as many."""
     papers = _place() / "root" / "tmp" / "client.crt"
     server = Question(ADDRESS, INCUS, "/1.0", b'"trusted"', certificate=papers)
@@ -54,6 +55,7 @@ def _incus(_on: Setting, empty: Question, listed: Question) -> None:
     assert once(fewer).count(b'"Stopped"') == MACHINES // 2
     assert once(as_many).count(b'"Stopped"') == MACHINES
     _beside("emptiest call / Incus", empty, server, Goal("<=", 0.4), None)
+    _beside("a bare server / Incus", _bare(on), server, None, None)
     _beside("list / Incus with half as many", listed, fewer, Goal("<=", 0.35), Goal(">=", 4))
     _beside("list / Incus with as many", listed, as_many, None, None)
 
@@ -73,6 +75,11 @@ def _salt(on: Setting, empty: Question, listed: Question) -> None:
     assert once(states).count(b'"shutdown"') == MACHINES
     _beside("emptiest call / Salt's API", empty, ping, Goal("<=", 0.01), None, seconds=SALT_SECONDS)
     _beside("list / Salt's API", listed, states, Goal("<=", 0.02), Goal(">=", 60), seconds=SALT_SECONDS)
+
+
+def _bare(on: Setting) -> Question:
+    """As empty a call, to Starlette on uvicorn: what client and machine leave to any server in Python."""
+    return Question("127.0.0.1", int(on.floor.url.rpartition(":")[2]), "/small", b'"error":null', "{}")
 
 
 def _beside(

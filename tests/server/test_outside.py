@@ -229,6 +229,7 @@ async def test_a_directory_that_hangs_holds_up_nobody_whom_oms_knows_and_is_no_w
         await eventually(lambda: waiting._waiting == MOST_WAITING)
         assert await oms.login("viewer")
         assert waiting._waiting == MOST_WAITING  # all of them wait on
+        await eventually(lambda: sum(task.done() for task in hung) == 4)
         hole.close()
         told = collections.Counter([(await task)["error"]["data"].get("reason") for task in hung])
         assert told == {"login_source_down": MOST_WAITING, "logins_busy": 4}

@@ -31,11 +31,16 @@ def listener(at: Path) -> int | None:
         line.setblocking(False)
         try:
             line.connect(str(at))
-            pid, _uid, _gid = struct.unpack("3i", line.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+            return peer(line)
         except BlockingIOError:
             return 0
         except OSError:
             return None
+
+
+def peer(line: socket.socket) -> int:
+    """The process at the other end of a Unix socket, or who listened there for it. Raises OSError."""
+    pid, _uid, _gid = struct.unpack("3i", line.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
     return int(pid)
 
 

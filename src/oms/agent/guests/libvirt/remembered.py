@@ -15,7 +15,6 @@ import contextlib
 import os
 import re
 import socket
-import struct
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -26,13 +25,13 @@ from urllib.parse import parse_qs, urlsplit
 import libvirt
 
 from oms.agent.guests import MachineState
+from oms.agent.host.daemon import listener, peer
 
 DEFINITIONS: Final = "etc/libvirt/qemu"
 SOCKETS: Final = {"libvirt-sock", "virtqemud-sock"}
 SETTLED_SECONDS: Final = 2.0
 """A directory that changed less long ago might change again without a later time."""
 ASKED_AGAIN_SECONDS: Final = 10.0
-CONNECT_SECONDS: Final = 1.0
 UUID: Final = re.compile(rb"<uuid>([0-9a-f-]{36})</uuid>")
 
 Stamp = tuple[int, int, int, int]
@@ -120,18 +119,10 @@ def definitions_of(connection: Any) -> Path | None:
     if at.scheme.partition("+")[0] != "qemu" or at.netloc or at.path != "/system":
         return None
     try:
-        daemon = _listener(parse_qs(at.query)["socket"][0]) if at.query else _at_the_other_end()
-    except (OSError, KeyError):
+        daemon = listener(Path(parse_qs(at.query)["socket"][0])) if at.query else _at_the_other_end()
+    except KeyError:
         return None
     return Path(f"/proc/{daemon}/root/{DEFINITIONS}") if daemon else None
-
-
-def _listener(path: str) -> int:
-    """The process that listens there."""
-    with socket.socket(socket.AF_UNIX) as ours:
-        ours.settimeout(CONNECT_SECONDS)
-        ours.connect(path)
-        return _peer(ours)
 
 
 def _at_the_other_end() -> int:
@@ -143,10 +134,5 @@ def _at_the_other_end() -> int:
             with socket.socket(fileno=os.dup(int(file.name))) as ours:
                 name = ours.getpeername() if ours.family == socket.AF_UNIX else None
                 if isinstance(name, str) and Path(name).name in SOCKETS:
-                    return _peer(ours)
+                    return peer(ours)
     return 0
-
-
-def _peer(ours: socket.socket) -> int:
-    told = ours.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    return int(struct.unpack("3i", told)[0])

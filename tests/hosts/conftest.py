@@ -8,7 +8,7 @@ from typing import Protocol
 
 import libvirt
 import pytest
-from playwright.sync_api import BrowserContext, expect
+from playwright.sync_api import BrowserContext, Page, expect
 
 from oms.agent.guests.libvirt import LibvirtMachines
 from tests.gui.gui import Gui
@@ -194,6 +194,14 @@ def chromium() -> Iterator[BrowserContext]:
     """A browser of the module's own."""
     with browser(width=1280, height=800) as context:
         yield context
+
+
+@pytest.fixture
+def page(chromium: BrowserContext) -> Iterator[Page]:
+    """A tab with nothing in it yet."""
+    made = chromium.new_page()
+    yield made
+    made.close()
 
 
 @pytest.fixture

@@ -8,10 +8,9 @@ from contextlib import ExitStack
 
 import libvirt
 import pytest
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import Page, expect
 
 from tests.hosts.balancer import HAPROXY, Balanced
-from tests.hosts.browser import browser
 from tests.hosts.browser_socket import ask_ticket, closed, not_let_in, open_socket, said
 from tests.hosts.guests import domain_xml
 from tests.hosts.kvm_machines import emptied
@@ -45,19 +44,6 @@ def oms(
         running = parts.enter_context(Balanced(root, libvirtd.uri, database, **sshd.agent_settings))
         until(lambda: sshd.keys.exists() and "opennode-oms" in sshd.keys.read_text())
         yield running
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[BrowserContext]:
-    with browser() as context:
-        yield context
-
-
-@pytest.fixture
-def page(chromium: BrowserContext) -> Iterator[Page]:
-    made = chromium.new_page()
-    yield made
-    made.close()
 
 
 @pytest.fixture

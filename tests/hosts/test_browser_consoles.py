@@ -71,13 +71,6 @@ def caller(oms: Stack) -> Iterator[Caller]:
         made.call("authservices", "deauthenticate", made.sessid)
 
 
-@pytest.fixture
-def page(chromium: BrowserContext) -> Iterator[Page]:
-    made = chromium.new_page()
-    yield made
-    made.close()
-
-
 @pytest.fixture(scope="module")
 def machine(libvirtd: PrivateLibvirtd, oms: Stack) -> Iterator[libvirt.virDomain]:
     """A machine whose firmware waits for a key, and shows a menu then."""

@@ -247,7 +247,7 @@ class Consoles:
                 await viewer.close(TAKEN_OVER, ELSEWHERE)
 
     async def take_over(self, console: Console, session: Session) -> None:
-        """It is this session's from now on; of another user's time in it there is another recording, and the links
+        """It is that session's from now on; of another user's time in it there is another recording, and the links
         that the one before gave lead nowhere.
 
         Raises NotRecorded; then nothing was changed.
